@@ -1,0 +1,1 @@
+//! Doubles that are decimals, as integers.

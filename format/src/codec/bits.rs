@@ -1,0 +1,1 @@
+//! Packing numbers of `w` bits.

@@ -1,0 +1,1 @@
+//! Distinct values and codes for them.

@@ -1,0 +1,19 @@
+//! How 1,024 values become few bytes.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`bits`] | packing numbers of `w` bits, in the interleaved order of FastLanes |
+//! | [`integer`] | integer streams: raw, constant, frame of reference, delta, scale, patches |
+//! | [`alp`] | doubles that are decimals, as integers |
+//! | [`float`] | float streams: raw, constant, ALP |
+//! | [`dictionary`] | distinct strings or doubles, and codes for them |
+//! | [`stats`] | count, nulls, NaNs, min, max, sum, first, last of a vector |
+//! | [`vector`] | a vector of any type: the choice among the above, nulls |
+
+pub mod alp;
+pub mod bits;
+pub mod dictionary;
+pub mod float;
+pub mod integer;
+pub mod stats;
+pub mod vector;

@@ -1,0 +1,501 @@
+//! Values in memory: the columns that encoders take and decoders fill.
+
+use crate::FieldType;
+
+/// One bit a row; bit `i` is bit `i % 64` of word `i / 64`. Bits past the length are zero.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Bitmap {
+    words: Vec<u64>,
+    len: usize,
+}
+
+impl Bitmap {
+    /// No bits.
+    pub const fn new() -> Self {
+        Self {
+            words: Vec::new(),
+            len: 0,
+        }
+    }
+
+    /// `len` bits, all equal to `bit`.
+    pub fn filled(len: usize, bit: bool) -> Self {
+        let mut bitmap = Self::new();
+        bitmap.extend_with(len, bit);
+        bitmap
+    }
+
+    /// The number of bits.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are no bits.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Bit `i`.
+    ///
+    /// # Panics
+    /// `i` is not below the length.
+    #[inline]
+    pub fn get(&self, i: usize) -> bool {
+        assert!(i < self.len, "bit {i} of {}", self.len);
+        self.words[i / 64] >> (i % 64) & 1 == 1
+    }
+
+    /// Sets bit `i` to `bit`.
+    ///
+    /// # Panics
+    /// `i` is not below the length.
+    pub fn set(&mut self, i: usize, bit: bool) {
+        assert!(i < self.len, "bit {i} of {}", self.len);
+        let mask = 1u64 << (i % 64);
+        if bit {
+            self.words[i / 64] |= mask;
+        } else {
+            self.words[i / 64] &= !mask;
+        }
+    }
+
+    /// Appends a bit.
+    #[inline]
+    pub fn push(&mut self, bit: bool) {
+        if self.len.is_multiple_of(64) {
+            self.words.push(0);
+        }
+        if bit {
+            self.words[self.len / 64] |= 1 << (self.len % 64);
+        }
+        self.len += 1;
+    }
+
+    /// Appends `count` bits equal to `bit`.
+    pub fn extend_with(&mut self, count: usize, bit: bool) {
+        let end = self.len + count;
+        while self.len < end && !self.len.is_multiple_of(64) {
+            self.push(bit);
+        }
+        let whole = (end - self.len) / 64;
+        self.words
+            .resize(self.words.len() + whole, if bit { u64::MAX } else { 0 });
+        self.len += whole * 64;
+        while self.len < end {
+            self.push(bit);
+        }
+    }
+
+    /// Appends the bits `from..to` of `other`.
+    ///
+    /// # Panics
+    /// The range reaches past the end of `other`.
+    pub fn extend_from(&mut self, other: &Bitmap, from: usize, to: usize) {
+        for i in from..to {
+            self.push(other.get(i));
+        }
+    }
+
+    /// How many bits are set.
+    pub fn count_ones(&self) -> usize {
+        self.words.iter().map(|w| w.count_ones() as usize).sum()
+    }
+
+    /// Forgets all bits and keeps the memory.
+    pub fn clear(&mut self) {
+        self.words.clear();
+        self.len = 0;
+    }
+
+    /// The words that hold the bits.
+    pub fn words(&self) -> &[u64] {
+        &self.words
+    }
+
+    /// The bits as bytes, lowest bit first: `len.div_ceil(8)` of them.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes: Vec<u8> = self.words.iter().flat_map(|w| w.to_le_bytes()).collect();
+        bytes.truncate(self.len.div_ceil(8));
+        bytes
+    }
+
+    /// `len` bits from bytes as [`Bitmap::to_bytes`] gives them; `None` where the number of bytes
+    /// is not `len.div_ceil(8)` or a bit past the end is set.
+    pub fn from_bytes(bytes: &[u8], len: usize) -> Option<Self> {
+        if bytes.len() != len.div_ceil(8) {
+            return None;
+        }
+        let words: Vec<u64> = bytes
+            .chunks(8)
+            .map(|c| {
+                let mut word = [0u8; 8];
+                word[..c.len()].copy_from_slice(c);
+                u64::from_le_bytes(word)
+            })
+            .collect();
+        let clean = match (len % 64, words.last()) {
+            (0, _) | (_, None) => true,
+            (used, Some(last)) => last >> used == 0,
+        };
+        clean.then_some(Self { words, len })
+    }
+}
+
+/// Strings, one after another in one buffer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Strings {
+    /// `offsets[i]..offsets[i + 1]` are the bytes of string `i`; one more than there are strings.
+    offsets: Vec<u32>,
+    text: String,
+}
+
+impl Default for Strings {
+    fn default() -> Self {
+        Self {
+            offsets: vec![0],
+            text: String::new(),
+        }
+    }
+}
+
+impl Strings {
+    /// No strings.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The number of strings.
+    pub fn len(&self) -> usize {
+        self.offsets.len() - 1
+    }
+
+    /// Whether there are no strings.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes of all strings together.
+    pub fn byte_len(&self) -> usize {
+        self.text.len()
+    }
+
+    /// Appends a string.
+    ///
+    /// # Panics
+    /// The buffer would exceed 4 GiB; callers bound what they put into one column.
+    pub fn push(&mut self, text: &str) {
+        self.text.push_str(text);
+        let end = u32::try_from(self.text.len());
+        assert!(end.is_ok(), "more than 4 GiB of strings in one column");
+        self.offsets.push(end.unwrap_or(u32::MAX));
+    }
+
+    /// String `i`.
+    ///
+    /// # Panics
+    /// `i` is not below the length.
+    pub fn get(&self, i: usize) -> &str {
+        &self.text[self.offsets[i] as usize..self.offsets[i + 1] as usize]
+    }
+
+    /// The strings in order.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        (0..self.len()).map(|i| self.get(i))
+    }
+
+    /// Forgets all strings and keeps the memory.
+    pub fn clear(&mut self) {
+        self.offsets.truncate(1);
+        self.text.clear();
+    }
+}
+
+impl<'a> FromIterator<&'a str> for Strings {
+    fn from_iter<I: IntoIterator<Item = &'a str>>(iter: I) -> Self {
+        let mut strings = Self::new();
+        for text in iter {
+            strings.push(text);
+        }
+        strings
+    }
+}
+
+/// The values of a column, one a row; at a null row any value may stand.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Values {
+    /// Floating point.
+    F64(Vec<f64>),
+    /// Signed integers; also timestamps.
+    I64(Vec<i64>),
+    /// Unsigned integers.
+    U64(Vec<u64>),
+    /// Booleans.
+    Bool(Vec<bool>),
+    /// Strings.
+    String(Strings),
+}
+
+impl Values {
+    /// An empty column of the given type.
+    pub fn new(field_type: FieldType) -> Self {
+        match field_type {
+            FieldType::F64 => Self::F64(Vec::new()),
+            FieldType::I64 => Self::I64(Vec::new()),
+            FieldType::U64 => Self::U64(Vec::new()),
+            FieldType::Bool => Self::Bool(Vec::new()),
+            FieldType::String => Self::String(Strings::new()),
+        }
+    }
+
+    /// The type of the values.
+    pub fn field_type(&self) -> FieldType {
+        match self {
+            Self::F64(_) => FieldType::F64,
+            Self::I64(_) => FieldType::I64,
+            Self::U64(_) => FieldType::U64,
+            Self::Bool(_) => FieldType::Bool,
+            Self::String(_) => FieldType::String,
+        }
+    }
+
+    /// The number of rows.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::F64(v) => v.len(),
+            Self::I64(v) => v.len(),
+            Self::U64(v) => v.len(),
+            Self::Bool(v) => v.len(),
+            Self::String(v) => v.len(),
+        }
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Forgets all rows and keeps the memory.
+    pub fn clear(&mut self) {
+        match self {
+            Self::F64(v) => v.clear(),
+            Self::I64(v) => v.clear(),
+            Self::U64(v) => v.clear(),
+            Self::Bool(v) => v.clear(),
+            Self::String(v) => v.clear(),
+        }
+    }
+
+    /// Appends the value that stands at null rows: zero, false, the empty string.
+    pub fn push_default(&mut self) {
+        match self {
+            Self::F64(v) => v.push(0.0),
+            Self::I64(v) => v.push(0),
+            Self::U64(v) => v.push(0),
+            Self::Bool(v) => v.push(false),
+            Self::String(v) => v.push(""),
+        }
+    }
+
+    /// Appends row `i` of `other`.
+    ///
+    /// # Panics
+    /// The types differ or `i` is out of bounds: callers match columns by field.
+    #[inline]
+    pub fn push_from(&mut self, other: &Values, i: usize) {
+        match (self, other) {
+            (Self::F64(to), Self::F64(from)) => to.push(from[i]),
+            (Self::I64(to), Self::I64(from)) => to.push(from[i]),
+            (Self::U64(to), Self::U64(from)) => to.push(from[i]),
+            (Self::Bool(to), Self::Bool(from)) => to.push(from[i]),
+            (Self::String(to), Self::String(from)) => to.push(from.get(i)),
+            (to, from) => {
+                assert_eq!(
+                    to.field_type(),
+                    from.field_type(),
+                    "columns of one field differ"
+                );
+            }
+        }
+    }
+
+    /// Appends the rows `from..to` of `other`.
+    ///
+    /// # Panics
+    /// As [`Values::push_from`].
+    pub fn extend_from(&mut self, other: &Values, from: usize, to: usize) {
+        match (self, other) {
+            (Self::F64(a), Self::F64(b)) => a.extend_from_slice(&b[from..to]),
+            (Self::I64(a), Self::I64(b)) => a.extend_from_slice(&b[from..to]),
+            (Self::U64(a), Self::U64(b)) => a.extend_from_slice(&b[from..to]),
+            (Self::Bool(a), Self::Bool(b)) => a.extend_from_slice(&b[from..to]),
+            (a, b) => (from..to).for_each(|i| a.push_from(b, i)),
+        }
+    }
+
+    /// Memory the values take, in bytes.
+    pub fn memory(&self) -> usize {
+        match self {
+            Self::F64(v) => v.capacity() * 8,
+            Self::I64(v) => v.capacity() * 8,
+            Self::U64(v) => v.capacity() * 8,
+            Self::Bool(v) => v.capacity(),
+            Self::String(v) => v.offsets.capacity() * 4 + v.text.capacity(),
+        }
+    }
+}
+
+/// A column of one field: values, and which of them are there.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Column {
+    /// One value a row.
+    pub values: Values,
+    /// Bit set: the row has a value; clear: it is null. `None`: no row is null.
+    pub validity: Option<Bitmap>,
+}
+
+impl Column {
+    /// An empty column.
+    pub fn new(field_type: FieldType) -> Self {
+        Self {
+            values: Values::new(field_type),
+            validity: None,
+        }
+    }
+
+    /// A column of `len` nulls.
+    pub fn nulls(field_type: FieldType, len: usize) -> Self {
+        let mut column = Self::new(field_type);
+        for _ in 0..len {
+            column.push_null();
+        }
+        column
+    }
+
+    /// The number of rows.
+    pub fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// Whether row `i` has a value.
+    ///
+    /// # Panics
+    /// `i` is out of bounds and the column has nulls.
+    #[inline]
+    pub fn is_valid(&self, i: usize) -> bool {
+        self.validity.as_ref().is_none_or(|v| v.get(i))
+    }
+
+    /// How many rows are null.
+    pub fn null_count(&self) -> usize {
+        self.validity
+            .as_ref()
+            .map_or(0, |v| v.len() - v.count_ones())
+    }
+
+    /// Appends a null.
+    pub fn push_null(&mut self) {
+        let len = self.len();
+        self.validity
+            .get_or_insert_with(|| Bitmap::filled(len, true))
+            .push(false);
+        self.values.push_default();
+    }
+
+    /// Appends row `i` of `other`, null or not.
+    ///
+    /// # Panics
+    /// The types differ or `i` is out of bounds.
+    #[inline]
+    pub fn push_from(&mut self, other: &Column, i: usize) {
+        if other.is_valid(i) {
+            self.values.push_from(&other.values, i);
+            if let Some(validity) = &mut self.validity {
+                validity.push(true);
+            }
+        } else {
+            self.push_null();
+        }
+    }
+
+    /// Appends the rows `from..to` of `other`.
+    ///
+    /// # Panics
+    /// The types differ or the range reaches past the end.
+    pub fn extend_from(&mut self, other: &Column, from: usize, to: usize) {
+        let len = self.len();
+        if let Some(theirs) = &other.validity {
+            self.validity
+                .get_or_insert_with(|| Bitmap::filled(len, true))
+                .extend_from(theirs, from, to);
+        } else if let Some(ours) = &mut self.validity {
+            ours.extend_with(to - from, true);
+        }
+        self.values.extend_from(&other.values, from, to);
+    }
+
+    /// Forgets all rows and keeps the memory.
+    pub fn clear(&mut self) {
+        self.values.clear();
+        self.validity = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bitmaps_round_trip_through_bytes() {
+        for len in [0, 1, 7, 8, 9, 63, 64, 65, 1024] {
+            let mut bits = Bitmap::new();
+            for i in 0..len {
+                bits.push(i % 3 == 0);
+            }
+            assert_eq!(Bitmap::from_bytes(&bits.to_bytes(), len).unwrap(), bits);
+            assert_eq!(bits.count_ones(), len.div_ceil(3));
+        }
+        assert!(
+            Bitmap::from_bytes(&[0xff], 7).is_none(),
+            "a bit past the end"
+        );
+        assert!(
+            Bitmap::from_bytes(&[0xff, 0], 8).is_none(),
+            "a byte too many"
+        );
+    }
+
+    #[test]
+    fn filling_equals_pushing() {
+        for (first, second) in [(0, 5), (3, 130), (64, 64), (70, 1)] {
+            let mut filled = Bitmap::filled(first, false);
+            filled.extend_with(second, true);
+            let mut pushed = Bitmap::new();
+            (0..first).for_each(|_| pushed.push(false));
+            (0..second).for_each(|_| pushed.push(true));
+            assert_eq!(filled, pushed);
+        }
+    }
+
+    #[test]
+    fn nulls_appear_only_where_they_were_pushed() {
+        let mut column = Column {
+            values: Values::I64(vec![1, 2]),
+            validity: None,
+        };
+        column.push_null();
+        let mut copy = Column::new(FieldType::I64);
+        copy.extend_from(&column, 1, 3);
+        copy.push_from(&column, 0);
+        assert_eq!(copy.values, Values::I64(vec![2, 0, 1]));
+        assert_eq!(
+            (0..3).map(|i| copy.is_valid(i)).collect::<Vec<_>>(),
+            [true, false, true]
+        );
+        assert_eq!(copy.null_count(), 1);
+    }
+}

@@ -1,0 +1,1 @@
+//! The 192 bytes that open every file.

@@ -1,0 +1,1 @@
+//! Frames of the write-ahead log and what they carry.

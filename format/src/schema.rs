@@ -1,0 +1,1 @@
+//! Tables: settings, fields, types, as manifest and segments record them.

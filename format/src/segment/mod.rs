@@ -1,0 +1,1 @@
+//! Data files: blocks, dictionaries, pages, root, trailer.

@@ -1,0 +1,2 @@
+//! The tidestone command.
+fn main() {}
