@@ -1,1 +1,5 @@
-//! Edits of the manifest.
+//! Edits of the manifest: which segments live, tables, tombstones, next ids.
+
+mod segment_entry;
+
+pub use segment_entry::{SegmentEntry, Tier};
