@@ -1,5 +1,3 @@
 //! Edits of the manifest: which segments live, tables, tombstones, next ids.
 
-mod segment_entry;
-
-pub use segment_entry::{SegmentEntry, Tier};
+pub use crate::segment_entry::{SegmentEntry, Tier};
