@@ -27,8 +27,11 @@ fn mix(seed: u64) -> u64 {
     z ^ (z >> 31)
 }
 
+/// The value of a row.
+type Kind = fn(usize) -> f64;
+
 /// What columns of measurements are like.
-fn kinds() -> [(&'static str, fn(usize) -> f64); 5] {
+fn kinds() -> [(&'static str, Kind); 5] {
     [
         ("whole", |row| (mix(row as u64) % 101) as f64),
         ("walk", |row| {
@@ -43,7 +46,7 @@ fn kinds() -> [(&'static str, fn(usize) -> f64); 5] {
     ]
 }
 
-fn columns(kind: Option<fn(usize) -> f64>) -> Vec<Column> {
+fn columns(kind: Option<Kind>) -> Vec<Column> {
     let kinds = kinds();
     (0..COLUMNS as usize)
         .map(|column| {
