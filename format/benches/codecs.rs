@@ -99,6 +99,9 @@ fn integers(c: &mut Criterion) {
         let vectors = vectors(values);
         group.throughput(Throughput::Elements((vectors.len() * VECTOR_ROWS) as u64));
         let mut streams = Vec::new();
+        for vector in &vectors {
+            integer::encode(vector, &mut streams);
+        }
         group.bench_function(format!("encode/{name}"), |b| {
             b.iter(|| {
                 streams.clear();
@@ -133,6 +136,10 @@ fn decimals(c: &mut Criterion) {
         let vectors = vectors(values);
         group.throughput(Throughput::Elements(values.len() as u64));
         let mut encoded = Vec::new();
+        let candidates = alp::Candidates::sample(values);
+        for vector in &vectors {
+            alp::encode(vector, &candidates, &mut encoded).unwrap();
+        }
         group.bench_function(format!("encode/{file}"), |b| {
             b.iter(|| {
                 encoded.clear();
