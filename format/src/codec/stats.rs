@@ -94,7 +94,8 @@ impl VectorStats {
 
     /// Statistics of these rows followed by those of `next`.
     ///
-    /// Sums of integers are exact; those of floats are added as floats.
+    /// Sums of integers are exact (128 bits hold those of 2^64 rows; what no writer makes wraps);
+    /// those of floats are added as floats.
     #[must_use]
     pub fn then(&self, next: &Self) -> Self {
         let of = match (self.values(), next.values()) {
@@ -213,7 +214,7 @@ impl ValueStats {
                 max: max.max(max2),
                 first,
                 last,
-                sum: sum + sum2,
+                sum: sum.wrapping_add(sum2),
             },
             (
                 Self::U64 {
@@ -235,7 +236,7 @@ impl ValueStats {
                 max: max.max(max2),
                 first,
                 last,
-                sum: sum + sum2,
+                sum: sum.wrapping_add(sum2),
             },
             (
                 Self::Time {

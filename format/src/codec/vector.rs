@@ -282,7 +282,7 @@ impl<'a> EncodedVector<'a> {
     /// The vector of `rows` rows in the bytes `place` of a block.
     ///
     /// # Errors
-    /// The place is not in the block, the tags are unknown or do not go with the type, or the
+    /// There are no rows or more than 1,024, the place is not in the block, the tags are unknown or do not go with the type, or the
     /// null map is cut short.
     pub fn open(
         block: &'a [u8],
@@ -290,6 +290,11 @@ impl<'a> EncodedVector<'a> {
         rows: usize,
         field_type: FieldType,
     ) -> Result<Self> {
+        if !(1..=VECTOR_ROWS).contains(&rows) {
+            let (what, at) = ("rows of a vector", place.start as u64);
+            let expected = format_args!("1 to {VECTOR_ROWS}");
+            return Err(FormatError::invalid(what, at, expected, rows));
+        }
         let available = block.len();
         let Some(bytes) = block.get(..place.end) else {
             return Err(FormatError::truncated(
@@ -458,7 +463,10 @@ impl<'a> EncodedVector<'a> {
         }
         let mut r = self.payload.clone();
         match self.encoding {
-            Encoding::AllNull => (0..self.rows()).for_each(|_| out.push("")),
+            Encoding::AllNull => {
+                r.finish()?;
+                (0..self.rows()).for_each(|_| out.push(""));
+            }
             Encoding::Dictionary => {
                 let Some(Dictionary::String(entries)) = dictionary else {
                     return Err(self.no_dictionary("of strings"));
@@ -466,6 +474,7 @@ impl<'a> EncodedVector<'a> {
                 let mut codes = [0; VECTOR_ROWS];
                 let codes = &mut codes[..self.count];
                 self.read_codes(&mut r, codes, entries.len())?;
+                r.finish()?;
                 self.push_strings(out, |i| entries.get(code_index(codes[i])));
             }
             Encoding::PlainStrings => {
@@ -495,7 +504,7 @@ impl<'a> EncodedVector<'a> {
             }
             _ => return Err(self.wrong_type("strings")),
         }
-        r.finish()
+        Ok(())
     }
 
     /// Decodes dictionary codes, for those who work on codes: `None` unless the vector is
