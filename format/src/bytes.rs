@@ -110,6 +110,26 @@ impl<'a> Reader<'a> {
         Ok(i64::from_le_bytes(self.array()?))
     }
 
+    /// The next `len` bytes as text.
+    ///
+    /// # Errors
+    /// Fewer are left, or they are not UTF-8.
+    pub fn text(&mut self, len: usize) -> Result<&'a str> {
+        let start = self.at;
+        let bytes = self.take(len)?;
+        std::str::from_utf8(bytes)
+            .map_err(|e| self.invalid_at(start + e.valid_up_to(), "UTF-8 text", e))
+    }
+
+    /// The next text, preceded by its length as a `u16`.
+    ///
+    /// # Errors
+    /// As [`Reader::text`].
+    pub fn short_text(&mut self) -> Result<&'a str> {
+        let len = self.u16()?;
+        self.text(usize::from(len))
+    }
+
     /// The next variable-length unsigned integer (LEB128: seven bits a byte, lowest first, at
     /// most ten bytes, in its shortest form).
     ///
@@ -230,6 +250,18 @@ pub fn put_signed_varint(out: &mut Vec<u8>, value: i64) {
     put_varint(out, ((value << 1) ^ (value >> 63)).cast_unsigned());
 }
 
+/// Appends `text` preceded by its length as a `u16`; `what` names it in the error.
+///
+/// # Errors
+/// [`FormatErrorKind::Limit`](crate::FormatErrorKind::Limit): it is longer than 65,535 bytes.
+pub fn put_short_text(out: &mut Vec<u8>, what: &'static str, text: &str) -> Result<()> {
+    let len = u16::try_from(text.len())
+        .map_err(|_| FormatError::limit(what, format_args!("{} bytes", u16::MAX), text.len()))?;
+    out.extend_from_slice(&len.to_le_bytes());
+    out.extend_from_slice(text.as_bytes());
+    Ok(())
+}
+
 /// How many bytes [`put_varint`] writes for `value`.
 pub fn varint_len(value: u64) -> usize {
     (64 - (value | 1).leading_zeros() as usize).div_ceil(7)
@@ -281,6 +313,17 @@ mod tests {
         ] {
             assert!(Reader::new(bytes, "test").varint().is_err(), "{bytes:02x?}");
         }
+    }
+
+    #[test]
+    fn texts_round_trip_and_must_be_utf8() {
+        let mut out = Vec::new();
+        put_short_text(&mut out, "test", "zwölf").unwrap();
+        assert_eq!(Reader::new(&out, "test").short_text().unwrap(), "zwölf");
+        let error = Reader::new(&[3, 0, b'a', 0xff, b'b'], "test").short_text();
+        assert_eq!(error.unwrap_err().offset, 3);
+        assert!(Reader::new(&[2, 0, b'a'], "test").short_text().is_err());
+        assert!(put_short_text(&mut out, "test", &"x".repeat(65_536)).is_err());
     }
 
     #[test]

@@ -9,6 +9,7 @@
 //! |---|---|
 //! | [`header`] | the 192 bytes that open every file: identity, log file, manifest, segment |
 //! | [`log`] | frames of the write-ahead log and what they carry |
+//! | [`schema`] | tables: settings, fields, types |
 //! | [`manifest`] | edits: which segments live, tables, tombstones, next ids |
 //! | [`segment`] | blocks, dictionaries, index pages, root and trailer of a data file |
 //! | [`codec`] | how 1,024 values become few bytes |
@@ -28,6 +29,7 @@ pub mod log;
 pub mod manifest;
 pub mod schema;
 pub mod segment;
+mod segment_entry;
 mod types;
 pub mod version;
 

@@ -1,0 +1,624 @@
+//! The payload of a batch: rows of any number of tables, column by column.
+//!
+//! ```text
+//! u32 sections, u32 0, then the sections:
+//!   u32 length   u32 table   u32 rows n   u16 columns   u8 series: 0 one, 1 one a row   u8 0
+//!   u64 series id (1 or n)   i64 timestamp (n)   then the columns, ascending by field:
+//!     u32 field   u8 type   u8 has a null map   u16 0   u32 length of the values   u32 0
+//!     null map (ceil(n / 8), padded to 8)   values (padded to 8)
+//! ```
+
+use std::ops::Range;
+
+use super::record::read_series_id;
+use crate::bytes::Reader;
+use crate::column::{Bitmap, Column, Strings, Values};
+use crate::schema::read_table_id;
+use crate::version::{MAX_FIELDS, MAX_REGION, MAX_STRING};
+use crate::{FieldId, FieldType, FormatError, Result, SeriesId, TableId, Timestamp};
+
+const WHAT: &str = "log batch";
+const ALIGN: usize = 8;
+const SECTION_HEADER_LEN: usize = 16;
+const COLUMN_HEADER_LEN: usize = 16;
+/// A section of one row, without columns.
+const MIN_SECTION_LEN: usize = SECTION_HEADER_LEN + 8 + 8;
+/// 8-byte values converted at a time: enough to become one copy, little enough to stay in cache.
+const WORDS: usize = 512;
+
+/// The series of a section's rows, as its writer has them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SeriesIds<'a> {
+    /// All rows are of one series.
+    One(SeriesId),
+    /// One id a row.
+    PerRow(&'a [SeriesId]),
+}
+
+/// The series of a section's rows, as its reader gets them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SectionSeries {
+    /// All rows are of one series.
+    One(SeriesId),
+    /// One id a row.
+    PerRow(Vec<SeriesId>),
+}
+
+impl SectionSeries {
+    /// The series of row `row`.
+    ///
+    /// # Panics
+    /// There are ids for each row and fewer than that.
+    pub fn get(&self, row: usize) -> SeriesId {
+        match self {
+            Self::One(id) => *id,
+            Self::PerRow(ids) => ids[row],
+        }
+    }
+
+    /// The same, borrowed: what [`append_section`] takes.
+    pub fn as_ids(&self) -> SeriesIds<'_> {
+        match self {
+            Self::One(id) => SeriesIds::One(*id),
+            Self::PerRow(ids) => SeriesIds::PerRow(ids),
+        }
+    }
+}
+
+/// The rows a batch has for one table.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BatchSection {
+    /// The table.
+    pub table: TableId,
+    /// The series of each row.
+    pub series: SectionSeries,
+    /// The timestamp of each row; at least one.
+    pub times: Vec<Timestamp>,
+    /// The columns, ascending by field, each with a value or null for each row. At a null row
+    /// stands zero, false or the empty string.
+    pub columns: Vec<(FieldId, Column)>,
+}
+
+/// Builds the payload of a batch; reused from batch to batch, it keeps its memory.
+#[derive(Debug, Clone, Default)]
+pub struct BatchEncoder {
+    payload: Vec<u8>,
+    sections: u32,
+}
+
+impl BatchEncoder {
+    /// An encoder of a batch without rows.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Appends the rows `rows` of the given columns; see [`append_section`].
+    ///
+    /// # Errors
+    /// As [`append_section`], or the payload would exceed [`MAX_REGION`]; the batch is then as it
+    /// was.
+    pub fn append_section(
+        &mut self,
+        table: TableId,
+        series: SeriesIds<'_>,
+        times: &[Timestamp],
+        columns: &[(FieldId, &Column)],
+        rows: Range<usize>,
+    ) -> Result<()> {
+        let start = self.payload.len();
+        if start == 0 {
+            self.payload.resize(8, 0);
+        }
+        let mut result = append_section(&mut self.payload, table, series, times, columns, rows);
+        if result.is_ok() && self.payload.len() > MAX_REGION {
+            result = Err(FormatError::limit(WHAT, MAX_REGION, self.payload.len()));
+        }
+        if result.is_err() {
+            self.payload.truncate(start);
+            return result;
+        }
+        self.sections += 1;
+        self.payload[..4].copy_from_slice(&self.sections.to_le_bytes());
+        Ok(())
+    }
+
+    /// Whether there are no rows yet: then there is no payload either.
+    pub fn is_empty(&self) -> bool {
+        self.sections == 0
+    }
+
+    /// The payload.
+    pub fn payload(&self) -> &[u8] {
+        &self.payload
+    }
+
+    /// Forgets all rows and keeps the memory.
+    pub fn clear(&mut self) {
+        self.payload.clear();
+        self.sections = 0;
+    }
+}
+
+/// Appends a section: the rows `rows` of the given series ids, timestamps and columns, all of
+/// which have one entry a row.
+///
+/// Values at null rows are written as zero, false or the empty string, whatever stands there.
+///
+/// # Errors
+/// No row, or rows past the end; columns of another length than the timestamps; fields that do not
+/// ascend from 1; a table or series id of 0; more than [`MAX_FIELDS`] columns, a string longer
+/// than [`MAX_STRING`], or a section longer than [`MAX_REGION`]. `out` is then as it was.
+pub fn append_section(
+    out: &mut Vec<u8>,
+    table: TableId,
+    series: SeriesIds<'_>,
+    times: &[Timestamp],
+    columns: &[(FieldId, &Column)],
+    rows: Range<usize>,
+) -> Result<()> {
+    check_section(table, series, times, columns, &rows)?;
+    let start = out.len();
+    let result = put_section(out, table, series, times, columns, rows);
+    if result.is_err() {
+        out.truncate(start);
+    }
+    result
+}
+
+fn check_section(
+    table: TableId,
+    series: SeriesIds<'_>,
+    times: &[Timestamp],
+    columns: &[(FieldId, &Column)],
+    rows: &Range<usize>,
+) -> Result<()> {
+    let invalid = |expected: &str, actual: String| {
+        let what = "section of a log batch";
+        Err(FormatError::invalid(what, 0, expected, actual))
+    };
+    if table.0 == 0 {
+        return invalid("a table id from 1", "0".to_string());
+    }
+    if rows.is_empty() || rows.end > times.len() {
+        let actual = format!("rows {rows:?} of {}", times.len());
+        return invalid("one row or more, all of them there", actual);
+    }
+    match series {
+        SeriesIds::One(SeriesId(0)) => return invalid("a series id from 1", "0".to_string()),
+        SeriesIds::PerRow(ids) if ids.len() != times.len() => {
+            let actual = format!("{} for {} rows", ids.len(), times.len());
+            return invalid("a series id for every row", actual);
+        }
+        SeriesIds::PerRow(ids) if has_zero(&ids[rows.clone()]) => {
+            return invalid("series ids from 1", "0".to_string());
+        }
+        SeriesIds::One(_) | SeriesIds::PerRow(_) => {}
+    }
+    if columns.len() > MAX_FIELDS {
+        return Err(FormatError::limit(
+            "columns of a batch",
+            MAX_FIELDS,
+            columns.len(),
+        ));
+    }
+    let mut before = FieldId::TIME;
+    for &(field, column) in columns {
+        if field <= before {
+            return invalid("fields ascending from 1", format!("{field} after {before}"));
+        }
+        before = field;
+        let validity = column.validity.as_ref().map_or(times.len(), Bitmap::len);
+        if column.len() != times.len() || validity != times.len() {
+            let len = column.len();
+            let actual = format!("field {field}: {len} values, {validity} null bits");
+            return invalid(&format!("{} rows in every column", times.len()), actual);
+        }
+    }
+    Ok(())
+}
+
+/// Looks at all ids without a branch on each.
+fn has_zero(ids: &[SeriesId]) -> bool {
+    ids.iter().fold(0, |zeros, id| zeros | u8::from(id.0 == 0)) != 0
+}
+
+fn put_section(
+    out: &mut Vec<u8>,
+    table: TableId,
+    series: SeriesIds<'_>,
+    times: &[Timestamp],
+    columns: &[(FieldId, &Column)],
+    rows: Range<usize>,
+) -> Result<()> {
+    let start = out.len();
+    let limit = |len: usize| FormatError::limit("section of a log batch", MAX_REGION, len);
+    let row_count = u32::try_from(rows.len()).map_err(|_| limit(rows.len()))?;
+    let column_count = u16::try_from(columns.len()).map_err(|_| limit(columns.len()))?;
+    out.reserve(
+        rows.len()
+            .saturating_mul(8 * (columns.len() + 2))
+            .min(MAX_REGION),
+    );
+    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(&table.0.to_le_bytes());
+    out.extend_from_slice(&row_count.to_le_bytes());
+    out.extend_from_slice(&column_count.to_le_bytes());
+    match series {
+        SeriesIds::One(id) => {
+            out.extend_from_slice(&[0, 0]);
+            out.extend_from_slice(&id.0.to_le_bytes());
+        }
+        SeriesIds::PerRow(ids) => {
+            out.extend_from_slice(&[1, 0]);
+            put_words(out, &ids[rows.clone()], |id| id.0.to_le_bytes());
+        }
+    }
+    put_words(out, &times[rows.clone()], |t| t.to_le_bytes());
+    for &(field, column) in columns {
+        put_column(out, start, field, column, &rows)?;
+        if out.len() - start > MAX_REGION {
+            return Err(limit(out.len() - start));
+        }
+    }
+    let len = u32::try_from(out.len() - start).map_err(|_| limit(out.len() - start))?;
+    out[start..start + 4].copy_from_slice(&len.to_le_bytes());
+    Ok(())
+}
+
+/// Pads with zeros to a multiple of 8, counted from `start`.
+fn pad_from(out: &mut Vec<u8>, start: usize) {
+    let len = out.len() - start;
+    out.resize(start + len.next_multiple_of(ALIGN), 0);
+}
+
+fn put_column(
+    out: &mut Vec<u8>,
+    section: usize,
+    field: FieldId,
+    column: &Column,
+    rows: &Range<usize>,
+) -> Result<()> {
+    let nulls = column.validity.as_ref().and_then(|v| NullMap::of(v, rows));
+    let header = out.len();
+    out.extend_from_slice(&field.0.to_le_bytes());
+    let tag = column.values.field_type().tag();
+    out.extend_from_slice(&[tag, u8::from(nulls.is_some()), 0, 0]);
+    out.extend_from_slice(&[0; 8]);
+    if let Some(nulls) = &nulls {
+        out.extend_from_slice(&nulls.bytes);
+        pad_from(out, section);
+    }
+    let values = out.len();
+    put_values(out, &column.values, nulls.as_ref(), rows)?;
+    let len = out.len() - values;
+    let len = u32::try_from(len).map_err(|_| FormatError::limit(WHAT, MAX_REGION, len))?;
+    out[header + 8..header + 12].copy_from_slice(&len.to_le_bytes());
+    pad_from(out, section);
+    Ok(())
+}
+
+fn put_values(
+    out: &mut Vec<u8>,
+    values: &Values,
+    nulls: Option<&NullMap>,
+    rows: &Range<usize>,
+) -> Result<()> {
+    let start = out.len();
+    match values {
+        Values::F64(v) => put_words(out, &v[rows.clone()], |v| v.to_le_bytes()),
+        Values::I64(v) => put_words(out, &v[rows.clone()], |v| v.to_le_bytes()),
+        Values::U64(v) => put_words(out, &v[rows.clone()], |v| v.to_le_bytes()),
+        Values::Bool(v) => {
+            put_bools(out, &v[rows.clone()]);
+            let map = nulls.map_or(&[][..], |nulls| &nulls.bytes);
+            out[start..]
+                .iter_mut()
+                .zip(map)
+                .for_each(|(byte, valid)| *byte &= valid);
+            return Ok(());
+        }
+        Values::String(v) => return put_strings(out, v, nulls, rows),
+    }
+    if let Some(nulls) = nulls {
+        let (words, _) = out[start..].as_chunks_mut::<8>();
+        nulls.rows().for_each(|row| words[row] = [0; 8]);
+    }
+    Ok(())
+}
+
+/// Appends 8-byte values. The inner loop compiles to a copy.
+fn put_words<T: Copy>(out: &mut Vec<u8>, words: &[T], to_bytes: impl Fn(T) -> [u8; 8]) {
+    let mut buffer = [[0u8; 8]; WORDS];
+    for chunk in words.chunks(WORDS) {
+        for (bytes, &word) in buffer.iter_mut().zip(chunk) {
+            *bytes = to_bytes(word);
+        }
+        out.extend_from_slice(buffer[..chunk.len()].as_flattened());
+    }
+}
+
+fn put_bools(out: &mut Vec<u8>, bools: &[bool]) {
+    let byte = |bits: &[bool]| {
+        let bits = bits.iter().enumerate();
+        bits.fold(0u8, |byte, (i, &bit)| byte | u8::from(bit) << i)
+    };
+    let (whole, rest) = bools.as_chunks::<8>();
+    out.extend(whole.iter().map(|bits| byte(bits)));
+    if !rest.is_empty() {
+        out.push(byte(rest));
+    }
+}
+
+fn put_strings(
+    out: &mut Vec<u8>,
+    strings: &Strings,
+    nulls: Option<&NullMap>,
+    rows: &Range<usize>,
+) -> Result<()> {
+    let ends_at = out.len();
+    out.resize(ends_at + rows.len() * 4, 0);
+    let text_at = out.len();
+    for (i, row) in rows.clone().enumerate() {
+        let null = nulls.is_some_and(|nulls| !nulls.is_valid(i));
+        let text = if null { "" } else { strings.get(row) };
+        if text.len() > MAX_STRING {
+            return Err(FormatError::limit("string value", MAX_STRING, text.len()));
+        }
+        out.extend_from_slice(text.as_bytes());
+        let end = out.len() - text_at;
+        let end = u32::try_from(end).map_err(|_| FormatError::limit(WHAT, MAX_REGION, end))?;
+        out[ends_at + i * 4..][..4].copy_from_slice(&end.to_le_bytes());
+    }
+    Ok(())
+}
+
+/// Which rows of a section have a value, as it is written.
+struct NullMap {
+    bytes: Vec<u8>,
+    len: usize,
+}
+
+impl NullMap {
+    /// The bits `rows` of `validity`; `None` if they are all set.
+    fn of(validity: &Bitmap, rows: &Range<usize>) -> Option<Self> {
+        let len = rows.len();
+        let mut bytes = Vec::with_capacity(len.next_multiple_of(64) / 8);
+        let mut valid = 0;
+        for at in rows.clone().step_by(64) {
+            let word = word_at(validity.words(), at);
+            let wanted = rows.end - at;
+            let word = if wanted < 64 {
+                word & ((1 << wanted) - 1)
+            } else {
+                word
+            };
+            valid += word.count_ones() as usize;
+            bytes.extend_from_slice(&word.to_le_bytes());
+        }
+        bytes.truncate(len.div_ceil(8));
+        (valid < len).then_some(Self { bytes, len })
+    }
+
+    fn is_valid(&self, row: usize) -> bool {
+        self.bytes[row / 8] >> (row % 8) & 1 == 1
+    }
+
+    /// The rows that are null.
+    fn rows(&self) -> impl Iterator<Item = usize> {
+        (0..self.len).filter(|&row| !self.is_valid(row))
+    }
+}
+
+/// The 64 bits from bit `at` on; zeros behind the end.
+fn word_at(words: &[u64], at: usize) -> u64 {
+    let word = |i: usize| words.get(i).copied().unwrap_or(0);
+    match at % 64 {
+        0 => word(at / 64),
+        shift => word(at / 64) >> shift | word(at / 64 + 1) << (64 - shift),
+    }
+}
+
+/// The sections of a batch's payload.
+///
+/// # Errors
+/// The payload is not what the format says; offsets count from its start. The batch is decoded as
+/// a whole or not at all.
+pub fn decode_batch(payload: &[u8]) -> Result<Vec<BatchSection>> {
+    let mut r = Reader::new(payload, WHAT);
+    let count = r.u32()? as usize;
+    r.zeros(4)?;
+    let limit = r.remaining() / MIN_SECTION_LEN;
+    if count == 0 || count > limit {
+        let expected = format_args!("1 to {limit} sections, as many as fit");
+        return Err(r.invalid_at(0, expected, count));
+    }
+    let mut sections = Vec::with_capacity(count);
+    for _ in 0..count {
+        sections.push(read_section(&mut r)?);
+    }
+    r.finish()?;
+    Ok(sections)
+}
+
+fn read_section(r: &mut Reader<'_>) -> Result<BatchSection> {
+    let start = r.position();
+    let len = r.u32()? as usize;
+    let table = read_table_id(r)?;
+    let rows_at = r.position();
+    let rows = r.u32()? as usize;
+    if rows == 0 {
+        return Err(r.invalid_at(rows_at, "1 row or more", 0));
+    }
+    let columns_at = r.position();
+    let column_count = usize::from(r.u16()?);
+    if column_count > MAX_FIELDS {
+        let expected = format_args!("at most {MAX_FIELDS} columns");
+        return Err(r.invalid_at(columns_at, expected, column_count));
+    }
+    let series_at = r.position();
+    let per_row = r.u8()?;
+    r.zeros(1)?;
+    let series = match per_row {
+        0 => SectionSeries::One(read_series_id(r)?),
+        1 => SectionSeries::PerRow(read_series_ids(r, rows)?),
+        other => return Err(r.invalid_at(series_at, "0 or 1", other)),
+    };
+    let times = read_words(r, rows, i64::from_le_bytes)?;
+    let mut columns: Vec<(FieldId, Column)> =
+        Vec::with_capacity(column_count.min(r.remaining() / COLUMN_HEADER_LEN));
+    let mut before = FieldId::TIME;
+    for _ in 0..column_count {
+        let (field, column) = read_column(r, rows, before)?;
+        before = field;
+        columns.push((field, column));
+    }
+    let actual = r.position() - start;
+    if len != actual {
+        let expected = format_args!("a section of {actual} bytes, as it holds");
+        return Err(r.invalid_at(start, expected, len));
+    }
+    Ok(BatchSection {
+        table,
+        series,
+        times,
+        columns,
+    })
+}
+
+fn read_series_ids(r: &mut Reader<'_>, rows: usize) -> Result<Vec<SeriesId>> {
+    let at = r.position();
+    let ids = read_words(r, rows, |b| SeriesId(u64::from_le_bytes(b)))?;
+    if has_zero(&ids) {
+        return Err(r.invalid_at(at, "series ids from 1", "a 0 among them"));
+    }
+    Ok(ids)
+}
+
+/// Reads 8-byte values. The loop compiles to a copy.
+fn read_words<T>(r: &mut Reader<'_>, count: usize, from: impl Fn([u8; 8]) -> T) -> Result<Vec<T>> {
+    let (words, _) = r.take(count.saturating_mul(8))?.as_chunks::<8>();
+    Ok(words.iter().map(|word| from(*word)).collect())
+}
+
+fn read_column(r: &mut Reader<'_>, rows: usize, before: FieldId) -> Result<(FieldId, Column)> {
+    let at = r.position();
+    let field = FieldId(r.u32()?);
+    if field <= before {
+        let expected = format_args!("a field id greater than {before}");
+        return Err(r.invalid_at(at, expected, field));
+    }
+    let field_type = FieldType::from_tag(r.u8()?, at as u64 + 4)?;
+    let has_nulls = r.u8()?;
+    r.zeros(2)?;
+    let len_at = r.position();
+    let len = r.u32()? as usize;
+    r.zeros(4)?;
+    let validity = match has_nulls {
+        0 => None,
+        1 => Some(read_null_map(r, rows)?),
+        other => return Err(r.invalid_at(at + 5, "0 or 1", other)),
+    };
+    let start = r.position();
+    let values = read_values(r, field_type, rows, len)?;
+    if r.position() - start != len {
+        let expected = format_args!("{} bytes of values", r.position() - start);
+        return Err(r.invalid_at(len_at, expected, len));
+    }
+    r.zero_padding(ALIGN)?;
+    let column = Column { values, validity };
+    check_nulls(r, start, &column)?;
+    Ok((field, column))
+}
+
+fn read_null_map(r: &mut Reader<'_>, rows: usize) -> Result<Bitmap> {
+    let at = r.position();
+    let map = Bitmap::from_bytes(r.take(rows.div_ceil(8))?, rows)
+        .ok_or_else(|| r.invalid_at(at, format_args!("{rows} null bits"), "bits behind them"))?;
+    r.zero_padding(ALIGN)?;
+    Ok(map)
+}
+
+fn read_values(
+    r: &mut Reader<'_>,
+    field_type: FieldType,
+    rows: usize,
+    len: usize,
+) -> Result<Values> {
+    Ok(match field_type {
+        FieldType::F64 => Values::F64(read_words(r, rows, f64::from_le_bytes)?),
+        FieldType::I64 => Values::I64(read_words(r, rows, i64::from_le_bytes)?),
+        FieldType::U64 => Values::U64(read_words(r, rows, u64::from_le_bytes)?),
+        FieldType::Bool => Values::Bool(read_bools(r, rows)?),
+        FieldType::String => Values::String(read_strings(r, rows, len)?),
+    })
+}
+
+fn read_bools(r: &mut Reader<'_>, rows: usize) -> Result<Vec<bool>> {
+    let at = r.position();
+    let bytes = r.take(rows.div_ceil(8))?;
+    let behind = match (rows % 8, bytes.last()) {
+        (0, _) | (_, None) => 0,
+        (used, Some(last)) => last >> used,
+    };
+    if behind != 0 {
+        return Err(r.invalid_at(at, format_args!("{rows} bits"), "bits behind them"));
+    }
+    let bits = bytes
+        .iter()
+        .flat_map(|byte| std::array::from_fn::<bool, 8, _>(|i| byte >> i & 1 == 1));
+    Ok(bits.take(rows).collect())
+}
+
+fn read_strings(r: &mut Reader<'_>, rows: usize, len: usize) -> Result<Strings> {
+    let at = r.position();
+    let (ends, _) = r.take(rows.saturating_mul(4))?.as_chunks::<4>();
+    let text_at = r.position();
+    let Some(text_len) = len.checked_sub(text_at - at) else {
+        let expected = format_args!("{} bytes of end offsets or more", text_at - at);
+        return Err(r.invalid_at(at, expected, len));
+    };
+    let text = r.text(text_len)?;
+    let mut strings = Strings::new();
+    let mut start = 0;
+    for (i, end) in ends.iter().enumerate() {
+        let end = u32::from_le_bytes(*end) as usize;
+        match text.get(start..end) {
+            Some(string) if string.len() <= MAX_STRING => strings.push(string),
+            _ => {
+                let expected = format_args!("the end of a string that starts at {start}");
+                return Err(r.invalid_at(at + i * 4, expected, end));
+            }
+        }
+        start = end;
+    }
+    if start != text.len() {
+        let expected = format_args!("{start} bytes of text");
+        return Err(r.invalid_at(text_at, expected, text.len()));
+    }
+    Ok(strings)
+}
+
+/// Checks that zero, false or the empty string stands at every null row.
+fn check_nulls(r: &Reader<'_>, values_at: usize, column: &Column) -> Result<()> {
+    let Some(validity) = &column.validity else {
+        return Ok(());
+    };
+    let is_default = |row: usize| match &column.values {
+        Values::F64(v) => v[row].to_bits() == 0,
+        Values::I64(v) => v[row] == 0,
+        Values::U64(v) => v[row] == 0,
+        Values::Bool(v) => !v[row],
+        Values::String(v) => v.get(row).is_empty(),
+    };
+    let nulls = (0..validity.len()).filter(|&row| !validity.get(row));
+    match nulls.into_iter().find(|&row| !is_default(row)) {
+        None => Ok(()),
+        Some(row) => {
+            let actual = format_args!("a value in row {row}");
+            Err(r.invalid_at(values_at, "nothing at the rows that are null", actual))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

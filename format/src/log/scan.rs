@@ -1,0 +1,183 @@
+//! The frames of a log file in order, where they stop, and what stands behind that.
+//!
+//! Where a log ends is decided in two steps. [`FrameCursor`] goes from frame to frame and stops at
+//! the first place without a whole frame that carries the expected LSN. Then
+//! [`find_later_evidence`], of this file and of all later ones, tells whether that frame had been
+//! acknowledged: if so the log is damaged, if not it ends there.
+
+use super::frame::{FRAME_HEADER_LEN, FRAME_MAGIC, Frame, WholeFrame};
+use crate::bytes::Reader;
+use crate::header::HEADER_LEN;
+use crate::version::LOG_PAGE;
+use crate::{FormatError, Lsn, Result};
+
+/// Why a [`FrameCursor`] stopped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stop {
+    /// No frame fits between here and the end of the file.
+    EndOfFile,
+    /// Nothing was written here.
+    Zeros,
+    /// Here stands something else than a whole frame of this file with the expected LSN: one that
+    /// is torn or damaged, or one of an earlier life of the file.
+    Invalid(FormatError),
+    /// Here stands the expected frame, whole, and this version cannot read it. The log does *not*
+    /// end here; it must be left alone.
+    Refused(FormatError),
+}
+
+/// Goes through the frames of a log file.
+#[derive(Debug, Clone)]
+pub struct FrameCursor<'a> {
+    bytes: &'a [u8],
+    file_number: u64,
+    next_lsn: Lsn,
+    at: usize,
+    stop: Option<Stop>,
+    stray: Option<FormatError>,
+}
+
+impl<'a> FrameCursor<'a> {
+    /// A cursor before the first frame of log file `file_number`; `file_bytes` is the whole file,
+    /// whose header says `first_lsn`.
+    pub fn new(file_bytes: &'a [u8], file_number: u64, first_lsn: Lsn) -> Self {
+        let mut cursor = Self {
+            bytes: file_bytes,
+            file_number,
+            next_lsn: first_lsn,
+            at: LOG_PAGE,
+            stop: None,
+            stray: None,
+        };
+        cursor.check_gap(HEADER_LEN, LOG_PAGE);
+        cursor
+    }
+
+    /// The LSN of the frame expected next.
+    pub fn next_lsn(&self) -> Lsn {
+        self.next_lsn
+    }
+
+    /// The first byte behind the last frame and its padding; once the cursor has stopped on
+    /// something [`Invalid`](Stop::Invalid) or [`Refused`](Stop::Refused), the offset of that.
+    pub fn offset(&self) -> u64 {
+        self.at as u64
+    }
+
+    /// Why there are no more frames; `None` while there may be.
+    pub fn stop(&self) -> Option<&Stop> {
+        self.stop.as_ref()
+    }
+
+    /// The first byte between file header and frames, or between two groups of them, that should
+    /// be zero and is not. It harms no frame, but something wrote where nothing should have.
+    pub fn stray_bytes(&self) -> Option<&FormatError> {
+        self.stray.as_ref()
+    }
+
+    /// The frame at the place of the next one, or why there is none.
+    fn look(&mut self) -> Result<Frame<'a>, Stop> {
+        let same_group = self.has_magic(self.at);
+        let place = if same_group {
+            self.at
+        } else {
+            self.at.next_multiple_of(LOG_PAGE)
+        };
+        let Some(header) = self
+            .bytes
+            .get(place..place.saturating_add(FRAME_HEADER_LEN))
+        else {
+            return Err(Stop::EndOfFile);
+        };
+        if header.iter().all(|&b| b == 0) {
+            return Err(Stop::Zeros);
+        }
+        let behind_last = std::mem::replace(&mut self.at, place);
+        let invalid = Stop::Invalid;
+        let whole = WholeFrame::at(self.bytes, place as u64, self.file_number).map_err(invalid)?;
+        if whole.lsn != self.next_lsn {
+            return Err(Stop::Invalid(FormatError::invalid(
+                "log frame",
+                place as u64 + 32,
+                format_args!("LSN {}", self.next_lsn),
+                whole.lsn,
+            )));
+        }
+        let frame = whole.interpret().map_err(Stop::Refused)?;
+        self.check_gap(behind_last, place);
+        Ok(frame)
+    }
+
+    fn has_magic(&self, at: usize) -> bool {
+        self.bytes
+            .get(at..)
+            .is_some_and(|b| b.starts_with(&FRAME_MAGIC))
+    }
+
+    fn check_gap(&mut self, from: usize, to: usize) {
+        if self.stray.is_none()
+            && let Some(gap) = self.bytes.get(from..to)
+        {
+            let zeros = Reader::new(gap, "gap between log frames").zeros(gap.len());
+            self.stray = zeros.err().map(|e| e.at_base(from as u64));
+        }
+    }
+}
+
+impl<'a> Iterator for FrameCursor<'a> {
+    type Item = Frame<'a>;
+
+    fn next(&mut self) -> Option<Frame<'a>> {
+        if self.stop.is_some() {
+            return None;
+        }
+        match self.look() {
+            Ok(frame) => {
+                self.at += super::frame::frame_len(frame.payload.len());
+                self.next_lsn = Lsn(frame.header.lsn.0.saturating_add(1));
+                Some(frame)
+            }
+            Err(stop) => {
+                self.stop = Some(stop);
+                None
+            }
+        }
+    }
+}
+
+/// A frame that proves an earlier one was acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Evidence {
+    /// Offset of the frame that proves it.
+    pub offset: u64,
+    /// That frame's LSN.
+    pub lsn: Lsn,
+    /// The durable LSN it records.
+    pub durable_lsn: Lsn,
+}
+
+/// The first whole frame of log file `file_number`, at a multiple of 4096 at or behind
+/// `from_offset`, which records that `lsn` was durable; of any LSN and kind.
+///
+/// `file_bytes` is the whole file. Of the file where the log stopped, `from_offset` is
+/// [`FrameCursor::offset`]; of every later one, 0.
+pub fn find_later_evidence(
+    file_bytes: &[u8],
+    from_offset: u64,
+    file_number: u64,
+    lsn: Lsn,
+) -> Option<Evidence> {
+    let from = usize::try_from(from_offset).ok()?.max(LOG_PAGE);
+    let first = from.checked_next_multiple_of(LOG_PAGE)?;
+    (first..file_bytes.len()).step_by(LOG_PAGE).find_map(|at| {
+        let frame = WholeFrame::at(file_bytes, at as u64, file_number).ok()?;
+        (frame.durable_lsn >= lsn && frame.durable_lsn < frame.lsn).then_some(Evidence {
+            offset: at as u64,
+            lsn: frame.lsn,
+            durable_lsn: frame.durable_lsn,
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests;
