@@ -209,6 +209,24 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Decodes a part that is preceded by its length as a varint. `decode` must read all of it;
+    /// its errors are moved to the part's place in this slice.
+    ///
+    /// # Errors
+    /// The part is longer than what is left, `decode` fails, or leaves bytes unread.
+    pub fn part<T>(
+        &mut self,
+        what: &'static str,
+        decode: impl FnOnce(&mut Reader<'a>) -> Result<T>,
+    ) -> Result<T> {
+        let len = self.count(self.remaining())?;
+        let base = self.at as u64;
+        let mut inner = Reader::new(self.take(len)?, what);
+        decode(&mut inner)
+            .and_then(|value| inner.finish().map(|()| value))
+            .map_err(|error| error.at_base(base))
+    }
+
     /// Checks that nothing is left.
     ///
     /// # Errors
@@ -260,6 +278,15 @@ pub fn put_short_text(out: &mut Vec<u8>, what: &'static str, text: &str) -> Resu
     out.extend_from_slice(&len.to_le_bytes());
     out.extend_from_slice(text.as_bytes());
     Ok(())
+}
+
+/// Appends what `encode` writes, preceded by its length as a varint: a part as
+/// [`Reader::part`] reads it. `scratch` is cleared and lends its memory.
+pub fn put_part(out: &mut Vec<u8>, scratch: &mut Vec<u8>, encode: impl FnOnce(&mut Vec<u8>)) {
+    scratch.clear();
+    encode(scratch);
+    put_varint(out, scratch.len() as u64);
+    out.extend_from_slice(scratch);
 }
 
 /// How many bytes [`put_varint`] writes for `value`.

@@ -91,9 +91,46 @@ impl Bitmap {
     /// # Panics
     /// The range reaches past the end of `other`.
     pub fn extend_from(&mut self, other: &Bitmap, from: usize, to: usize) {
-        for i in from..to {
-            self.push(other.get(i));
+        assert!(
+            from <= to && to <= other.len,
+            "bits {from}..{to} of {}",
+            other.len
+        );
+        let mut at = from;
+        while at < to {
+            let count = (to - at).min(64);
+            let (word, shift) = (at / 64, at % 64);
+            let mut bits = other.words[word] >> shift;
+            if shift > 0 && shift + count > 64 {
+                bits |= other.words[word + 1] << (64 - shift);
+            }
+            self.push_bits(bits, count);
+            at += count;
         }
+    }
+
+    /// Appends the lowest `count` bits of `bits`, lowest first.
+    ///
+    /// # Panics
+    /// `count` exceeds 64.
+    #[inline]
+    pub fn push_bits(&mut self, bits: u64, count: usize) {
+        assert!(count <= 64, "{count} bits of a word");
+        if count == 0 {
+            return;
+        }
+        let bits = bits & (u64::MAX >> (64 - count));
+        let shift = self.len % 64;
+        if shift == 0 {
+            self.words.push(bits);
+        } else {
+            let last = self.words.len() - 1;
+            self.words[last] |= bits << shift;
+            if shift + count > 64 {
+                self.words.push(bits >> (64 - shift));
+            }
+        }
+        self.len += count;
     }
 
     /// How many bits are set.
@@ -467,6 +504,25 @@ mod tests {
             Bitmap::from_bytes(&[0xff, 0], 8).is_none(),
             "a byte too many"
         );
+    }
+
+    #[test]
+    fn copying_bits_equals_pushing_them() {
+        let mut source = Bitmap::new();
+        (0..300).for_each(|i| source.push(i * 7 % 5 < 2));
+        for (before, from, to) in [
+            (0, 0, 300),
+            (1, 0, 64),
+            (63, 1, 299),
+            (64, 65, 65),
+            (5, 7, 130),
+        ] {
+            let mut copied = Bitmap::filled(before, true);
+            copied.extend_from(&source, from, to);
+            let mut pushed = Bitmap::filled(before, true);
+            (from..to).for_each(|i| pushed.push(source.get(i)));
+            assert_eq!(copied, pushed, "{before} {from} {to}");
+        }
     }
 
     #[test]

@@ -40,6 +40,12 @@ pub const MAX_FIELDS: usize = 4096;
 pub const MAX_STRING: usize = 16 << 20;
 /// Distinct values a dictionary may hold.
 pub const MAX_DICTIONARY: usize = 65_536;
+/// Bytes of all strings of a dictionary together.
+pub const MAX_DICTIONARY_TEXT: usize = 16 << 20;
+/// Bytes of all strings of one column of a row group together.
+pub const MAX_GROUP_TEXT: usize = 512 << 20;
+/// Bytes of all keys of a series page together.
+pub const MAX_PAGE_KEYS: usize = 16 << 20;
 /// The longest stored or plain length of a region or frame payload, in bytes.
 pub const MAX_REGION: usize = 1 << 30;
 

@@ -1,1 +1,270 @@
 //! Packing numbers of `w` bits.
+//!
+//! A full vector of 1,024 numbers is packed in the interleaved order of FastLanes, so that one
+//! instruction unpacks as many lanes as a register holds and the result comes out in order. Fewer
+//! numbers are packed one after another.
+//!
+//! The kernels are monomorphised by width; their inner loop runs over the 16 lanes of a row, which
+//! the compiler turns into vector code at any instruction set.
+
+use crate::version::VECTOR_ROWS;
+use crate::{FormatError, Result};
+
+#[cfg(test)]
+mod tests;
+
+const WHAT: &str = "packed numbers";
+
+/// Lanes of the interleaved order.
+const LANES: usize = 16;
+/// Numbers in a lane.
+const ROWS: usize = VECTOR_ROWS / LANES;
+/// Bytes of one word of every lane.
+const STRIPE: usize = LANES * 8;
+
+/// How many bytes `n` numbers of `width` bits take.
+pub const fn packed_len(n: usize, width: u8) -> usize {
+    (n * width as usize).div_ceil(8)
+}
+
+/// Appends `values`, at most 1,024, packed to `width` bits each.
+///
+/// Bits of a value above the width are dropped; whoever chose the width keeps such values apart.
+///
+/// # Panics
+/// There are more than 1,024 values, or the width exceeds 64.
+pub fn pack(values: &[u64], width: u8, out: &mut Vec<u8>) {
+    assert!(
+        values.len() <= VECTOR_ROWS && width <= 64,
+        "{} numbers of {width} bits",
+        values.len()
+    );
+    if width == 0 {
+        return;
+    }
+    out.reserve(packed_len(values.len(), width));
+    match values.first_chunk::<VECTOR_ROWS>() {
+        Some(vector) => pack_interleaved(vector, usize::from(width), out),
+        None => pack_sequential(values, usize::from(width), out),
+    }
+}
+
+/// Fills `out`, at most 1,024 numbers, from `bytes`, which hold exactly these.
+///
+/// # Errors
+/// The width exceeds 64, there are more than 1,024 numbers, the number of bytes is wrong, or a
+/// bit behind the last number is set.
+pub fn unpack(bytes: &[u8], width: u8, out: &mut [u64]) -> Result<()> {
+    unpack_add(bytes, width, 0, out)
+}
+
+/// What a kernel writes: the same 64 bits under either sign.
+pub(super) trait Word: Copy {
+    fn from_bits(bits: u64) -> Self;
+}
+
+impl Word for u64 {
+    #[inline(always)]
+    fn from_bits(bits: u64) -> Self {
+        bits
+    }
+}
+
+impl Word for i64 {
+    #[inline(always)]
+    fn from_bits(bits: u64) -> Self {
+        bits.cast_signed()
+    }
+}
+
+/// As [`unpack`], with `add` added to every number (wrapping).
+pub(super) fn unpack_add<T: Word>(bytes: &[u8], width: u8, add: u64, out: &mut [T]) -> Result<()> {
+    if width > 64 {
+        return Err(FormatError::invalid(
+            WHAT,
+            0,
+            "a width of at most 64",
+            width,
+        ));
+    }
+    if out.len() > VECTOR_ROWS {
+        return Err(FormatError::limit(WHAT, VECTOR_ROWS, out.len()));
+    }
+    let len = packed_len(out.len(), width);
+    if bytes.len() != len {
+        return Err(FormatError::truncated(
+            WHAT,
+            0,
+            len as u64,
+            bytes.len() as u64,
+        ));
+    }
+    if width == 0 {
+        out.fill(T::from_bits(add));
+        return Ok(());
+    }
+    match out.first_chunk_mut::<VECTOR_ROWS>() {
+        Some(vector) => {
+            unpack_interleaved(bytes.as_chunks().0, width, add, vector);
+            Ok(())
+        }
+        None => unpack_sequential(bytes, usize::from(width), add, out),
+    }
+}
+
+/// The index of the number that row `row` of lane 0 holds; the other lanes follow it.
+const fn first_of_row(row: usize) -> usize {
+    const ORDER: [usize; 8] = [0, 4, 2, 6, 1, 5, 3, 7];
+    ORDER[row / 8] * 16 + row % 8 * 128
+}
+
+const fn mask(width: usize) -> u64 {
+    if width == 0 {
+        0
+    } else {
+        u64::MAX >> (64 - width)
+    }
+}
+
+/// One width of [`unpack_interleaved`]; `packed` holds at least `W` stripes.
+#[inline(never)]
+fn unpack_width<const W: usize, T: Word>(
+    packed: &[[u8; STRIPE]],
+    add: u64,
+    out: &mut [T; VECTOR_ROWS],
+) {
+    let Some(stripes) = packed.first_chunk::<W>() else {
+        return;
+    };
+    for row in 0..ROWS {
+        let (k, shift) = (row * W / 64, row * W % 64);
+        let Some(slots) = out[first_of_row(row)..].first_chunk_mut::<LANES>() else {
+            return;
+        };
+        let low = stripes[k].as_chunks::<8>().0;
+        if shift + W > 64 {
+            let high = stripes[k + 1].as_chunks::<8>().0;
+            for lane in 0..LANES {
+                let low = u64::from_le_bytes(low[lane]) >> shift;
+                let high = u64::from_le_bytes(high[lane]) << (64 - shift);
+                slots[lane] = T::from_bits(((low | high) & mask(W)).wrapping_add(add));
+            }
+        } else {
+            for lane in 0..LANES {
+                let low = u64::from_le_bytes(low[lane]) >> shift;
+                slots[lane] = T::from_bits((low & mask(W)).wrapping_add(add));
+            }
+        }
+    }
+}
+
+fn unpack_interleaved<T: Word>(
+    packed: &[[u8; STRIPE]],
+    width: u8,
+    add: u64,
+    out: &mut [T; VECTOR_ROWS],
+) {
+    macro_rules! dispatch {
+        ($($width:literal)*) => {
+            match width {
+                $($width => unpack_width::<$width, T>(packed, add, out),)*
+                _ => {}
+            }
+        };
+    }
+    dispatch!(1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31
+        32 33 34 35 36 37 38 39 40 41 42 43 44 45 46 47 48 49 50 51 52 53 54 55 56 57 58 59 60 61
+        62 63 64);
+}
+
+fn pack_interleaved(values: &[u64; VECTOR_ROWS], width: usize, out: &mut Vec<u8>) {
+    let mask = mask(width);
+    let mut stripe = [0u64; LANES];
+    let mut used = 0;
+    for row in 0..ROWS {
+        let Some(numbers) = values[first_of_row(row)..].first_chunk::<LANES>() else {
+            return;
+        };
+        for (word, number) in stripe.iter_mut().zip(numbers) {
+            *word |= (number & mask) << used;
+        }
+        used += width;
+        if used >= 64 {
+            put_stripe(&stripe, out);
+            used -= 64;
+            // What did not fit opens the next stripe; where all fitted, the shift would be by
+            // the whole width and is split in two, so that 64 is allowed.
+            let kept = width - used;
+            for (word, number) in stripe.iter_mut().zip(numbers) {
+                *word = (number & mask) >> (kept - 1) >> 1;
+            }
+        }
+    }
+}
+
+fn put_stripe(stripe: &[u64; LANES], out: &mut Vec<u8>) {
+    let mut bytes = [0u8; STRIPE];
+    for (to, word) in bytes.as_chunks_mut::<8>().0.iter_mut().zip(stripe) {
+        *to = word.to_le_bytes();
+    }
+    out.extend_from_slice(&bytes);
+}
+
+fn pack_sequential(values: &[u64], width: usize, out: &mut Vec<u8>) {
+    let mask = mask(width);
+    let mut word = 0u64;
+    let mut used = 0;
+    for value in values {
+        let value = value & mask;
+        word |= value << used;
+        used += width;
+        if used >= 64 {
+            out.extend_from_slice(&word.to_le_bytes());
+            used -= 64;
+            word = value >> (width - used - 1) >> 1;
+        }
+    }
+    out.extend_from_slice(&word.to_le_bytes()[..used.div_ceil(8)]);
+}
+
+/// `bytes` has the length that `out` and the width ask for.
+fn unpack_sequential<T: Word>(bytes: &[u8], width: usize, add: u64, out: &mut [T]) -> Result<()> {
+    // Every number lies within nine bytes: those whose nine bytes are there are read in place,
+    // the few at the end from a copy with zeros behind it.
+    let mask = mask(width);
+    let number = |window: &[u8; 9], shift: usize| {
+        let [low @ .., high] = *window;
+        let low = u64::from_le_bytes(low) >> shift;
+        let high = u64::from(high) << (63 - shift) << 1;
+        T::from_bits(((low | high) & mask).wrapping_add(add))
+    };
+    let mut bit = 0;
+    let mut at = 0;
+    for slot in out.iter_mut() {
+        let Some(window) = bytes[bit / 8..].first_chunk::<9>() else {
+            break;
+        };
+        *slot = number(window, bit % 8);
+        bit += width;
+        at += 1;
+    }
+    let start = bytes.len().saturating_sub(16).min(bit / 8);
+    let mut end = [0u8; 32];
+    end[..bytes.len() - start].copy_from_slice(&bytes[start..]);
+    for slot in &mut out[at..] {
+        if let Some(window) = end[bit / 8 - start..].first_chunk::<9>() {
+            *slot = number(window, bit % 8);
+        }
+        bit += width;
+    }
+    let behind = bytes.len() * 8 - bit;
+    match bytes.last() {
+        Some(&last) if u32::from(last) >> (8 - behind) != 0 => Err(FormatError::invalid(
+            WHAT,
+            bytes.len() as u64 - 1,
+            "zero bits behind the last number",
+            format_args!("{last:#04x}"),
+        )),
+        _ => Ok(()),
+    }
+}

@@ -1,1 +1,102 @@
-//! Float streams.
+//! Float streams: raw, constant, ALP.
+
+use super::alp;
+use crate::bytes::Reader;
+use crate::version::VECTOR_ROWS;
+use crate::{FormatError, Result};
+
+const WHAT: &str = "float stream";
+
+const RAW: u8 = 1;
+const CONSTANT: u8 = 2;
+const ALP: u8 = 3;
+
+/// Appends the shortest stream of `values`, 1 to 1,024 of them.
+///
+/// # Panics
+/// There are no values or more than 1,024.
+pub fn encode(values: &[f64], out: &mut Vec<u8>) {
+    assert!(
+        (1..=VECTOR_ROWS).contains(&values.len()),
+        "a float stream of {} values",
+        values.len()
+    );
+    let first = values[0].to_bits();
+    if values.iter().all(|v| v.to_bits() == first) {
+        out.push(CONSTANT);
+        out.extend_from_slice(&first.to_le_bytes());
+        return;
+    }
+    let form_at = out.len();
+    out.push(ALP);
+    if alp::encode(values, &alp::Candidates::sample(values), out).is_none() {
+        out[form_at] = RAW;
+        for value in values {
+            out.extend_from_slice(&value.to_le_bytes());
+        }
+    }
+}
+
+/// Fills `out`, 1 to 1,024 values, from the stream that starts at the reader's position.
+///
+/// # Errors
+/// The bytes are no stream of that many values. What `out` holds then means nothing.
+pub fn decode(reader: &mut Reader<'_>, out: &mut [f64]) -> Result<()> {
+    let n = out.len();
+    if n == 0 || n > VECTOR_ROWS {
+        return Err(FormatError::limit(WHAT, VECTOR_ROWS, n));
+    }
+    let at = reader.position();
+    match reader.u8()? {
+        RAW => {
+            let bytes = reader.take(n * 8)?;
+            for (slot, value) in out.iter_mut().zip(bytes.as_chunks().0) {
+                *slot = f64::from_le_bytes(*value);
+            }
+            Ok(())
+        }
+        CONSTANT => {
+            out.fill(f64::from_le_bytes(reader.array()?));
+            Ok(())
+        }
+        ALP => alp::decode(reader, out),
+        other => Err(reader.invalid_at(at, "a form from 1 to 3", other)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(values: &[f64], form: u8, len: usize) {
+        let mut out = Vec::new();
+        encode(values, &mut out);
+        assert_eq!((out[0], out.len()), (form, len), "{values:?}");
+        let mut decoded = vec![0.0; values.len()];
+        let mut reader = Reader::new(&out, "test");
+        decode(&mut reader, &mut decoded).unwrap();
+        reader.finish().unwrap();
+        let bits = |v: &[f64]| v.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+        assert_eq!(bits(&decoded), bits(values));
+        for end in 0..out.len() {
+            assert!(decode(&mut Reader::new(&out[..end], "test"), &mut decoded).is_err());
+        }
+    }
+
+    #[test]
+    fn each_form_is_taken_where_it_is_shortest() {
+        check(&[1.5], CONSTANT, 9);
+        check(&[f64::NAN; 3], CONSTANT, 9);
+        check(&[0.0, -0.0], RAW, 17);
+        check(&[1e-300, 1e300, std::f64::consts::PI], RAW, 25);
+        check(&[20.5, 20.25, 20.75, 20.0], ALP, 12);
+    }
+
+    #[test]
+    fn unknown_forms_are_refused() {
+        for form in [0, 4, 255] {
+            let bytes = [form, 0, 0, 0, 0, 0, 0, 0, 0];
+            assert!(decode(&mut Reader::new(&bytes, "test"), &mut [0.0]).is_err());
+        }
+    }
+}

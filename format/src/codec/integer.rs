@@ -1,1 +1,255 @@
-//! Integer streams.
+//! Integer streams: raw, constant, frame of reference, delta; each of the last two with a scale
+//! and patches.
+//!
+//! [`encode`] looks at every form and takes the one with the fewest bytes; it knows each one's
+//! length before anything is written. `u64` values go through by their bits.
+
+mod plan;
+#[cfg(test)]
+mod tests;
+
+use super::bits;
+use crate::bytes::Reader;
+use crate::version::VECTOR_ROWS;
+use crate::{FormatError, Result};
+
+pub(super) use plan::Plan;
+
+const WHAT: &str = "integer stream";
+
+/// Bit 7 of the width byte: a scale follows.
+const SCALED: u8 = 0x80;
+
+/// How a stream holds its values; the number is what stands in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Form {
+    /// Eight bytes a value.
+    Raw = 1,
+    /// One value for all.
+    Constant = 2,
+    /// `base + scale * q`.
+    FrameOfReference = 3,
+    /// `previous + reference + scale * q`.
+    Delta = 4,
+}
+
+/// What a stream is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Description {
+    /// How the values are held.
+    pub form: Form,
+    /// Bits of a packed number: 64 for raw, 0 for constant.
+    pub width: u8,
+    /// What packed numbers are multiplied with; 1 without a scale.
+    pub scale: u64,
+    /// The constant, the frame's reference, the first value of a delta; 0 for raw.
+    pub base: i64,
+    /// The reference of the differences of a delta; 0 otherwise.
+    pub reference: i64,
+    /// Numbers stored apart because they exceed the width.
+    pub patches: usize,
+    /// Length of the stream in bytes.
+    pub encoded_len: usize,
+}
+
+/// Appends the shortest stream of `values`, 1 to 1,024 of them.
+///
+/// # Panics
+/// There are no values or more than 1,024.
+pub fn encode(values: &[i64], out: &mut Vec<u8>) {
+    Plan::of(values).write(values, out);
+}
+
+/// Fills `out`, 1 to 1,024 values, from the stream that starts at the reader's position.
+///
+/// # Errors
+/// The bytes are no stream of that many values. What `out` holds then means nothing.
+pub fn decode(reader: &mut Reader<'_>, out: &mut [i64]) -> Result<()> {
+    let start = reader.position();
+    let stream = Stream::read(reader, out.len())?;
+    match stream.form {
+        Form::Raw => {
+            for (slot, bytes) in out.iter_mut().zip(stream.packed.as_chunks().0) {
+                *slot = i64::from_le_bytes(*bytes);
+            }
+        }
+        Form::Constant => out.fill(stream.base),
+        Form::FrameOfReference => stream.decode_frame(out)?,
+        Form::Delta => {
+            stream.decode_frame(out)?;
+            if out.first() != Some(&stream.reference) {
+                return Err(FormatError::invalid(
+                    WHAT,
+                    start as u64,
+                    "0 as the packed number of a delta's first value",
+                    "another one",
+                ));
+            }
+            let mut value = stream.base.wrapping_sub(stream.reference);
+            for slot in out {
+                value = value.wrapping_add(*slot);
+                *slot = value;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What the stream of `n` values at the reader's position is made of; the reader stands behind it
+/// afterwards. The packed numbers are not looked at.
+///
+/// # Errors
+/// The bytes are no such stream.
+pub fn describe(reader: &mut Reader<'_>, n: usize) -> Result<Description> {
+    let start = reader.position();
+    let stream = Stream::read(reader, n)?;
+    Ok(Description {
+        form: stream.form,
+        width: stream.width,
+        scale: stream.scale,
+        base: stream.base,
+        reference: stream.reference,
+        patches: stream.positions.len(),
+        encoded_len: reader.position() - start,
+    })
+}
+
+/// The parts of a stream, lengths and positions checked.
+struct Stream<'a> {
+    form: Form,
+    width: u8,
+    scale: u64,
+    base: i64,
+    reference: i64,
+    /// Offset of the packed numbers, for errors.
+    packed_at: usize,
+    packed: &'a [u8],
+    /// Ascending and below the number of values.
+    positions: &'a [[u8; 2]],
+    patch_len: usize,
+    patches: &'a [u8],
+}
+
+impl<'a> Stream<'a> {
+    fn read(reader: &mut Reader<'a>, n: usize) -> Result<Self> {
+        if n == 0 || n > VECTOR_ROWS {
+            return Err(FormatError::limit(WHAT, VECTOR_ROWS, n));
+        }
+        let start = reader.position();
+        let form = match reader.u8()? {
+            1 => Form::Raw,
+            2 => Form::Constant,
+            3 => Form::FrameOfReference,
+            4 => Form::Delta,
+            other => return Err(reader.invalid_at(start, "a form from 1 to 4", other)),
+        };
+        let mut stream = Self {
+            form,
+            width: 64,
+            scale: 1,
+            base: 0,
+            reference: 0,
+            packed_at: reader.position(),
+            packed: &[],
+            positions: &[],
+            patch_len: 0,
+            patches: &[],
+        };
+        match form {
+            Form::Raw => stream.packed = reader.take(n * 8)?,
+            Form::Constant => {
+                stream.width = 0;
+                stream.base = reader.signed_varint()?;
+            }
+            Form::FrameOfReference | Form::Delta => stream.read_packed(reader, n)?,
+        }
+        Ok(stream)
+    }
+
+    fn read_packed(&mut self, reader: &mut Reader<'a>, n: usize) -> Result<()> {
+        let at = reader.position();
+        let flagged = reader.u8()?;
+        self.width = flagged & !SCALED;
+        if self.width > 64 {
+            return Err(reader.invalid_at(at, "a width of at most 64", self.width));
+        }
+        self.base = reader.signed_varint()?;
+        if self.form == Form::Delta {
+            self.reference = reader.signed_varint()?;
+        }
+        if flagged & SCALED != 0 {
+            let at = reader.position();
+            self.scale = reader.varint()?;
+            if self.scale < 2 {
+                return Err(reader.invalid_at(at, "a scale of at least 2", self.scale));
+            }
+        }
+        let count = reader.count(n)?;
+        if count > 0 {
+            let at = reader.position();
+            self.patch_len = usize::from(reader.u8()?);
+            if !(1..=8).contains(&self.patch_len) {
+                return Err(reader.invalid_at(at, "1 to 8 bytes a patch", self.patch_len));
+            }
+        }
+        self.packed_at = reader.position();
+        self.packed = reader.take(bits::packed_len(n, self.width))?;
+        let first = usize::from(self.form == Form::Delta);
+        self.positions = positions(reader, count, first..n)?;
+        self.patches = reader.take(count * self.patch_len)?;
+        Ok(())
+    }
+
+    /// The differences of a delta, or the values of a frame.
+    fn decode_frame(&self, out: &mut [i64]) -> Result<()> {
+        let offset = match self.form {
+            Form::Delta => self.reference,
+            _ => self.base,
+        };
+        if self.scale == 1 {
+            bits::unpack_add(self.packed, self.width, offset.cast_unsigned(), out)
+                .map_err(|e| e.at_base(self.packed_at as u64))?;
+        } else {
+            bits::unpack_add(self.packed, self.width, 0, out)
+                .map_err(|e| e.at_base(self.packed_at as u64))?;
+            let scale = self.scale.cast_signed();
+            for slot in out.iter_mut() {
+                *slot = offset.wrapping_add(slot.wrapping_mul(scale));
+            }
+        }
+        // Without patches their length may be 0, which `chunks_exact` does not take.
+        let patches = self.patches.chunks_exact(self.patch_len.max(1));
+        for (position, patch) in self.positions.iter().zip(patches) {
+            let mut number = [0u8; 8];
+            number[..patch.len()].copy_from_slice(patch);
+            let scaled = u64::from_le_bytes(number).wrapping_mul(self.scale);
+            if let Some(slot) = out.get_mut(usize::from(u16::from_le_bytes(*position))) {
+                *slot = offset.wrapping_add_unsigned(scaled);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads `count` positions, which ascend and lie in `range`.
+pub(super) fn positions<'a>(
+    reader: &mut Reader<'a>,
+    count: usize,
+    range: std::ops::Range<usize>,
+) -> Result<&'a [[u8; 2]]> {
+    let at = reader.position();
+    let positions = reader.take(count * 2)?.as_chunks().0;
+    let mut least = range.start;
+    for (i, position) in positions.iter().enumerate() {
+        let position = usize::from(u16::from_le_bytes(*position));
+        if position < least || position >= range.end {
+            return Err(reader.invalid_at(
+                at + i * 2,
+                format_args!("a position from {least} to {}", range.end - 1),
+                position,
+            ));
+        }
+        least = position + 1;
+    }
+    Ok(positions)
+}

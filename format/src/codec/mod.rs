@@ -16,4 +16,5 @@ pub mod dictionary;
 pub mod float;
 pub mod integer;
 pub mod stats;
+pub(crate) mod text;
 pub mod vector;

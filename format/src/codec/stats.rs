@@ -1,1 +1,689 @@
-//! Statistics of a vector.
+//! Statistics of vectors: what answers a query without decoding, or says that it need not.
+//!
+//! | array | types | what |
+//! |---|---|---|
+//! | nulls, NaNs | all; f64 | counts |
+//! | min, max | f64, i64, u64, time | true values; NaN is ignored and -0.0 lies below +0.0 |
+//! | first, last | all but string | first and last value in row order that is not null |
+//! | sum | f64, i64, u64 | exact for integers; compensated for floats |
+
+use crate::bytes::{Reader, put_part};
+use crate::codec::{float, integer};
+use crate::version::{GROUP_VECTORS, VECTOR_ROWS};
+use crate::{FieldId, FieldType, FormatError, Result, Timestamp};
+
+const HAS_NULLS: u8 = 1;
+const HAS_NANS: u8 = 2;
+const HAS_VALUES: u8 = 4;
+
+/// Statistics of one vector, or, folded, of many.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct VectorStats {
+    /// Rows, null or not.
+    pub rows: u64,
+    /// Rows that are null.
+    pub nulls: u64,
+    /// Values that are NaN; 0 unless the type is f64.
+    pub nans: u64,
+    /// What depends on the type. Where [`VectorStats::values`] is 0 it is all zero and means
+    /// nothing; so are min and max of floats where [`VectorStats::numbers`] is 0.
+    pub of: ValueStats,
+}
+
+/// The statistics that depend on the type of the values.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[expect(missing_docs, reason = "the names are those of the module's table")]
+pub enum ValueStats {
+    /// Floating point.
+    F64 {
+        min: f64,
+        max: f64,
+        first: f64,
+        last: f64,
+        sum: f64,
+    },
+    /// Signed integers.
+    I64 {
+        min: i64,
+        max: i64,
+        first: i64,
+        last: i64,
+        sum: i128,
+    },
+    /// Unsigned integers.
+    U64 {
+        min: u64,
+        max: u64,
+        first: u64,
+        last: u64,
+        sum: u128,
+    },
+    /// Booleans.
+    Bool { trues: u64, first: bool, last: bool },
+    /// Strings: nothing but counts.
+    String,
+    /// The time column.
+    Time {
+        min: Timestamp,
+        max: Timestamp,
+        first: Timestamp,
+        last: Timestamp,
+    },
+}
+
+impl VectorStats {
+    /// Statistics of `rows` nulls.
+    pub fn nulls(field: FieldId, field_type: FieldType, rows: u64) -> Self {
+        Self {
+            rows,
+            nulls: rows,
+            nans: 0,
+            of: ValueStats::zero(field, field_type),
+        }
+    }
+
+    /// Rows that have a value.
+    pub fn values(&self) -> u64 {
+        self.rows - self.nulls
+    }
+
+    /// Rows that have a value other than NaN.
+    pub fn numbers(&self) -> u64 {
+        self.rows - self.nulls - self.nans
+    }
+
+    /// Statistics of these rows followed by those of `next`.
+    ///
+    /// Sums of integers are exact; those of floats are added as floats.
+    #[must_use]
+    pub fn then(&self, next: &Self) -> Self {
+        let of = match (self.values(), next.values()) {
+            (0, _) => next.of,
+            (_, 0) => self.of,
+            _ => self.of.then(&next.of, self.numbers(), next.numbers()),
+        };
+        Self {
+            rows: self.rows + next.rows,
+            nulls: self.nulls + next.nulls,
+            nans: self.nans + next.nans,
+            of,
+        }
+    }
+}
+
+impl ValueStats {
+    /// All zero.
+    pub fn zero(field: FieldId, field_type: FieldType) -> Self {
+        match field_type {
+            FieldType::F64 => Self::F64 {
+                min: 0.0,
+                max: 0.0,
+                first: 0.0,
+                last: 0.0,
+                sum: 0.0,
+            },
+            FieldType::I64 if field == FieldId::TIME => Self::Time {
+                min: 0,
+                max: 0,
+                first: 0,
+                last: 0,
+            },
+            FieldType::I64 => Self::I64 {
+                min: 0,
+                max: 0,
+                first: 0,
+                last: 0,
+                sum: 0,
+            },
+            FieldType::U64 => Self::U64 {
+                min: 0,
+                max: 0,
+                first: 0,
+                last: 0,
+                sum: 0,
+            },
+            FieldType::Bool => Self::Bool {
+                trues: 0,
+                first: false,
+                last: false,
+            },
+            FieldType::String => Self::String,
+        }
+    }
+
+    fn then(&self, next: &Self, our_numbers: u64, their_numbers: u64) -> Self {
+        match (*self, *next) {
+            (
+                Self::F64 {
+                    min,
+                    max,
+                    first,
+                    sum,
+                    ..
+                },
+                Self::F64 {
+                    min: min2,
+                    max: max2,
+                    last,
+                    sum: sum2,
+                    ..
+                },
+            ) => {
+                let (min, max) = match (our_numbers, their_numbers) {
+                    (_, 0) => (min, max),
+                    (0, _) => (min2, max2),
+                    _ => (
+                        if min2.total_cmp(&min).is_lt() {
+                            min2
+                        } else {
+                            min
+                        },
+                        if max2.total_cmp(&max).is_gt() {
+                            max2
+                        } else {
+                            max
+                        },
+                    ),
+                };
+                Self::F64 {
+                    min,
+                    max,
+                    first,
+                    last,
+                    sum: canonical(sum + sum2),
+                }
+            }
+            (
+                Self::I64 {
+                    min,
+                    max,
+                    first,
+                    sum,
+                    ..
+                },
+                Self::I64 {
+                    min: min2,
+                    max: max2,
+                    last,
+                    sum: sum2,
+                    ..
+                },
+            ) => Self::I64 {
+                min: min.min(min2),
+                max: max.max(max2),
+                first,
+                last,
+                sum: sum + sum2,
+            },
+            (
+                Self::U64 {
+                    min,
+                    max,
+                    first,
+                    sum,
+                    ..
+                },
+                Self::U64 {
+                    min: min2,
+                    max: max2,
+                    last,
+                    sum: sum2,
+                    ..
+                },
+            ) => Self::U64 {
+                min: min.min(min2),
+                max: max.max(max2),
+                first,
+                last,
+                sum: sum + sum2,
+            },
+            (
+                Self::Time {
+                    min, max, first, ..
+                },
+                Self::Time {
+                    min: min2,
+                    max: max2,
+                    last,
+                    ..
+                },
+            ) => Self::Time {
+                min: min.min(min2),
+                max: max.max(max2),
+                first,
+                last,
+            },
+            (
+                Self::Bool { trues, first, .. },
+                Self::Bool {
+                    trues: more, last, ..
+                },
+            ) => Self::Bool {
+                trues: trues + more,
+                first,
+                last,
+            },
+            (ours, _) => ours,
+        }
+    }
+}
+
+/// Statistics and the number of NaNs of `values`, which are not empty.
+pub(crate) fn of_f64(values: &[f64]) -> (u64, ValueStats) {
+    const LANES: usize = 4;
+    let mut min = [f64::INFINITY; LANES];
+    let mut max = [f64::NEG_INFINITY; LANES];
+    let mut sum = [0.0f64; LANES];
+    let mut error = [0.0f64; LANES];
+    let mut nans = [0u64; LANES];
+    let mut fold = |lane: usize, v: f64| {
+        min[lane] = if v < min[lane] { v } else { min[lane] };
+        max[lane] = if v > max[lane] { v } else { max[lane] };
+        nans[lane] += u64::from(v.is_nan());
+        let (s, e) = two_sum(sum[lane], v);
+        sum[lane] = s;
+        error[lane] += e;
+    };
+    let chunks = values.chunks_exact(LANES);
+    let rest = chunks.remainder();
+    for chunk in chunks {
+        for (lane, &v) in chunk.iter().enumerate() {
+            fold(lane, v);
+        }
+    }
+    for (lane, &v) in rest.iter().enumerate() {
+        fold(lane, v);
+    }
+    let nans: u64 = nans.iter().sum();
+    let (mut low, mut high) = (min[0], max[0]);
+    let (mut total, mut lost) = (0.0, 0.0);
+    for lane in 0..LANES {
+        low = if min[lane] < low { min[lane] } else { low };
+        high = if max[lane] > high { max[lane] } else { high };
+        let (s, e) = two_sum(total, sum[lane]);
+        total = s;
+        lost += e + error[lane];
+    }
+    if nans == values.len() as u64 {
+        (low, high) = (0.0, 0.0);
+    } else {
+        // Comparisons take both zeros for one; the order of the format does not.
+        let negative = (-0.0f64).to_bits();
+        if low == 0.0 {
+            let any = values.iter().any(|v| v.to_bits() == negative);
+            low = if any { -0.0 } else { 0.0 };
+        }
+        if high == 0.0 {
+            let any = values.iter().any(|v| v.to_bits() == 0);
+            high = if any { 0.0 } else { -0.0 };
+        }
+    }
+    let mut sum = total + lost;
+    if !sum.is_finite() {
+        sum = values.iter().fold(0.0, |sum, v| sum + v);
+    }
+    let of = ValueStats::F64 {
+        min: low,
+        max: high,
+        first: values[0],
+        last: values[values.len() - 1],
+        sum: canonical(sum),
+    };
+    (nans, of)
+}
+
+/// The sum rounded, and what the rounding lost (Knuth).
+#[inline]
+fn two_sum(a: f64, b: f64) -> (f64, f64) {
+    let sum = a + b;
+    let b_part = sum - a;
+    (sum, (a - (sum - b_part)) + (b - b_part))
+}
+
+/// A sum that is NaN has one form, whatever the machine made of it.
+fn canonical(sum: f64) -> f64 {
+    if sum.is_nan() { f64::NAN } else { sum }
+}
+
+/// Statistics of `values`, which are not empty and at most 2^31.
+pub(crate) fn of_i64(values: &[i64]) -> ValueStats {
+    let (mut min, mut max) = (i64::MAX, i64::MIN);
+    let (mut low, mut high) = (0i64, 0i64);
+    for &v in values {
+        min = min.min(v);
+        max = max.max(v);
+        low += v & 0xffff_ffff;
+        high += v >> 32;
+    }
+    ValueStats::I64 {
+        min,
+        max,
+        first: values[0],
+        last: values[values.len() - 1],
+        sum: (i128::from(high) << 32) + i128::from(low),
+    }
+}
+
+/// As [`of_i64`], of a time column.
+pub(crate) fn of_times(values: &[Timestamp]) -> ValueStats {
+    let (mut min, mut max) = (i64::MAX, i64::MIN);
+    for &v in values {
+        min = min.min(v);
+        max = max.max(v);
+    }
+    ValueStats::Time {
+        min,
+        max,
+        first: values[0],
+        last: values[values.len() - 1],
+    }
+}
+
+/// As [`of_i64`], of the bits of unsigned values.
+pub(crate) fn of_u64(values: &[i64]) -> ValueStats {
+    let (mut min, mut max) = (u64::MAX, u64::MIN);
+    let (mut low, mut high) = (0u64, 0u64);
+    for v in values.iter().map(|v| v.cast_unsigned()) {
+        min = min.min(v);
+        max = max.max(v);
+        low += v & 0xffff_ffff;
+        high += v >> 32;
+    }
+    ValueStats::U64 {
+        min,
+        max,
+        first: values[0].cast_unsigned(),
+        last: values[values.len() - 1].cast_unsigned(),
+        sum: (u128::from(high) << 32) + u128::from(low),
+    }
+}
+
+/// Statistics of `values`, which are not empty.
+pub(crate) fn of_bool(values: &[bool]) -> ValueStats {
+    ValueStats::Bool {
+        trues: values.iter().map(|&b| u64::from(b)).sum(),
+        first: values[0],
+        last: values[values.len() - 1],
+    }
+}
+
+/// Statistics of the vectors of one column of one row group.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ColumnStats {
+    vectors: Vec<VectorStats>,
+}
+
+impl ColumnStats {
+    /// Statistics of each vector.
+    pub fn vectors(&self) -> &[VectorStats] {
+        &self.vectors
+    }
+
+    /// Statistics of all rows of the row group.
+    pub fn total(&self) -> Option<VectorStats> {
+        self.vectors.iter().copied().reduce(|a, b| a.then(&b))
+    }
+
+    /// Appends the statistics of the vectors of one column, all of one type.
+    pub(crate) fn encode(vectors: &[VectorStats], out: &mut Vec<u8>) {
+        let any = |test: fn(&VectorStats) -> bool| vectors.iter().any(test);
+        let mut flags = 0;
+        for (bit, set) in [
+            (HAS_NULLS, any(|v| v.nulls > 0)),
+            (HAS_NANS, any(|v| v.nans > 0)),
+            (HAS_VALUES, any(|v| v.values() > 0)),
+        ] {
+            flags |= if set { bit } else { 0 };
+        }
+        out.push(flags);
+        let mut arrays = Arrays {
+            vectors,
+            out,
+            scratch: Vec::new(),
+        };
+        if flags & HAS_NULLS != 0 {
+            arrays.integers(|v| v.nulls.cast_signed());
+        }
+        if flags & HAS_NANS != 0 {
+            arrays.integers(|v| v.nans.cast_signed());
+        }
+        if flags & HAS_VALUES != 0 {
+            arrays.values();
+        }
+    }
+
+    /// The statistics of one column of a row group of `rows` rows.
+    ///
+    /// # Errors
+    /// Bytes that no writer makes: see the module.
+    pub(crate) fn decode(
+        r: &mut Reader<'_>,
+        field: FieldId,
+        field_type: FieldType,
+        rows: usize,
+    ) -> Result<Self> {
+        let count = rows.div_ceil(VECTOR_ROWS);
+        debug_assert!((1..=GROUP_VECTORS).contains(&count), "callers check rows");
+        let mut vectors = Vec::with_capacity(count);
+        for i in 0..count {
+            let rows = (rows - i * VECTOR_ROWS).min(VECTOR_ROWS);
+            vectors.push(VectorStats {
+                rows: rows as u64,
+                nulls: 0,
+                nans: 0,
+                of: ValueStats::zero(field, field_type),
+            });
+        }
+        let at = r.position();
+        let flags = r.u8()?;
+        if flags & !(HAS_NULLS | HAS_NANS | HAS_VALUES) != 0 {
+            return Err(r.invalid_at(at, "statistics flags of at most 7", flags));
+        }
+        if flags & HAS_NULLS != 0 {
+            for (v, nulls) in vectors.iter_mut().zip(integers(r, count)?) {
+                v.nulls = count_within(nulls, v.rows, "null count", at)?;
+            }
+        }
+        if flags & HAS_NANS != 0 {
+            for (v, nans) in vectors.iter_mut().zip(integers(r, count)?) {
+                v.nans = count_within(nans, v.values(), "NaN count", at)?;
+            }
+        }
+        if flags & HAS_VALUES != 0 {
+            decode_values(r, &mut vectors)?;
+        }
+        Ok(Self { vectors })
+    }
+}
+
+fn count_within(count: i64, limit: u64, what: &'static str, at: usize) -> Result<u64> {
+    match u64::try_from(count) {
+        Ok(n) if n <= limit => Ok(n),
+        _ => Err(FormatError::invalid(
+            what,
+            at as u64,
+            format_args!("0 to {limit}"),
+            count,
+        )),
+    }
+}
+
+/// Writes arrays with one entry a vector.
+struct Arrays<'a> {
+    vectors: &'a [VectorStats],
+    out: &'a mut Vec<u8>,
+    scratch: Vec<u8>,
+}
+
+impl Arrays<'_> {
+    fn integers(&mut self, of: impl Fn(&VectorStats) -> i64) {
+        let values: Vec<i64> = self.vectors.iter().map(of).collect();
+        put_part(self.out, &mut self.scratch, |out| {
+            integer::encode(&values, out);
+        });
+    }
+
+    fn floats(&mut self, of: impl Fn(&VectorStats) -> f64) {
+        let values: Vec<f64> = self.vectors.iter().map(of).collect();
+        put_part(self.out, &mut self.scratch, |out| {
+            float::encode(&values, out);
+        });
+    }
+
+    /// The arrays of the column's type. The closures name a field each; vectors of one column
+    /// are of one type, so that their other arm is never taken.
+    fn values(&mut self) {
+        use ValueStats as V;
+        macro_rules! each {
+            ($put:ident, $variant:ident: $($field:ident $with:expr),+) => {
+                $(self.$put(|v| match v.of {
+                    V::$variant { $field, .. } => $with($field),
+                    _ => Default::default(),
+                });)+
+            };
+        }
+        let Some(first) = self.vectors.first() else {
+            return;
+        };
+        let same = |v: i64| v;
+        match first.of {
+            V::F64 { .. } => {
+                let same = |v: f64| v;
+                each!(floats, F64: min same, max same, first same, last same, sum same);
+            }
+            V::I64 { .. } => {
+                each!(integers, I64: min same, max same, first same, last same);
+                each!(integers, I64: sum low_half, sum high_half);
+            }
+            V::U64 { .. } => {
+                let bits = u64::cast_signed;
+                each!(integers, U64: min bits, max bits, first bits, last bits);
+                let (low, high) = (
+                    |v: u128| low_half(v.cast_signed()),
+                    |v: u128| high_half(v.cast_signed()),
+                );
+                each!(integers, U64: sum low, sum high);
+            }
+            V::Time { .. } => {
+                each!(integers, Time: min same, max same, first same, last same);
+            }
+            V::Bool { .. } => {
+                each!(integers, Bool: trues u64::cast_signed, first i64::from, last i64::from);
+            }
+            V::String => {}
+        }
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the low half is meant")]
+fn low_half(sum: i128) -> i64 {
+    sum as i64
+}
+
+fn high_half(sum: i128) -> i64 {
+    low_half(sum >> 64)
+}
+
+fn join_halves(low: i64, high: i64) -> i128 {
+    (i128::from(high) << 64) | i128::from(low.cast_unsigned())
+}
+
+fn integers(r: &mut Reader<'_>, count: usize) -> Result<Vec<i64>> {
+    r.part("statistics", |r| {
+        let mut values = vec![0; count];
+        integer::decode(r, &mut values)?;
+        Ok(values)
+    })
+}
+
+fn floats(r: &mut Reader<'_>, count: usize) -> Result<Vec<f64>> {
+    r.part("statistics", |r| {
+        let mut values = vec![0.0; count];
+        float::decode(r, &mut values)?;
+        Ok(values)
+    })
+}
+
+fn decode_values(r: &mut Reader<'_>, vectors: &mut [VectorStats]) -> Result<()> {
+    use ValueStats as V;
+    let n = vectors.len();
+    match vectors[0].of {
+        V::F64 { .. } => {
+            let [mins, maxs, firsts, lasts, sums] = [
+                floats(r, n)?,
+                floats(r, n)?,
+                floats(r, n)?,
+                floats(r, n)?,
+                floats(r, n)?,
+            ];
+            for (i, v) in vectors.iter_mut().enumerate() {
+                v.of = V::F64 {
+                    min: mins[i],
+                    max: maxs[i],
+                    first: firsts[i],
+                    last: lasts[i],
+                    sum: sums[i],
+                };
+            }
+        }
+        V::I64 { .. } | V::U64 { .. } | V::Time { .. } => {
+            let [mins, maxs, firsts, lasts] = [
+                integers(r, n)?,
+                integers(r, n)?,
+                integers(r, n)?,
+                integers(r, n)?,
+            ];
+            let sums = match vectors[0].of {
+                V::Time { .. } => vec![0; n],
+                _ => {
+                    let (low, high) = (integers(r, n)?, integers(r, n)?);
+                    low.iter()
+                        .zip(&high)
+                        .map(|(&l, &h)| join_halves(l, h))
+                        .collect()
+                }
+            };
+            for (i, v) in vectors.iter_mut().enumerate() {
+                let (min, max, first, last) = (mins[i], maxs[i], firsts[i], lasts[i]);
+                v.of = match v.of {
+                    V::Time { .. } => V::Time {
+                        min,
+                        max,
+                        first,
+                        last,
+                    },
+                    V::U64 { .. } => V::U64 {
+                        min: min.cast_unsigned(),
+                        max: max.cast_unsigned(),
+                        first: first.cast_unsigned(),
+                        last: last.cast_unsigned(),
+                        sum: sums[i].cast_unsigned(),
+                    },
+                    _ => V::I64 {
+                        min,
+                        max,
+                        first,
+                        last,
+                        sum: sums[i],
+                    },
+                };
+            }
+        }
+        V::Bool { .. } => {
+            let at = r.position();
+            let [trues, firsts, lasts] = [integers(r, n)?, integers(r, n)?, integers(r, n)?];
+            for (i, v) in vectors.iter_mut().enumerate() {
+                v.of = V::Bool {
+                    trues: count_within(trues[i], v.values(), "number of trues", at)?,
+                    first: count_within(firsts[i], 1, "first bool", at)? == 1,
+                    last: count_within(lasts[i], 1, "last bool", at)? == 1,
+                };
+            }
+        }
+        V::String => {}
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,169 @@
+use super::*;
+
+/// A number below `limit` that looks random.
+fn noise(i: i64, limit: i64) -> i64 {
+    let hash = (i + 1).wrapping_mul(0x1e37_79b9_7f4a_7c15);
+    ((hash ^ (hash >> 29)).wrapping_mul(0x3f58_476d_1ce4_e5b9) >> 20).rem_euclid(limit)
+}
+
+/// Encodes, checks that all comes back and that every description agrees.
+fn check(values: &[i64]) -> Description {
+    let mut out = Vec::new();
+    encode(values, &mut out);
+    let mut decoded = vec![7; values.len()];
+    let mut reader = Reader::new(&out, "test");
+    decode(&mut reader, &mut decoded).unwrap();
+    reader.finish().unwrap();
+    assert_eq!(decoded, values);
+    let described = describe(&mut Reader::new(&out, "test"), values.len()).unwrap();
+    assert_eq!(described, Plan::of(values).description());
+    assert_eq!(described.encoded_len, out.len());
+    assert!(out.len() <= 1 + 8 * values.len());
+    described
+}
+
+#[test]
+fn the_shortest_form_is_taken() {
+    let n = 1024i64;
+    let form = |values: Vec<i64>| check(&values).form;
+    assert_eq!(form(vec![5; 1024]), Form::Constant);
+    assert_eq!(
+        form((0..n).map(|i| noise(i, 7) * 3).collect()),
+        Form::FrameOfReference
+    );
+    assert_eq!(form((0..n).map(|i| i * i).collect()), Form::Delta);
+    let bits = |i| noise(i, 1 << 32) << 32 | noise(i + n, 1 << 32);
+    assert_eq!(form((0..n).map(bits).collect()), Form::Raw);
+}
+
+#[test]
+fn a_constant_stride_takes_no_bits() {
+    let values: Vec<i64> = (0..1024)
+        .map(|i| 1_700_000_000_000_000_000 + i * 10_000_000_000)
+        .collect();
+    let d = check(&values);
+    assert_eq!((d.form, d.width, d.patches), (Form::Delta, 0, 0));
+    assert!(d.encoded_len < 24);
+}
+
+#[test]
+fn breaks_of_a_stride_become_patches_up_and_down() {
+    let mut values: Vec<i64> = (0..1024).map(|i| i * 1000).collect();
+    for value in &mut values[100..] {
+        *value += 12_345;
+    }
+    for value in &mut values[600..] {
+        *value -= 3_000_000;
+    }
+    let d = check(&values);
+    assert_eq!((d.form, d.width, d.patches), (Form::Delta, 0, 2));
+    assert_eq!(d.reference, 1000);
+}
+
+#[test]
+fn a_common_divisor_becomes_the_scale() {
+    for scale in [2, 3, 250_000_000, 1_000_000, 1 << 40, 6_700_417] {
+        for n in [9, 500, 1024] {
+            let values: Vec<i64> = (0..n).map(|i| 17 - noise(i, 1021) * scale).collect();
+            let d = check(&values);
+            assert_eq!(d.scale, scale.cast_unsigned(), "{n} {scale} {d:?}");
+        }
+    }
+}
+
+#[test]
+fn outliers_on_both_sides_become_patches() {
+    let mut values: Vec<i64> = (0..1024).map(|i| 1_000_000 + noise(i, 1000) * 50).collect();
+    values[3] = 0;
+    values[500] = i64::MAX - 17;
+    values[900] = i64::MIN;
+    let d = check(&values);
+    assert_eq!(
+        (d.form, d.patches, d.width),
+        (Form::FrameOfReference, 3, 15)
+    );
+    values[500] = 1_000_000 + 50 * 1_000_000_000;
+    values[900] = -50 * 7;
+    let d = check(&values);
+    assert_eq!((d.scale, d.patches, d.width), (50, 3, 10));
+}
+
+#[test]
+fn extremes_round_trip() {
+    check(&[i64::MIN, i64::MAX]);
+    check(&[i64::MAX, i64::MIN, 0, -1, 1]);
+    check(&[i64::MIN; 1024]);
+    for n in [2, 31, 32, 33, 1023, 1024] {
+        check(
+            &(0..n)
+                .map(|i| if i % 2 == 0 { i64::MIN } else { i64::MAX })
+                .collect::<Vec<_>>(),
+        );
+        check(
+            &(0..n)
+                .map(|i| if i % 5 == 0 { i64::MIN } else { i })
+                .collect::<Vec<_>>(),
+        );
+    }
+}
+
+fn refused(bytes: &[u8], n: usize) -> FormatError {
+    let mut out = vec![0; n];
+    decode(&mut Reader::new(bytes, "test"), &mut out).unwrap_err()
+}
+
+#[test]
+fn fields_out_of_bounds_are_refused() {
+    // A frame of ten values: width 0, base 0, two patches of one byte at 3 and 4.
+    let sound = [3, 0, 0, 2, 1, 3, 0, 4, 0, 5, 6];
+    let mut out = [0; 10];
+    decode(&mut Reader::new(&sound, "test"), &mut out).unwrap();
+    assert_eq!(out, [0, 0, 0, 5, 6, 0, 0, 0, 0, 0]);
+    for (at, bad) in [
+        (0, 0), // form
+        (0, 5),
+        (1, 65), // width
+        (1, 0xff),
+        (3, 11), // patches
+        (4, 0),  // bytes of a patch
+        (4, 9),
+        (5, 4), // positions that do not ascend
+        (5, 5),
+        (7, 10), // a position past the end
+        (8, 1),
+    ] {
+        let mut bytes = sound;
+        bytes[at] = bad;
+        refused(&bytes, 10);
+    }
+    refused(&[3, 0x80, 0, 1, 0], 10); // a scale below 2
+    refused(&[3, 0x80, 0, 0, 0], 10);
+    refused(&sound, 0);
+    refused(&sound, 1025);
+}
+
+#[test]
+fn the_first_number_of_a_delta_is_zero_and_no_patch() {
+    let sound = [4, 4, 2, 4, 0, 0x30, 0x00];
+    let mut out = [0; 3];
+    decode(&mut Reader::new(&sound, "test"), &mut out).unwrap();
+    assert_eq!(out, [1, 6, 8]);
+    refused(&[4, 4, 2, 4, 0, 0x31, 0x00], 3);
+    refused(&[4, 0, 2, 4, 1, 1, 0, 0, 5], 3);
+}
+
+#[test]
+fn every_cut_is_refused() {
+    for values in [
+        (0..100).map(|i| i * i * i).collect::<Vec<_>>(),
+        (0..1024)
+            .map(|i| noise(i, 511) + (i == 4) as i64 * 100_000)
+            .collect(),
+    ] {
+        let mut bytes = Vec::new();
+        encode(&values, &mut bytes);
+        for end in 0..bytes.len() {
+            refused(&bytes[..end], values.len());
+        }
+    }
+}

@@ -1,0 +1,558 @@
+//! Encoding the columns of a row group: which vectors become what.
+
+use std::ops::Range;
+
+use crate::codec::dictionary::{FloatCodes, StringCodes};
+use crate::codec::stats::{self, ValueStats, VectorStats};
+use crate::codec::vector::{Encoding, NullForm, Validity, put_head, put_raw};
+use crate::codec::{alp, integer};
+use crate::column::{Bitmap, Column, Strings, Values};
+use crate::segment::EncodingUse;
+use crate::segment::block::BlockBuilder;
+use crate::version::VECTOR_ROWS;
+use crate::{FieldId, FieldType};
+
+mod estimate;
+
+/// Encodes one column, row group after row group.
+#[derive(Debug)]
+pub(crate) struct ColumnEncoder {
+    field: FieldId,
+    field_type: FieldType,
+    floats: FloatCodes,
+    strings: StringCodes,
+    /// How many times in a row a dictionary was tried and did not pay.
+    failures: u32,
+    /// Row groups to go before it is tried again.
+    pause: u32,
+    uses: [EncodingUse; Encoding::ALL.len()],
+}
+
+/// Memory that encoders share, one after another.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    /// The block that was built last.
+    pub(crate) block: BlockBuilder,
+    /// Statistics of its vectors.
+    pub(crate) stats: Vec<VectorStats>,
+    shapes: Vec<Shape>,
+    choices: Vec<Choice>,
+    payloads: Vec<u8>,
+    coded: Vec<u8>,
+    codes: Vec<i64>,
+    dense: Dense,
+}
+
+#[derive(Debug, Default)]
+struct Dense {
+    floats: Vec<f64>,
+    integers: Vec<i64>,
+    bools: Vec<bool>,
+}
+
+/// What is to be done about the nulls of a vector.
+#[derive(Debug)]
+struct Shape {
+    rows: Range<usize>,
+    form: NullForm,
+    /// Of a vector with nulls and values.
+    map: Option<Validity>,
+    all_null: bool,
+}
+
+/// How a vector is to be written.
+#[derive(Debug, Clone)]
+struct Choice {
+    encoding: Encoding,
+    /// Bytes of the payload in the scratch it was encoded to; empty for those that are written
+    /// straight from the values.
+    payload: Range<usize>,
+}
+
+impl Choice {
+    fn direct(encoding: Encoding) -> Self {
+        Self {
+            encoding,
+            payload: 0..0,
+        }
+    }
+}
+
+impl Shape {
+    /// The values that are written.
+    fn payload<'a, T: Copy>(&self, values: &'a [T], dense: &'a mut Vec<T>) -> &'a [T] {
+        match self.form {
+            NullForm::Dense => self.present(values, dense),
+            NullForm::None | NullForm::Filled => &values[self.rows.clone()],
+        }
+    }
+
+    /// The values that are not null.
+    fn present<'a, T: Copy>(&self, values: &'a [T], dense: &'a mut Vec<T>) -> &'a [T] {
+        let values = &values[self.rows.clone()];
+        let Some(map) = &self.map else {
+            return values;
+        };
+        dense.clear();
+        dense.extend((0..values.len()).filter(|&i| map.get(i)).map(|i| values[i]));
+        dense
+    }
+
+    /// Puts at each null the value before it, and at the first ones the value after them.
+    fn fill<T: Copy>(&self, values: &mut [T]) {
+        let (NullForm::Filled, Some(map)) = (self.form, &self.map) else {
+            return;
+        };
+        let values = &mut values[self.rows.clone()];
+        let Some(first) = (0..values.len()).find(|&i| map.get(i)) else {
+            return;
+        };
+        let mut before = values[first];
+        for (i, value) in values.iter_mut().enumerate() {
+            if map.get(i) {
+                before = *value;
+            } else {
+                *value = before;
+            }
+        }
+    }
+
+    /// Values in the payload.
+    fn count(&self) -> usize {
+        match (&self.map, self.form) {
+            (Some(map), NullForm::Dense) => map.values(),
+            _ => self.rows.len(),
+        }
+    }
+}
+
+/// Cuts `rows` rows into vectors.
+fn shape(validity: Option<&Bitmap>, rows: usize, shapes: &mut Vec<Shape>) {
+    shapes.clear();
+    for start in (0..rows).step_by(VECTOR_ROWS) {
+        let end = rows.min(start + VECTOR_ROWS);
+        let map = validity.map(|bits| {
+            let words = &bits.words()[start / 64..end.div_ceil(64)];
+            Validity::from_words(words, end - start)
+        });
+        let values = map.as_ref().map_or(end - start, Validity::values);
+        let nulls = end - start - values;
+        shapes.push(Shape {
+            rows: start..end,
+            form: match nulls {
+                0 => NullForm::None,
+                _ if values == 0 => NullForm::None,
+                _ if nulls * 4 < end - start => NullForm::Filled,
+                _ => NullForm::Dense,
+            },
+            map: map.filter(|_| nulls > 0 && values > 0),
+            all_null: values == 0,
+        });
+    }
+}
+
+impl ColumnEncoder {
+    pub(crate) fn new(field: FieldId, field_type: FieldType) -> Self {
+        Self {
+            field,
+            field_type,
+            floats: FloatCodes::default(),
+            strings: StringCodes::default(),
+            failures: 0,
+            pause: 0,
+            uses: Default::default(),
+        }
+    }
+
+    /// Vectors and bytes by encoding, in the order of [`Encoding::ALL`].
+    pub(crate) fn uses(&self) -> [EncodingUse; Encoding::ALL.len()] {
+        self.uses
+    }
+
+    /// Values of the dictionary; 0 if there is none.
+    pub(crate) fn dictionary_len(&self) -> usize {
+        self.floats.len() + self.strings.len()
+    }
+
+    /// Appends the dictionary.
+    pub(crate) fn put_dictionary(&self, out: &mut Vec<u8>) {
+        match self.field_type {
+            FieldType::F64 => self.floats.put(out),
+            _ => self.strings.put(out),
+        }
+    }
+
+    /// Builds the block of a row group in `scratch`, with the statistics of its vectors. Values
+    /// at nulls are overwritten.
+    pub(crate) fn encode(&mut self, group: u32, column: &mut Column, scratch: &mut Scratch) {
+        let Column { values, validity } = column;
+        scratch.stats.clear();
+        scratch.choices.clear();
+        scratch.payloads.clear();
+        shape(validity.as_ref(), values.len(), &mut scratch.shapes);
+        let block = &mut scratch.block;
+        block.start(self.field, self.field_type, group, values.len());
+        match values {
+            Values::F64(values) => self.encode_floats(values, scratch),
+            Values::I64(values) => {
+                let of = match self.field {
+                    FieldId::TIME => stats::of_times,
+                    _ => stats::of_i64,
+                };
+                self.encode_integers(values, of, scratch);
+            }
+            Values::U64(values) => {
+                let mut bits: Vec<i64> = values.iter().map(|v| v.cast_signed()).collect();
+                self.encode_integers(&mut bits, stats::of_u64, scratch);
+            }
+            Values::Bool(values) => self.encode_bools(values, scratch),
+            Values::String(values) => self.encode_strings(values, scratch),
+        }
+    }
+
+    fn encode_floats(&mut self, values: &mut [f64], scratch: &mut Scratch) {
+        for shape in &scratch.shapes {
+            let present = shape.present(values, &mut scratch.dense.floats);
+            let stats = self.stats(shape, || stats::of_f64(present));
+            scratch.stats.push(stats);
+            shape.fill(values);
+        }
+        let candidates = alp::Candidates::sample(values);
+        for shape in &scratch.shapes {
+            if shape.all_null {
+                scratch.choices.push(Choice::direct(Encoding::AllNull));
+                continue;
+            }
+            let payload = shape.payload(values, &mut scratch.dense.floats);
+            let bits = payload[0].to_bits();
+            if payload.iter().all(|v| v.to_bits() == bits) {
+                scratch.choices.push(Choice::direct(Encoding::Constant));
+                continue;
+            }
+            let start = scratch.payloads.len();
+            let decimals = alp::encode(payload, &candidates, &mut scratch.payloads);
+            let len = scratch.payloads.len() - start;
+            if decimals.is_some() && worth_encoding(len, payload.len()) {
+                scratch.choices.push(Choice {
+                    encoding: Encoding::Alp,
+                    payload: start..start + len,
+                });
+            } else {
+                scratch.payloads.truncate(start);
+                scratch.choices.push(Choice::direct(Encoding::Raw));
+            }
+        }
+        self.try_float_dictionary(values, scratch);
+        self.assemble(scratch, |shape, encoding, dense, out| {
+            let payload = shape.payload(values, &mut dense.floats);
+            match encoding {
+                Encoding::Constant => out.extend_from_slice(&payload[0].to_bits().to_le_bytes()),
+                _ => put_raw(out, payload, f64::to_le_bytes),
+            }
+        });
+    }
+
+    /// Replaces choices by the dictionary where that makes the row group smaller.
+    fn try_float_dictionary(&mut self, values: &[f64], scratch: &mut Scratch) {
+        let eligible = |c: &Choice| matches!(c.encoding, Encoding::Alp | Encoding::Raw);
+        let len = |c: &Choice, count: usize| match c.encoding {
+            Encoding::Raw => count * 8,
+            _ => c.payload.len(),
+        };
+        let (mut count, mut bytes) = (0, 0);
+        for (choice, shape) in scratch.choices.iter().zip(&scratch.shapes) {
+            if eligible(choice) {
+                count += shape.count();
+                bytes += len(choice, shape.count());
+            }
+        }
+        if count == 0 || self.pauses() {
+            return;
+        }
+        let known = self.floats.len();
+        let sample = estimate::sample(values.len(), |i| values[i].to_bits());
+        if !estimate::may_pay(&sample, count, bytes, known) {
+            return;
+        }
+        scratch.coded.clear();
+        let mut tried: Vec<Option<Range<usize>>> = Vec::with_capacity(scratch.choices.len());
+        let mut saved = 0;
+        for (choice, shape) in scratch.choices.iter().zip(&scratch.shapes) {
+            if !eligible(choice) {
+                tried.push(None);
+                continue;
+            }
+            let payload = shape.payload(values, &mut scratch.dense.floats);
+            scratch.codes.clear();
+            if !self.floats.encode(payload, &mut scratch.codes) {
+                saved = 0;
+                break;
+            }
+            let start = scratch.coded.len();
+            integer::encode(&scratch.codes, &mut scratch.coded);
+            let coded = scratch.coded.len() - start;
+            let other = len(choice, payload.len());
+            // A vector that needs no dictionary is quicker to read: what needs it must be smaller
+            // by a tenth.
+            if coded * 10 < other * 9 {
+                saved += other - coded;
+                tried.push(Some(start..start + coded));
+            } else {
+                scratch.coded.truncate(start);
+                tried.push(None);
+            }
+        }
+        let added = self.floats.len() - known;
+        if saved <= added * bytes.div_ceil(count) {
+            self.floats.truncate(known);
+            self.failed();
+            return;
+        }
+        self.failures = 0;
+        for (choice, coded) in scratch.choices.iter_mut().zip(tried) {
+            if let Some(coded) = coded {
+                choice.encoding = Encoding::Dictionary;
+                choice.payload = coded;
+            }
+        }
+    }
+
+    fn encode_integers(
+        &mut self,
+        values: &mut [i64],
+        of: fn(&[i64]) -> ValueStats,
+        scratch: &mut Scratch,
+    ) {
+        for shape in &scratch.shapes {
+            let present = shape.present(values, &mut scratch.dense.integers);
+            let stats = self.stats(shape, || (0, of(present)));
+            scratch.stats.push(stats);
+            shape.fill(values);
+            if shape.all_null {
+                scratch.choices.push(Choice::direct(Encoding::AllNull));
+                continue;
+            }
+            let payload = shape.payload(values, &mut scratch.dense.integers);
+            if payload.iter().all(|&v| v == payload[0]) {
+                scratch.choices.push(Choice::direct(Encoding::Constant));
+                continue;
+            }
+            let start = scratch.payloads.len();
+            integer::encode(payload, &mut scratch.payloads);
+            let len = scratch.payloads.len() - start;
+            if worth_encoding(len, payload.len()) {
+                scratch.choices.push(Choice {
+                    encoding: Encoding::Integer,
+                    payload: start..start + len,
+                });
+            } else {
+                scratch.payloads.truncate(start);
+                scratch.choices.push(Choice::direct(Encoding::Raw));
+            }
+        }
+        self.assemble(scratch, |shape, encoding, dense, out| {
+            let payload = shape.payload(values, &mut dense.integers);
+            match encoding {
+                Encoding::Constant => out.extend_from_slice(&payload[0].to_le_bytes()),
+                _ => put_raw(out, payload, i64::to_le_bytes),
+            }
+        });
+    }
+
+    fn encode_bools(&mut self, values: &mut [bool], scratch: &mut Scratch) {
+        for shape in &scratch.shapes {
+            let present = shape.present(values, &mut scratch.dense.bools);
+            let stats = self.stats(shape, || (0, stats::of_bool(present)));
+            scratch.stats.push(stats);
+            shape.fill(values);
+            let payload = shape.payload(values, &mut scratch.dense.bools);
+            scratch.choices.push(Choice::direct(match payload.first() {
+                _ if shape.all_null => Encoding::AllNull,
+                Some(first) if payload.iter().all(|v| v == first) => Encoding::Constant,
+                _ => Encoding::Bitmap,
+            }));
+        }
+        self.assemble(scratch, |shape, encoding, dense, out| {
+            let payload = shape.payload(values, &mut dense.bools);
+            match encoding {
+                Encoding::Constant => out.extend_from_slice(&u64::from(payload[0]).to_le_bytes()),
+                _ => out.extend(payload.chunks(8).map(|eight| {
+                    eight
+                        .iter()
+                        .rev()
+                        .fold(0, |byte, &bit| byte << 1 | u8::from(bit))
+                })),
+            }
+        });
+    }
+
+    fn encode_strings(&mut self, values: &Strings, scratch: &mut Scratch) {
+        for shape in &scratch.shapes {
+            let stats = self.stats(shape, || (0, ValueStats::String));
+            scratch.stats.push(stats);
+            scratch.choices.push(Choice::direct(match shape.all_null {
+                true => Encoding::AllNull,
+                false => Encoding::PlainStrings,
+            }));
+        }
+        self.try_string_dictionary(values, scratch);
+        self.assemble(scratch, |shape, _, dense, out| {
+            let map = shape.map.as_ref();
+            let written = |&row: &usize| {
+                shape.form != NullForm::Dense || map.is_none_or(|m| m.get(row - shape.rows.start))
+            };
+            // A null has the empty string, whatever its form.
+            let text = |row: usize| match map {
+                Some(map) if !map.get(row - shape.rows.start) => "",
+                _ => values.get(row),
+            };
+            let rows = || shape.rows.clone().filter(written);
+            dense.integers.clear();
+            dense
+                .integers
+                .extend(rows().map(|row| i64::try_from(text(row).len()).unwrap_or(i64::MAX)));
+            let mut scratch = Vec::new();
+            crate::bytes::put_part(out, &mut scratch, |out| {
+                integer::encode(&dense.integers, out);
+            });
+            rows().for_each(|row| out.extend_from_slice(text(row).as_bytes()));
+        });
+    }
+
+    /// As [`ColumnEncoder::try_float_dictionary`]: all vectors of the row group or none.
+    fn try_string_dictionary(&mut self, values: &Strings, scratch: &mut Scratch) {
+        if scratch.shapes.iter().all(|s| s.all_null) || self.pauses() {
+            return;
+        }
+        let (count, bytes) = (values.len(), values.len() + values.byte_len());
+        let (known, known_text) = (self.strings.len(), self.strings.text_len());
+        let sample = estimate::sample(count, |i| {
+            crate::codec::dictionary::hash_text(values.get(i).as_bytes())
+        });
+        if !estimate::may_pay(&sample, count, bytes, known) {
+            return;
+        }
+        scratch.coded.clear();
+        let mut payloads = Vec::with_capacity(scratch.shapes.len());
+        let (mut plain, mut complete) = (0, true);
+        for shape in &scratch.shapes {
+            let start = scratch.coded.len();
+            if !shape.all_null {
+                plain += self
+                    .code_strings(values, shape, &mut scratch.codes)
+                    .unwrap_or(0);
+                if scratch.codes.len() != shape.count() {
+                    complete = false;
+                    break;
+                }
+                integer::encode(&scratch.codes, &mut scratch.coded);
+            }
+            payloads.push(start..scratch.coded.len());
+        }
+        let added = self.strings.len() - known + self.strings.text_len() - known_text;
+        if !complete || scratch.coded.len() + added >= plain {
+            self.strings.truncate(known);
+            self.failed();
+            return;
+        }
+        self.failures = 0;
+        for (choice, payload) in scratch.choices.iter_mut().zip(payloads) {
+            if choice.encoding == Encoding::PlainStrings {
+                choice.encoding = Encoding::Dictionary;
+                choice.payload = payload;
+            }
+        }
+    }
+
+    /// The codes of a vector's strings, and the bytes that they would take as they are. `None`
+    /// where the dictionary is full.
+    fn code_strings(
+        &mut self,
+        values: &Strings,
+        shape: &Shape,
+        codes: &mut Vec<i64>,
+    ) -> Option<usize> {
+        codes.clear();
+        let mut plain = 0;
+        // Rows before the first value get the code of that value.
+        let mut waiting = 0;
+        for row in shape.rows.clone() {
+            let map = shape.map.as_ref();
+            if map.is_none_or(|m| m.get(row - shape.rows.start)) {
+                let text = values.get(row);
+                let code = self.strings.code(text)?;
+                plain += text.len() + 1;
+                codes.extend(std::iter::repeat_n(code, waiting + 1));
+                waiting = 0;
+            } else if shape.form == NullForm::Filled {
+                match codes.last() {
+                    Some(&code) => codes.push(code),
+                    None => waiting += 1,
+                }
+            }
+        }
+        Some(plain)
+    }
+
+    /// Whether a dictionary is not to be tried now, because it failed lately.
+    fn pauses(&mut self) -> bool {
+        let pauses = self.pause > 0;
+        self.pause = self.pause.saturating_sub(1);
+        pauses
+    }
+
+    fn failed(&mut self) {
+        self.failures = (self.failures + 1).min(4);
+        self.pause = (1 << self.failures) - 1;
+    }
+
+    fn stats(&self, shape: &Shape, of: impl FnOnce() -> (u64, ValueStats)) -> VectorStats {
+        let rows = shape.rows.len() as u64;
+        if shape.all_null {
+            return VectorStats::nulls(self.field, self.field_type, rows);
+        }
+        let (nans, of) = of();
+        let values = shape.map.as_ref().map_or(rows, |m| m.values() as u64);
+        VectorStats {
+            rows,
+            nulls: rows - values,
+            nans,
+            of,
+        }
+    }
+
+    /// Writes the vectors as chosen; `direct` writes the payloads that were not encoded before.
+    fn assemble(
+        &mut self,
+        scratch: &mut Scratch,
+        direct: impl Fn(&Shape, Encoding, &mut Dense, &mut Vec<u8>),
+    ) {
+        for (choice, shape) in scratch.choices.iter().zip(&scratch.shapes) {
+            let Choice { encoding, payload } = choice.clone();
+            let len = scratch.block.vector(|out| {
+                put_head(out, encoding, shape.form, shape.map.as_ref());
+                match encoding {
+                    Encoding::AllNull => {}
+                    Encoding::Alp | Encoding::Integer => {
+                        out.extend_from_slice(&scratch.payloads[payload]);
+                    }
+                    Encoding::Dictionary => out.extend_from_slice(&scratch.coded[payload]),
+                    Encoding::Raw
+                    | Encoding::Constant
+                    | Encoding::Bitmap
+                    | Encoding::PlainStrings => direct(shape, encoding, &mut scratch.dense, out),
+                }
+            });
+            let using = &mut self.uses[usize::from(encoding.tag()) - 1];
+            using.vectors += 1;
+            using.rows += shape.rows.len() as u64;
+            using.bytes += len as u64;
+        }
+    }
+}
+
+/// Whether an encoding of `len` bytes is enough smaller than `count` raw values, which can be
+/// read where they lie.
+fn worth_encoding(len: usize, count: usize) -> bool {
+    len * 32 < count * 8 * 31
+}
