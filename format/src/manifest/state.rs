@@ -1,0 +1,344 @@
+//! What the edits of a manifest add up to.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::edit::{EDITS_START, EditCursor, Stop, find_later_edit};
+use super::entry::Entry;
+use crate::bytes::Reader;
+use crate::header::HEADER_LEN;
+use crate::log::record::{SeriesDefinition, Tombstone};
+use crate::schema::TableSchema;
+use crate::segment_entry::SegmentEntry;
+use crate::{FileUuid, FormatError, Lsn, Result, SeriesId, TableId, Timestamp};
+
+const WHAT: &str = "manifest";
+
+/// Everything a manifest holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State {
+    next_series: SeriesId,
+    next_table: TableId,
+    incarnation: FileUuid,
+    flushed: Lsn,
+    tables: BTreeMap<TableId, TableSchema>,
+    segments: BTreeMap<FileUuid, SegmentEntry>,
+    tombstones: BTreeMap<Lsn, Tombstone>,
+    series: BTreeMap<SeriesId, SeriesDefinition>,
+    horizons: BTreeMap<TableId, Timestamp>,
+    cursors: BTreeMap<String, Lsn>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            next_series: SeriesId(1),
+            next_table: TableId(1),
+            incarnation: FileUuid::default(),
+            flushed: Lsn(0),
+            tables: BTreeMap::new(),
+            segments: BTreeMap::new(),
+            tombstones: BTreeMap::new(),
+            series: BTreeMap::new(),
+            horizons: BTreeMap::new(),
+            cursors: BTreeMap::new(),
+        }
+    }
+}
+
+impl State {
+    /// The state before a snapshot: nothing, and the next ids are 1.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The id the next new series gets.
+    pub fn next_series(&self) -> SeriesId {
+        self.next_series
+    }
+
+    /// The id the next new table gets.
+    pub fn next_table(&self) -> TableId {
+        self.next_table
+    }
+
+    /// The incarnation; zero before there is one.
+    pub fn incarnation(&self) -> FileUuid {
+        self.incarnation
+    }
+
+    /// Every row at or below this LSN is in segments or dropped.
+    pub fn flushed(&self) -> Lsn {
+        self.flushed
+    }
+
+    /// The tables.
+    pub fn tables(&self) -> &BTreeMap<TableId, TableSchema> {
+        &self.tables
+    }
+
+    /// The live segments.
+    pub fn segments(&self) -> &BTreeMap<FileUuid, SegmentEntry> {
+        &self.segments
+    }
+
+    /// The deletes that some segment may still need, by LSN.
+    pub fn tombstones(&self) -> &BTreeMap<Lsn, Tombstone> {
+        &self.tombstones
+    }
+
+    /// The series that may be in no live segment.
+    pub fn series(&self) -> &BTreeMap<SeriesId, SeriesDefinition> {
+        &self.series
+    }
+
+    /// The first timestamp that is kept, of tables that have dropped some.
+    pub fn horizons(&self) -> &BTreeMap<TableId, Timestamp> {
+        &self.horizons
+    }
+
+    /// The consumers of the log and how far they have come.
+    pub fn cursors(&self) -> &BTreeMap<String, Lsn> {
+        &self.cursors
+    }
+
+    /// Makes a change.
+    ///
+    /// # Errors
+    /// The change contradicts the state: it names a table, segment, tombstone or cursor that is
+    /// not there, adds one that is, takes an id that was not given out, or turns back what only
+    /// grows. The state is then as it was.
+    pub fn apply(&mut self, entry: &Entry) -> Result<()> {
+        match entry {
+            Entry::NextIds { series, table } => {
+                grows("next series id", self.next_series, *series)?;
+                grows("next table id", self.next_table, *table)?;
+                (self.next_series, self.next_table) = (*series, *table);
+            }
+            Entry::Incarnation(uuid) => self.incarnation = *uuid,
+            Entry::Table(table) => self.put_table(table)?,
+            Entry::TableDropped(table) => self.drop_table(*table)?,
+            Entry::SegmentAdded(segment) => {
+                self.known_table(segment.table)?;
+                if let Some(there) = self.segments.get(&segment.uuid) {
+                    let actual = format_args!("{}, live in table {}", there.uuid, there.table);
+                    return Err(contradiction("a segment that is not live", actual));
+                }
+                self.segments.insert(segment.uuid, segment.clone());
+            }
+            Entry::SegmentDropped { table, uuid } => {
+                if self.segments.get(uuid).is_none_or(|s| s.table != *table) {
+                    let actual = format_args!("{uuid}, which is none of table {table}");
+                    return Err(contradiction("a live segment", actual));
+                }
+                self.segments.remove(uuid);
+            }
+            Entry::Flushed(lsn) => {
+                grows("flushed LSN", self.flushed, *lsn)?;
+                self.flushed = *lsn;
+            }
+            Entry::Tombstone { lsn, tombstone } => {
+                self.known_table(tombstone.table)?;
+                if self.tombstones.contains_key(lsn) {
+                    let actual = format_args!("one more of LSN {lsn}");
+                    return Err(contradiction("one tombstone an LSN", actual));
+                }
+                self.tombstones.insert(*lsn, tombstone.clone());
+            }
+            Entry::TombstoneDropped(lsn) => {
+                if self.tombstones.remove(lsn).is_none() {
+                    return Err(contradiction("a tombstone that is there", lsn));
+                }
+            }
+            Entry::SeriesDefined(definition) => self.define_series(definition)?,
+            Entry::Horizon { table, from } => {
+                self.known_table(*table)?;
+                grows(
+                    "horizon",
+                    self.horizons.get(table).copied().unwrap_or(i64::MIN),
+                    *from,
+                )?;
+                self.horizons.insert(*table, *from);
+            }
+            Entry::Cursor { name, lsn } => {
+                self.cursors.insert(name.clone(), *lsn);
+            }
+            Entry::CursorDropped { name } => {
+                if self.cursors.remove(name).is_none() {
+                    let actual = format_args!("{name:?}");
+                    return Err(contradiction("a cursor that is there", actual));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets the definitions of series for which `keep` is false: those a live segment holds,
+    /// before a snapshot. There is no entry for it, so only a snapshot makes it last.
+    pub fn retain_series(&mut self, mut keep: impl FnMut(&SeriesDefinition) -> bool) {
+        self.series.retain(|_, definition| keep(definition));
+    }
+
+    /// The entries that make this state out of a new one.
+    pub fn snapshot_entries(&self) -> Vec<Entry> {
+        let mut entries = vec![
+            Entry::NextIds {
+                series: self.next_series,
+                table: self.next_table,
+            },
+            Entry::Incarnation(self.incarnation),
+            Entry::Flushed(self.flushed),
+        ];
+        entries.extend(self.tables.values().cloned().map(Entry::Table));
+        let horizons = self.horizons.iter();
+        entries.extend(horizons.map(|(&table, &from)| Entry::Horizon { table, from }));
+        entries.extend(self.series.values().cloned().map(Entry::SeriesDefined));
+        entries.extend(self.segments.values().cloned().map(Entry::SegmentAdded));
+        let tombstones = self.tombstones.iter();
+        entries.extend(tombstones.map(|(&lsn, tombstone)| Entry::Tombstone {
+            lsn,
+            tombstone: tombstone.clone(),
+        }));
+        let cursors = self.cursors.iter();
+        entries.extend(cursors.map(|(name, &lsn)| Entry::Cursor {
+            name: name.clone(),
+            lsn,
+        }));
+        entries
+    }
+
+    fn known_table(&self, table: TableId) -> Result<()> {
+        match self.tables.contains_key(&table) {
+            true => Ok(()),
+            false => Err(contradiction("a table that is there", table)),
+        }
+    }
+
+    fn put_table(&mut self, table: &TableSchema) -> Result<()> {
+        if table.id >= self.next_table {
+            let expected = format_args!("a table id below the next one, {}", self.next_table);
+            return Err(contradiction(expected, table.id));
+        }
+        let mut others = self.tables.values().filter(|t| t.id != table.id);
+        if let Some(other) = others.find(|t| t.name == table.name) {
+            let actual = format_args!("tables {} and {}: {:?}", other.id, table.id, table.name);
+            return Err(contradiction("each table name once", actual));
+        }
+        if let Some(before) = self.tables.get(&table.id) {
+            grows("next field id", before.next_field_id, table.next_field_id)?;
+            for old in &before.fields {
+                let new = table.field(old.id).map_or(old.field_type, |f| f.field_type);
+                if new != old.field_type {
+                    let expected =
+                        format_args!("field {} as {}, as before", old.id, old.field_type);
+                    return Err(contradiction(expected, new));
+                }
+            }
+        }
+        self.tables.insert(table.id, table.clone());
+        Ok(())
+    }
+
+    fn drop_table(&mut self, table: TableId) -> Result<()> {
+        if self.tables.remove(&table).is_none() {
+            return Err(contradiction("a table that is there", table));
+        }
+        self.segments.retain(|_, segment| segment.table != table);
+        self.tombstones
+            .retain(|_, tombstone| tombstone.table != table);
+        self.series
+            .retain(|_, definition| definition.table != table);
+        self.horizons.remove(&table);
+        Ok(())
+    }
+
+    fn define_series(&mut self, definition: &SeriesDefinition) -> Result<()> {
+        self.known_table(definition.table)?;
+        let id = definition.id;
+        if id >= self.next_series {
+            let expected = format_args!("a series id below the next one, {}", self.next_series);
+            return Err(contradiction(expected, id));
+        }
+        match self.series.get(&id) {
+            Some(there) if there != definition => {
+                let expected =
+                    format_args!("series {id} as {:?} of table {}", there.key, there.table);
+                let actual = format_args!("{:?} of table {}", definition.key, definition.table);
+                Err(contradiction(expected, actual))
+            }
+            _ => {
+                self.series.insert(id, definition.clone());
+                Ok(())
+            }
+        }
+    }
+}
+
+fn contradiction(expected: impl fmt::Display, actual: impl fmt::Display) -> FormatError {
+    FormatError::invalid(WHAT, 0, expected, actual)
+}
+
+fn grows<T: Ord + fmt::Display>(what: &str, before: T, after: T) -> Result<()> {
+    if after >= before {
+        return Ok(());
+    }
+    let expected = format_args!("a {what} of {before} or more");
+    Err(contradiction(expected, after))
+}
+
+/// What a manifest file holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replay {
+    /// The state after the last edit.
+    pub state: State,
+    /// The version the last edit made.
+    pub version: u64,
+    /// Offset of the first byte behind the last edit.
+    pub end: u64,
+    /// What stands there, if it is neither nothing nor zeros: an edit that was never synced.
+    pub torn: Option<FormatError>,
+}
+
+/// Replays the edits of a manifest file; its header has been decoded before.
+///
+/// # Errors
+/// The bytes between header and edits are not zero, there is no snapshot, an edit that was synced
+/// is damaged (a whole one of a higher version stands behind it), an edit is whole and unknown to
+/// this version, or one contradicts those before. Offsets are those in the file.
+pub fn replay(file_bytes: &[u8]) -> Result<Replay> {
+    let mut r = Reader::new(file_bytes, WHAT);
+    r.take(HEADER_LEN)?;
+    r.zeros(EDITS_START - HEADER_LEN)?;
+    let mut state = State::new();
+    let mut cursor = EditCursor::new(file_bytes);
+    for located in cursor.by_ref() {
+        for entry in &located.edit.entries {
+            state.apply(entry).map_err(|e| e.at_base(located.offset))?;
+        }
+    }
+    let end = cursor.offset();
+    let torn = match cursor.stop() {
+        None | Some(Stop::End) => None,
+        Some(Stop::Refused(error)) => return Err(error.clone()),
+        Some(Stop::Invalid(error)) => Some(error.clone()),
+    };
+    let version = cursor.version().unwrap_or(0);
+    if let Some(error) = &torn
+        && find_later_edit(file_bytes, end, version).is_some()
+    {
+        return Err(error.clone());
+    }
+    if version == 0 {
+        let actual = torn.map_or("nothing".to_string(), |e| e.to_string());
+        return Err(FormatError::invalid(WHAT, end, "a snapshot", actual));
+    }
+    Ok(Replay {
+        state,
+        version,
+        end,
+        torn,
+    })
+}
+
+#[cfg(test)]
+mod tests;
