@@ -329,14 +329,16 @@ fn put_values(
     Ok(())
 }
 
-/// Appends 8-byte values. The inner loop compiles to a copy.
+/// Appends 8-byte values. The inner loop compiles to a copy, into memory that is still in cache
+/// from being zeroed.
 fn put_words<T: Copy>(out: &mut Vec<u8>, words: &[T], to_bytes: impl Fn(T) -> [u8; 8]) {
-    let mut buffer = [[0u8; 8]; WORDS];
     for chunk in words.chunks(WORDS) {
-        for (bytes, &word) in buffer.iter_mut().zip(chunk) {
-            *bytes = to_bytes(word);
+        let at = out.len();
+        out.resize(at + chunk.len() * 8, 0);
+        let (slots, _) = out[at..].as_chunks_mut::<8>();
+        for (slot, &word) in slots.iter_mut().zip(chunk) {
+            *slot = to_bytes(word);
         }
-        out.extend_from_slice(buffer[..chunk.len()].as_flattened());
     }
 }
 
