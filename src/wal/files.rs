@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tidestone_format::Lsn;
 use tidestone_format::header::{Cut, FileHeader, HEADER_LEN, LogHeader};
-use tidestone_format::log::{FRAME_HEADER_LEN, FrameHeader, FrameKind, encode_frame_header};
+use tidestone_format::log::{FRAME_HEADER_LEN, FrameKind, append_frame_with_crc};
 use tidestone_format::version::{LOG_PAGE, MAX_REGION};
 
 use super::{Group, LogSettings};
@@ -73,7 +73,12 @@ pub(super) enum Fit {
 /// Work of the file thread.
 #[derive(Debug)]
 pub(super) enum Job {
-    Make { number: u64, len: u64, recycle: Option<u64>, discard: Option<u64> },
+    Make {
+        number: u64,
+        len: u64,
+        recycle: Option<u64>,
+        discard: Option<u64>,
+    },
     Remove(u64),
 }
 
@@ -93,14 +98,16 @@ pub(super) fn path_of(dir: &Path, number: u64) -> PathBuf {
 /// The number in a log file's name.
 pub(super) fn number_of(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(".log")?;
-    (digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit())).then(|| digits.parse().ok())?
+    (digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit()))
+        .then(|| digits.parse().ok())?
 }
 
 /// Length of a frame with a payload of `payload` bytes.
 pub(super) fn frame_len(payload: usize) -> Result<u64> {
     if payload > MAX_REGION {
-        let message =
-            format!("a batch of {payload} bytes; at most {MAX_REGION} fit: split it into smaller ones");
+        let message = format!(
+            "a batch of {payload} bytes; at most {MAX_REGION} fit: split it into smaller ones"
+        );
         return Err(Error::invalid(message));
     }
     Ok((FRAME_HEADER_LEN + payload).next_multiple_of(8) as u64)
@@ -115,13 +122,17 @@ pub(super) fn put_frame(
     durable_lsn: Lsn,
     payload: &[u8],
     payload_crc: u32,
-) {
-    // `frame_len` refused anything longer than `MAX_REGION`.
-    let stored_len = u32::try_from(payload.len()).unwrap_or(u32::MAX);
-    let header = FrameHeader { kind, file_number, lsn, durable_lsn, stored_len, payload_crc };
-    out.extend_from_slice(&encode_frame_header(&header));
-    out.extend_from_slice(payload);
-    out.resize(out.len().next_multiple_of(8), 0);
+) -> Result<()> {
+    append_frame_with_crc(
+        out,
+        kind,
+        file_number,
+        lsn,
+        durable_lsn,
+        payload,
+        payload_crc,
+    )?;
+    Ok(())
 }
 
 /// Fills a group up to whole pages.
@@ -134,7 +145,11 @@ impl Files {
     pub(super) fn start(disk: &dyn Disk, settings: &LogSettings, start: Start) -> Result<Self> {
         let (file, current) = make(disk, settings, start.file_number, settings.file_len, None)?;
         Ok(Self {
-            current: LogFileInfo { first: start.next_lsn, last: Lsn(0), ..current },
+            current: LogFileInfo {
+                first: start.next_lsn,
+                last: Lsn(0),
+                ..current
+            },
             file,
             cut: start.cut,
             position: LOG_PAGE as u64,
@@ -150,14 +165,23 @@ impl Files {
 
     /// The first page of the current file, as the start of a group.
     pub(super) fn first_group(&mut self, settings: &LogSettings, first: Lsn) -> Group {
-        let log = LogHeader { file_len: self.current.len, first_lsn: first, cut: self.cut.take() };
+        let log = LogHeader {
+            file_len: self.current.len,
+            first_lsn: first,
+            cut: self.cut.take(),
+        };
         let (database, incarnation) = (settings.database, settings.incarnation);
         let header = FileHeader::log(database, incarnation, self.current.number, log);
         let mut bytes = Vec::with_capacity(LOG_PAGE);
         bytes.extend_from_slice(&header.encode());
         debug_assert!(bytes.len() == HEADER_LEN);
         bytes.resize(LOG_PAGE, 0);
-        Group { file: self.file.clone(), offset: 0, bytes, last: Lsn(0) }
+        Group {
+            file: self.file.clone(),
+            offset: 0,
+            bytes,
+            last: Lsn(0),
+        }
     }
 
     pub(super) fn current_number(&self) -> u64 {
@@ -201,8 +225,14 @@ impl Files {
 
     /// Retires the current file, whose last LSN is `last`, and goes on in the ready one.
     pub(super) fn rotate(&mut self, last: Lsn) {
-        let Some((file, info)) = self.ready.take() else { return };
-        let next = LogFileInfo { first: Lsn(last.0 + 1), last: Lsn(0), ..info };
+        let Some((file, info)) = self.ready.take() else {
+            return;
+        };
+        let next = LogFileInfo {
+            first: Lsn(last.0 + 1),
+            last: Lsn(0),
+            ..info
+        };
         let mut done = std::mem::replace(&mut self.current, next);
         done.last = last;
         self.retired.push(done);
@@ -239,10 +269,18 @@ impl Files {
         let free = self.recyclable();
         let ready_len = self.ready.as_ref().map(|(_, info)| info.len);
         if self.failed.is_none() && ready_len.is_none_or(|len| len < self.needed) {
-            let len = settings.file_len.max(self.needed.next_multiple_of(LOG_PAGE as u64));
-            let recycle = (free > 0 && self.retired[0].len == len).then(|| self.retired.remove(0).number);
+            let len = settings
+                .file_len
+                .max(self.needed.next_multiple_of(LOG_PAGE as u64));
+            let recycle =
+                (free > 0 && self.retired[0].len == len).then(|| self.retired.remove(0).number);
             let discard = self.ready.take().map(|(_, info)| info.number);
-            return Some(Job::Make { number: self.current.number + 1, len, recycle, discard });
+            return Some(Job::Make {
+                number: self.current.number + 1,
+                len,
+                recycle,
+                discard,
+            });
         }
         if free > SPARE_FILES {
             return Some(Job::Remove(self.retired.remove(0).number));
@@ -260,14 +298,23 @@ impl Files {
 
     /// How many of the oldest complete files nobody needs.
     fn recyclable(&self) -> usize {
-        let needed_from = self.consumers.values().copied().fold(self.flushed, Lsn::min);
-        self.retired.iter().take_while(|f| f.last <= needed_from).count()
+        let needed_from = self
+            .consumers
+            .values()
+            .copied()
+            .fold(self.flushed, Lsn::min);
+        self.retired
+            .iter()
+            .take_while(|f| f.last <= needed_from)
+            .count()
     }
 
     fn drop_slow_consumers(&mut self, settings: &LogSettings) {
         while self.retired.iter().map(|f| f.len).sum::<u64>() > settings.retained_max {
             let slowest = self.consumers.iter().min_by_key(|(_, lsn)| **lsn);
-            let Some((name, lsn)) = slowest.filter(|(_, lsn)| **lsn < self.flushed) else { return };
+            let Some((name, lsn)) = slowest.filter(|(_, lsn)| **lsn < self.flushed) else {
+                return;
+            };
             let (name, lsn) = (name.clone(), *lsn);
             self.consumers.remove(&name);
             self.dropped.push((name, lsn));
@@ -281,7 +328,12 @@ impl Files {
 /// Does a job, without any lock.
 pub(super) fn run_job(disk: &dyn Disk, settings: &LogSettings, job: Job) -> Outcome {
     let done = match job {
-        Job::Make { number, len, recycle, discard } => {
+        Job::Make {
+            number,
+            len,
+            recycle,
+            discard,
+        } => {
             let discarded = discard.map_or(Ok(()), |n| remove(disk, settings, n));
             discarded
                 .and_then(|()| make(disk, settings, number, len, recycle))
@@ -294,7 +346,8 @@ pub(super) fn run_job(disk: &dyn Disk, settings: &LogSettings, job: Job) -> Outc
 
 fn remove(disk: &dyn Disk, settings: &LogSettings, number: u64) -> Result<()> {
     let path = path_of(&settings.dir, number);
-    disk.remove(&path).map_err(|e| Error::io("remove a log file", &path, e))
+    disk.remove(&path)
+        .map_err(|e| Error::io("remove a log file", &path, e))
 }
 
 /// Makes log file `number`: an old one under a new name, or a new one full of zeros.
@@ -311,8 +364,18 @@ fn make(
         None => fill_with_zeros(disk, settings, len)?,
     };
     io::publish(disk, &from, &path).map_err(|e| Error::io("make a log file", &path, e))?;
-    let file = disk.open_write(&path).map_err(|e| Error::io("open a log file", &path, e))?;
-    Ok((file, LogFileInfo { number, len, first: Lsn(0), last: Lsn(0) }))
+    let file = disk
+        .open_write(&path)
+        .map_err(|e| Error::io("open a log file", &path, e))?;
+    Ok((
+        file,
+        LogFileInfo {
+            number,
+            len,
+            first: Lsn(0),
+            last: Lsn(0),
+        },
+    ))
 }
 
 fn fill_with_zeros(disk: &dyn Disk, settings: &LogSettings, len: u64) -> Result<PathBuf> {

@@ -23,8 +23,6 @@
 
 mod files;
 mod replay;
-#[cfg(test)]
-mod tests;
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -37,8 +35,8 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use tidestone_format::log::FrameKind;
 use tidestone_format::{FileUuid, Lsn};
 
-pub(crate) use files::LogFileInfo;
-pub(crate) use replay::{Replay, replay};
+pub(crate) use files::{LogFileInfo, Start};
+pub(crate) use replay::{remove_unused, replay};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::{Disk, File};
@@ -136,10 +134,18 @@ impl Log {
         // The header with the cut is on the disk before anything is built on it.
         let header = state.files.first_group(&settings, next_lsn);
         header.file.write_all_at(&header.bytes, 0).map_err(|e| {
-            Error::io("write the header of a log file", &state.files.current_path(&settings), e)
+            Error::io(
+                "write the header of a log file",
+                &state.files.current_path(&settings),
+                e,
+            )
         })?;
         header.file.sync().map_err(|e| {
-            Error::io("sync the header of a log file", &state.files.current_path(&settings), e)
+            Error::io(
+                "sync the header of a log file",
+                &state.files.current_path(&settings),
+                e,
+            )
         })?;
         Ok(Self {
             disk,
@@ -183,13 +189,22 @@ impl Log {
             }
         }
         let lsn = state.next_lsn;
-        state.next_lsn = Lsn(lsn.0 + 1);
         let (durable, file_number) = (state.durable, state.files.current_number());
         let group = state.open_group();
         let before = group.bytes.len();
-        files::put_frame(&mut group.bytes, kind, file_number, lsn, durable, payload, payload_crc);
+        files::put_frame(
+            &mut group.bytes,
+            kind,
+            file_number,
+            lsn,
+            durable,
+            payload,
+            payload_crc,
+        )?;
         group.last = lsn;
+        // A frame that was refused above left nothing behind and takes no LSN.
         let added = group.bytes.len() - before;
+        state.next_lsn = Lsn(lsn.0 + 1);
         state.pending_bytes += added;
         if state.pending_bytes >= self.settings.write_behind && !state.busy {
             state.wanted_write = lsn;
@@ -201,7 +216,11 @@ impl Log {
     /// Asks for everything up to `lsn` to be written, and synced if `sync`, by the log thread.
     pub(crate) fn request(&self, lsn: Lsn, sync: bool) {
         let mut state = self.state.lock();
-        let asked = if sync { &mut state.wanted_sync } else { &mut state.wanted_write };
+        let asked = if sync {
+            &mut state.wanted_sync
+        } else {
+            &mut state.wanted_write
+        };
         if *asked < lsn {
             *asked = lsn;
             self.work.notify_all();
@@ -407,7 +426,11 @@ impl Log {
             }
             Err(cause) => {
                 let path = state.files.current_path(&self.settings);
-                let action = if sync { "write and sync the log" } else { "write the log" };
+                let action = if sync {
+                    "write and sync the log"
+                } else {
+                    "write the log"
+                };
                 state.poisoned = Some(Error::io(action, &path, cause));
                 state.wake();
                 self.work.notify_all();
@@ -449,7 +472,10 @@ impl State {
     /// The group that the next frame joins.
     fn open_group(&mut self) -> &mut Group {
         let current = self.files.current_file();
-        let joins = self.pending.back().is_some_and(|g| Arc::ptr_eq(&g.file, current));
+        let joins = self
+            .pending
+            .back()
+            .is_some_and(|g| Arc::ptr_eq(&g.file, current));
         if !joins {
             let group = Group {
                 file: current.clone(),
@@ -487,7 +513,8 @@ impl State {
         }
         if let Some(group) = groups.last() {
             // The last group is always one of the current file: frames go nowhere else.
-            self.files.advance_to(group.offset + group.bytes.len() as u64);
+            self.files
+                .advance_to(group.offset + group.bytes.len() as u64);
         }
         groups
     }
