@@ -3,9 +3,11 @@
 mod files;
 mod select;
 
+use roaring::RoaringTreemap;
 use tempfile::TempDir;
 
 use super::*;
+use crate::error::ErrorKind;
 
 const MEMORY: usize = 4 << 20;
 const DATABASE: FileUuid = FileUuid([7; 16]);
