@@ -36,11 +36,9 @@ const INVERSES: [f64; MAX_EXPONENT + 1] = [
     1e-15, 1e-16, 1e-17, 1e-18,
 ];
 
-/// 2^52 + 2^51. Added to a number of at most [`SMALL`] it leaves the nearest integer in the
-/// lowest bits of the sum, so that rounding and both conversions are one addition each.
+/// 2^52 + 2^51. Added to a number of less than 2^51 it leaves the nearest integer in the lowest
+/// bits of the sum, so that rounding and both conversions are one addition each.
 const MAGIC: f64 = 6_755_399_441_055_744.0;
-/// 2^51.
-const SMALL: f64 = 2_251_799_813_685_248.0;
 
 /// A pair of exponents: `value = d * 10^f * 10^-e`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -120,15 +118,13 @@ pub fn encode(values: &[f64], candidates: &Candidates, out: &mut Vec<u8>) -> Opt
     };
     let mut integers = [0i64; VECTOR_ROWS];
     let integers = &mut integers[..n];
-    let mut exact = [true; VECTOR_ROWS];
-    let exact = &mut exact[..n];
-    let exceptions = to_integers(parameters, values, integers, exact);
+    let mut positions = [0u16; VECTOR_ROWS];
+    let positions = to_integers(parameters, values, integers, &mut positions);
+    let exceptions = positions.len();
     if exceptions * EXCEPTION_BITS >= n * 64 {
         return None;
     }
-    if exceptions > 0 {
-        fill_exceptions(integers, exact);
-    }
+    fill_exceptions(integers, positions);
     let plan = integer::Plan::of(integers);
     let encoded_len = 2
         + varint_len(plan.encoded_len() as u64)
@@ -143,13 +139,11 @@ pub fn encode(values: &[f64], candidates: &Candidates, out: &mut Vec<u8>) -> Opt
     put_varint(out, plan.encoded_len() as u64);
     plan.write(integers, out);
     put_varint(out, exceptions as u64);
-    if exceptions > 0 {
-        for (i, _) in (0u16..).zip(exact.iter()).filter(|(_, exact)| !**exact) {
-            out.extend_from_slice(&i.to_le_bytes());
-        }
-        for (value, _) in values.iter().zip(exact).filter(|(_, exact)| !**exact) {
-            out.extend_from_slice(&value.to_le_bytes());
-        }
+    for position in positions {
+        out.extend_from_slice(&position.to_le_bytes());
+    }
+    for position in positions {
+        out.extend_from_slice(&values[usize::from(*position)].to_le_bytes());
     }
     Some(Description {
         parameters,
@@ -260,46 +254,57 @@ impl Factors {
         }
     }
 
-    /// The integer of `value`, and whether it gives the value back bit for bit.
+    /// The integer of `value`, and 0 if that gives the value back bit for bit.
     #[inline(always)]
-    fn integer(self, value: f64) -> (i64, bool) {
-        let scaled = value * self.raise * self.strip;
-        let sum = scaled + MAGIC;
-        let integer = sum.to_bits().wrapping_sub(MAGIC.to_bits()).cast_signed();
+    fn integer(self, value: f64) -> (i64, u64) {
+        let sum = value * self.raise * self.strip + MAGIC;
+        let bits = sum.to_bits().wrapping_sub(MAGIC.to_bits());
         let back = (sum - MAGIC) * self.restore * self.lower;
-        // Beyond the bound, and for NaN and infinity, the integer means nothing.
-        let exact = (back.to_bits() == value.to_bits()) & (scaled.abs() <= SMALL);
-        (integer, exact)
+        // Where the integer has no more than 51 bits, the sum kept its exponent and is exact.
+        // For larger ones, NaN and infinity it did not, and the integer means nothing.
+        let wrong = (back.to_bits() ^ value.to_bits()) | (bits.wrapping_add(1 << 51) >> 52);
+        (bits.cast_signed(), wrong)
     }
 }
 
-/// Fills `integers` and `exact`; says how many are not exact.
-fn to_integers(
+/// Fills `integers`; gives the positions where they do not give the value back.
+fn to_integers<'a>(
     pair: Parameters,
     values: &[f64],
     integers: &mut [i64],
-    exact: &mut [bool],
-) -> usize {
+    positions: &'a mut [u16; VECTOR_ROWS],
+) -> &'a [u16] {
+    const RUN: usize = 32;
     let factors = Factors::of(pair);
-    let slots = integers.iter_mut().zip(exact);
-    let mut exceptions = 0;
-    for (value, (integer, exact)) in values.iter().zip(slots) {
-        (*integer, *exact) = factors.integer(*value);
-        exceptions += usize::from(!*exact);
+    let mut count = 0;
+    let runs = values.chunks(RUN).zip(integers.chunks_mut(RUN));
+    for (start, (values, integers)) in (0u16..).step_by(RUN).zip(runs) {
+        let mut any_wrong = 0;
+        for (value, integer) in values.iter().zip(integers) {
+            let wrong;
+            (*integer, wrong) = factors.integer(*value);
+            any_wrong |= wrong;
+        }
+        if any_wrong != 0 {
+            for (position, value) in (start..).zip(values) {
+                positions[count] = position;
+                count += usize::from(factors.integer(*value).1 != 0);
+            }
+        }
     }
-    exceptions
+    &positions[..count]
 }
 
 /// Puts the integer before it, or the first there is, where an exception stands.
-fn fill_exceptions(integers: &mut [i64], exact: &[bool]) {
-    let first = exact.iter().position(|&exact| exact);
-    let mut before = first.map_or(0, |i| integers[i]);
-    for (integer, exact) in integers.iter_mut().zip(exact) {
-        if *exact {
-            before = *integer;
-        } else {
-            *integer = before;
+fn fill_exceptions(integers: &mut [i64], positions: &[u16]) {
+    let exception = |i: usize| positions.get(i).map(|p| usize::from(*p));
+    let first = (0..).find(|i| exception(*i) != Some(*i)).unwrap_or(0);
+    let mut filler = integers.get(first).copied().unwrap_or(0);
+    for position in positions.iter().map(|p| usize::from(*p)) {
+        if position > first {
+            filler = integers[position - 1];
         }
+        integers[position] = filler;
     }
 }
 
@@ -324,11 +329,14 @@ fn from_integers(pair: Parameters, integers: &[i64], out: &mut [f64]) {
 /// Some values of a vector, evenly spread.
 fn sample_of<'a>(vector: &[f64], sample: &'a mut [f64; SAMPLED_VALUES]) -> &'a [f64] {
     let n = vector.len();
-    let count = n.min(SAMPLED_VALUES);
-    for (i, slot) in sample[..count].iter_mut().enumerate() {
-        *slot = vector[i * n / count];
+    if n <= SAMPLED_VALUES {
+        sample[..n].copy_from_slice(vector);
+        return &sample[..n];
     }
-    &sample[..count]
+    for (i, slot) in (0..).zip(sample.iter_mut()) {
+        *slot = vector[integer::sample_position(i, n)];
+    }
+    sample
 }
 
 /// All pairs, largest exponents first: of equally good ones the first is taken.
@@ -346,12 +354,15 @@ fn best_of(pairs: impl Iterator<Item = Parameters>, sample: &[f64]) -> Option<Pa
         let factors = Factors::of(pair);
         let (mut min, mut max, mut exceptions) = (i64::MAX, i64::MIN, 0usize);
         for value in sample {
-            let (integer, exact) = factors.integer(*value);
-            if exact {
+            let (integer, wrong) = factors.integer(*value);
+            if wrong == 0 {
                 min = min.min(integer);
                 max = max.max(integer);
-            } else {
-                exceptions += 1;
+                continue;
+            }
+            exceptions += 1;
+            if exceptions * EXCEPTION_BITS >= least {
+                break;
             }
         }
         let width = if min > max {

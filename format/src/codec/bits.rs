@@ -179,35 +179,36 @@ fn unpack_interleaved<T: Word>(
 
 fn pack_interleaved(values: &[u64; VECTOR_ROWS], width: usize, out: &mut Vec<u8>) {
     let mask = mask(width);
-    let mut stripe = [0u64; LANES];
+    let start = out.len();
+    out.resize(start + STRIPE * width, 0);
+    let mut stripes = out[start..].as_chunks_mut::<STRIPE>().0.iter_mut();
+    let mut words = [0u64; LANES];
     let mut used = 0;
     for row in 0..ROWS {
         let Some(numbers) = values[first_of_row(row)..].first_chunk::<LANES>() else {
             return;
         };
-        for (word, number) in stripe.iter_mut().zip(numbers) {
-            *word |= (number & mask) << used;
+        for lane in 0..LANES {
+            words[lane] |= (numbers[lane] & mask) << used;
         }
         used += width;
-        if used >= 64 {
-            put_stripe(&stripe, out);
-            used -= 64;
-            // What did not fit opens the next stripe; where all fitted, the shift would be by
-            // the whole width and is split in two, so that 64 is allowed.
-            let kept = width - used;
-            for (word, number) in stripe.iter_mut().zip(numbers) {
-                *word = (number & mask) >> (kept - 1) >> 1;
+        if used < 64 {
+            continue;
+        }
+        if let Some(stripe) = stripes.next() {
+            let slots = stripe.as_chunks_mut::<8>().0;
+            for lane in 0..LANES {
+                slots[lane] = words[lane].to_le_bytes();
             }
         }
+        used -= 64;
+        // What did not fit opens the next stripe. At a width of 64 nothing is left; the shift is
+        // split in two because 64 at once is not allowed.
+        let kept = width - used;
+        for lane in 0..LANES {
+            words[lane] = (numbers[lane] & mask) >> (kept - 1) >> 1;
+        }
     }
-}
-
-fn put_stripe(stripe: &[u64; LANES], out: &mut Vec<u8>) {
-    let mut bytes = [0u8; STRIPE];
-    for (to, word) in bytes.as_chunks_mut::<8>().0.iter_mut().zip(stripe) {
-        *to = word.to_le_bytes();
-    }
-    out.extend_from_slice(&bytes);
 }
 
 fn pack_sequential(values: &[u64], width: usize, out: &mut Vec<u8>) {

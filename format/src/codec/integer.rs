@@ -13,7 +13,7 @@ use crate::bytes::Reader;
 use crate::version::VECTOR_ROWS;
 use crate::{FormatError, Result};
 
-pub(super) use plan::Plan;
+pub(super) use plan::{Plan, sample_position};
 
 const WHAT: &str = "integer stream";
 

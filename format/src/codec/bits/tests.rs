@@ -91,3 +91,80 @@ fn bits_above_the_width_are_dropped() {
         assert_eq!(out, vec![7; n]);
     }
 }
+
+#[test]
+fn full_vectors_are_packed_as_fastlanes_packs_them() {
+    // Of the bytes that version 0.7.2 of the crate `fastlanes` packs these numbers into.
+    const CHECKSUMS: [u32; 65] = [
+        0x0000_0000,
+        0x1968_34bd,
+        0x1011_0019,
+        0x0a28_907e,
+        0x483e_3d96,
+        0xc820_375c,
+        0xac8e_0a48,
+        0x084f_f8cb,
+        0xdd31_a1e7,
+        0xd6d1_e0eb,
+        0xed81_ba12,
+        0x32cd_4637,
+        0xedd7_4ff3,
+        0x3215_173f,
+        0x1cd1_ba65,
+        0xe272_ae6f,
+        0x2d8f_cc7a,
+        0xa62e_0d7d,
+        0x2a3e_2a7d,
+        0xf4af_5837,
+        0x255c_38f2,
+        0x9b72_70ee,
+        0xf9c2_1717,
+        0x62b1_9f2e,
+        0x4d65_728d,
+        0xf7d2_cd56,
+        0x0a43_2ef4,
+        0x0930_b9b3,
+        0xc9c1_9240,
+        0x3efc_0775,
+        0x11c7_ff05,
+        0xefc7_d856,
+        0xe974_9e4d,
+        0xac13_0a98,
+        0xbd3c_2426,
+        0xbebb_649e,
+        0x8218_3083,
+        0x3cb6_3ba3,
+        0x24af_4fba,
+        0x774e_94a7,
+        0xc1f3_8209,
+        0xf7b5_7653,
+        0x9458_c66a,
+        0xde7d_de2f,
+        0x7068_00ed,
+        0x4914_c741,
+        0x91b2_5e8a,
+        0xd59a_617a,
+        0xd927_4d1c,
+        0xccef_bbec,
+        0x6930_3a92,
+        0x3706_c16b,
+        0x859d_88ba,
+        0x24d4_01ee,
+        0x021d_a4c8,
+        0xb80b_df85,
+        0x10a3_58e6,
+        0xaf4e_a2c5,
+        0x4d0d_7f21,
+        0x6ae5_0152,
+        0xa1ec_c6dc,
+        0x34a9_d2fd,
+        0x9a8c_db3e,
+        0x53b8_1131,
+        0x3dae_0b08,
+    ];
+    for (width, expected) in (0..).zip(CHECKSUMS) {
+        let mut packed = Vec::new();
+        pack(&numbers(1024, width), width, &mut packed);
+        assert_eq!(crc32fast::hash(&packed), expected, "{width} bits");
+    }
+}

@@ -24,15 +24,27 @@ impl Plan {
             values.len()
         );
         let first = values[0];
-        if values.iter().all(|&v| v == first) {
-            return Self::constant(first);
-        }
         let mut best = Self::raw(values.len());
+        if values.iter().all(|&v| v == first) {
+            let constant = Self::constant(first);
+            // A single large value is shorter as it is.
+            let shorter = constant.encoded_len() <= best.encoded_len();
+            return if shorter { constant } else { best };
+        }
         let mut numbers = [0i64; VECTOR_ROWS];
+        let mut offsets = [0u64; VECTOR_ROWS];
+        let mut scale = 1;
         for form in [Form::FrameOfReference, Form::Delta] {
             let numbers = numbers_of(form, values, &mut numbers);
-            for low in lows(numbers).into_iter().flatten() {
-                best.improve(form, first, low, numbers);
+            let [low, bulk] = lows(numbers);
+            let offsets = offsets_of(form, low, numbers, &mut offsets);
+            // What divides the distances between the values divides those between their
+            // differences too, whichever of them is counted from.
+            scale = common_divisor(offsets, scale);
+            best.improve(form, first, low, scale, offsets);
+            if bulk != low {
+                let offsets = offsets_of(form, bulk, numbers, offsets);
+                best.improve(form, first, bulk, scale, offsets);
             }
         }
         best
@@ -164,15 +176,13 @@ impl Plan {
     }
 
     /// Takes the stream of `form` whose numbers are counted from `low` if it is shorter.
-    fn improve(&mut self, form: Form, first: i64, low: i64, numbers: &[i64]) {
-        let n = numbers.len();
+    fn improve(&mut self, form: Form, first: i64, low: i64, scale: u64, offsets: &[u64]) {
+        let n = offsets.len();
         let (base, reference, fixed) = match form {
             Form::Delta => (first, low, signed_varint_len(first)),
             _ => (low, 0, 0),
         };
         let fixed = 2 + fixed + signed_varint_len(low);
-        let mut offsets = [0u64; VECTOR_ROWS];
-        let offsets = offsets_of(form, low, numbers, &mut offsets);
         let mut take = |packing: Packing, scale: u64| {
             let scale_len = if scale > 1 { varint_len(scale) } else { 0 };
             let encoded_len = fixed + scale_len + packing.len;
@@ -189,7 +199,6 @@ impl Plan {
                 };
             }
         };
-        let scale = common_divisor(offsets);
         // Dividing takes at least one bit off every number, so in a full vector a scale always
         // pays unless nothing is packed.
         let mut plain = scale < 2;
@@ -229,12 +238,7 @@ fn numbers_of<'a>(
 }
 
 /// What is left of the numbers once `low` is taken off; the first one of a delta is 0.
-fn offsets_of<'a>(
-    form: Form,
-    low: i64,
-    numbers: &[i64],
-    offsets: &'a mut [u64; VECTOR_ROWS],
-) -> &'a mut [u64] {
+fn offsets_of<'a>(form: Form, low: i64, numbers: &[i64], offsets: &'a mut [u64]) -> &'a mut [u64] {
     let offsets = &mut offsets[..numbers.len()];
     for (offset, number) in offsets.iter_mut().zip(numbers) {
         *offset = number.wrapping_sub(low).cast_unsigned();
@@ -245,28 +249,47 @@ fn offsets_of<'a>(
     offsets
 }
 
-/// What to count the numbers from: their minimum, and where some lie far below the bulk, also the
-/// lowest of the bulk, so that those below become patches.
-fn lows(numbers: &[i64]) -> [Option<i64>; 2] {
-    let min = numbers.iter().fold(i64::MAX, |a, &b| a.min(b));
+/// What to count the numbers from: their minimum; and where some lie far below the bulk, the lowest
+/// of the bulk, so that those below become patches, else the minimum again.
+fn lows(numbers: &[i64]) -> [i64; 2] {
+    let min = min_of(numbers, i64::MIN);
     let n = numbers.len();
     if n < SAMPLE {
-        return [Some(min), None];
+        return [min; 2];
     }
     let mut sample = [0i64; SAMPLE];
-    for (i, slot) in sample.iter_mut().enumerate() {
-        *slot = numbers[i * n / SAMPLE];
+    for (i, slot) in (0..).zip(&mut sample) {
+        *slot = numbers[sample_position(i, n)];
     }
     sample.sort_unstable();
     let (low, high) = (sample[SAMPLE / 8], sample[SAMPLE - 1 - SAMPLE / 8]);
     let bound = low.saturating_sub_unsigned(high.abs_diff(low));
     if min >= bound {
-        return [Some(min), None];
+        return [min; 2];
     }
-    let bulk = numbers
-        .iter()
-        .fold(i64::MAX, |a, &b| if b >= bound { a.min(b) } else { a });
-    [Some(min), Some(bulk)]
+    [min, min_of(numbers, bound)]
+}
+
+/// Where to take sample `i` of `n` things: spread evenly, however many are taken, and without a
+/// period that the things might have too (multiples of the golden ratio, modulo 1).
+pub(in crate::codec) fn sample_position(i: u32, n: usize) -> usize {
+    ((i.wrapping_mul(0x9e37_79b9) >> 16) as usize * n) >> 16
+}
+
+/// The least of the numbers that are at least `bound`.
+#[inline(always)]
+fn min_of(numbers: &[i64], bound: i64) -> i64 {
+    // Several minima side by side, so that none waits for the comparison before it.
+    let mut mins = [i64::MAX; 8];
+    let (chunks, rest) = numbers.as_chunks::<8>();
+    for chunk in chunks {
+        for (min, &number) in mins.iter_mut().zip(chunk) {
+            let number = if number >= bound { number } else { i64::MAX };
+            *min = number.min(*min);
+        }
+    }
+    let rest = rest.iter().filter(|&&number| number >= bound);
+    mins.iter().chain(rest).fold(i64::MAX, |a, &b| a.min(b))
 }
 
 /// The cheapest way to pack some numbers.
@@ -331,22 +354,23 @@ fn count_widths(numbers: &[u64]) -> [u16; 65] {
     counts
 }
 
-/// The greatest number that divides all offsets, taken as signed; 0 or 1 where there is none of use.
-fn common_divisor(offsets: &[u64]) -> u64 {
+/// The greatest number that divides all offsets, taken as signed; 0 or 1 where there is none of
+/// use. `known` is one that does divide them.
+fn common_divisor(offsets: &[u64], known: u64) -> u64 {
     let step = (offsets.len() / SAMPLE).max(1);
     let mut divisor = 0;
     for offset in offsets.iter().step_by(step) {
         divisor = gcd(divisor, magnitude(*offset));
-        if divisor == 1 {
-            return 1;
+        if divisor == known {
+            return known;
         }
     }
     let mut test = Divisor::new(divisor);
     for offset in offsets {
         if !test.divides(magnitude(*offset)) {
             divisor = gcd(divisor, magnitude(*offset));
-            if divisor == 1 {
-                return 1;
+            if divisor == known {
+                return known;
             }
             test = Divisor::new(divisor);
         }

@@ -93,6 +93,8 @@ fn extremes_round_trip() {
     check(&[i64::MIN, i64::MAX]);
     check(&[i64::MAX, i64::MIN, 0, -1, 1]);
     check(&[i64::MIN; 1024]);
+    assert_eq!(check(&[i64::MIN]).form, Form::Raw);
+    assert_eq!(check(&[i64::MIN; 2]).form, Form::Constant);
     for n in [2, 31, 32, 33, 1023, 1024] {
         check(
             &(0..n)
