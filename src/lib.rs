@@ -7,11 +7,10 @@ mod config;
 mod db;
 mod engine;
 mod error;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the engine's next part calls it")
-)]
+mod flush;
+mod head;
 mod index;
+mod ingest;
 pub mod io;
 mod random;
 mod read_only;
@@ -24,9 +23,12 @@ mod value;
 mod wal;
 mod worker;
 
-pub use catalog::TableOptions;
+pub use catalog::{DEFAULT_FUTURE_BOUND, DEFAULT_PARTITION, TableOptions};
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use config::{Backpressure, Options};
+pub use config::{
+    Backpressure, DEFAULT_BACKPRESSURE, DEFAULT_FLUSH_AFTER, DEFAULT_LOG_FILE,
+    DEFAULT_LOG_RETAINED, DEFAULT_MAPPED_SEGMENTS, DEFAULT_MEMORY_BUDGET, Options,
+};
 pub use db::{Builder, ColumnStatus, LogStatus, Status, Table, TableStatus, Tidestone};
 pub use error::{Error, ErrorKind, Result};
 pub use index::{TagMatch, TagPattern, TagTest};

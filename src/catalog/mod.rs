@@ -9,5 +9,5 @@ mod series;
 mod tables;
 
 pub(crate) use series::SeriesRegistry;
-pub use tables::TableOptions;
+pub use tables::{DEFAULT_FUTURE_BOUND, DEFAULT_PARTITION, TableOptions};
 pub(crate) use tables::{TableCore, Tables, add_field, partition_of};

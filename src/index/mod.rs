@@ -30,10 +30,6 @@
 mod layout;
 mod lookup;
 mod rocks;
-#[expect(
-    unreachable_pub,
-    reason = "the tests of tags become part of the query API"
-)]
 mod select;
 #[cfg(test)]
 mod tests;
@@ -42,21 +38,19 @@ mod verify;
 use std::path::Path;
 
 use rustc_hash::FxHashMap;
+pub(crate) use tidestone_format::log::SeriesDefinition as Definition;
 use tidestone_format::{FileUuid, Lsn, SeriesId, SeriesKey, TableId};
 
 use crate::error::Result;
 use layout::State;
 use rocks::{Family, Store, View};
 
-#[cfg_attr(
-    not(test),
-    expect(unused_imports, reason = "the query API re-exports them")
-)]
-pub(crate) use select::{TagMatch, TagPattern, TagTest};
+pub use select::{TagMatch, TagPattern, TagTest};
 
 /// The series of all tables, found by key, by id and by tag.
 ///
 /// One thread applies; any number of threads read.
+#[derive(Debug)]
 pub(crate) struct Index {
     store: Store,
     database: FileUuid,
@@ -83,14 +77,6 @@ pub(crate) enum Opened {
         /// The reason, for people.
         why: String,
     },
-}
-
-/// A series' id and what it stands for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Definition {
-    pub(crate) table: TableId,
-    pub(crate) id: SeriesId,
-    pub(crate) key: SeriesKey,
 }
 
 /// The size of an index.

@@ -48,6 +48,14 @@ pub(super) struct Store {
     in_memory: bool,
 }
 
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Store {
     /// Opens what is in `dir`; `Ok(Err(why))` if it cannot be used.
     pub(super) fn open(
