@@ -8,6 +8,7 @@
 //!     null map (ceil(n / 8), padded to 8)   values (padded to 8)
 //! ```
 
+use std::borrow::Borrow;
 use std::ops::Range;
 
 use super::record::read_series_id;
@@ -102,7 +103,7 @@ impl BatchEncoder {
         table: TableId,
         series: SeriesIds<'_>,
         times: &[Timestamp],
-        columns: &[(FieldId, &Column)],
+        columns: &[(FieldId, impl Borrow<Column>)],
         rows: Range<usize>,
     ) -> Result<()> {
         let start = self.payload.len();
@@ -153,7 +154,7 @@ pub fn append_section(
     table: TableId,
     series: SeriesIds<'_>,
     times: &[Timestamp],
-    columns: &[(FieldId, &Column)],
+    columns: &[(FieldId, impl Borrow<Column>)],
     rows: Range<usize>,
 ) -> Result<()> {
     check_section(table, series, times, columns, &rows)?;
@@ -169,7 +170,7 @@ fn check_section(
     table: TableId,
     series: SeriesIds<'_>,
     times: &[Timestamp],
-    columns: &[(FieldId, &Column)],
+    columns: &[(FieldId, impl Borrow<Column>)],
     rows: &Range<usize>,
 ) -> Result<()> {
     let invalid = |expected: &str, actual: String| {
@@ -202,7 +203,8 @@ fn check_section(
         ));
     }
     let mut before = FieldId::TIME;
-    for &(field, column) in columns {
+    for (field, column) in columns {
+        let (field, column) = (*field, column.borrow());
         if field <= before {
             return invalid("fields ascending from 1", format!("{field} after {before}"));
         }
@@ -227,7 +229,7 @@ fn put_section(
     table: TableId,
     series: SeriesIds<'_>,
     times: &[Timestamp],
-    columns: &[(FieldId, &Column)],
+    columns: &[(FieldId, impl Borrow<Column>)],
     rows: Range<usize>,
 ) -> Result<()> {
     let start = out.len();
@@ -254,7 +256,8 @@ fn put_section(
         }
     }
     put_words(out, &times[rows.clone()], |t| t.to_le_bytes());
-    for &(field, column) in columns {
+    for (field, column) in columns {
+        let (field, column) = (*field, column.borrow());
         put_column(out, start, field, column, &rows)?;
         if out.len() - start > MAX_REGION {
             return Err(limit(out.len() - start));

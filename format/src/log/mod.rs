@@ -11,3 +11,13 @@ pub mod batch;
 pub mod frame;
 pub mod record;
 pub mod scan;
+
+pub use batch::{BatchSection, SectionSeries, SeriesIds, append_section, decode_batch};
+pub use frame::{
+    FRAME_HEADER_LEN, Frame, FrameHeader, FrameKind, append_frame, append_frame_with_crc,
+};
+pub use record::{
+    Record, Selection, SeriesDefinition, Tombstone, encode_segment_references,
+    encode_series_definitions,
+};
+pub use scan::{Evidence, FrameCursor, Stop, find_later_evidence};

@@ -1,0 +1,13 @@
+//! Tables and series: what a name means.
+//!
+//! | file | what |
+//! |---|---|
+//! | `tables` | open tables by name and id; options of new ones |
+//! | `series` | series keys and ids: resolved, defined, and known before the index knows them |
+
+mod series;
+mod tables;
+
+pub(crate) use series::SeriesRegistry;
+pub use tables::{DEFAULT_FUTURE_BOUND, DEFAULT_PARTITION, TableOptions};
+pub(crate) use tables::{TableCore, Tables, add_field, partition_of};

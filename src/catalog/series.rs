@@ -1,0 +1,175 @@
+//! Series keys and ids.
+//!
+//! # Invariants
+//! 1. An id is given once, ever. The next one exceeds every id in manifest, log and segments.
+//! 2. A definition is in the log before its id is handed out, so it precedes every row of it.
+//! 3. A definition that the index has not taken in is *pending* here; a reader looks here first
+//!    and in the index second, so that one that moves between the two is always found.
+
+use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock};
+use rustc_hash::FxHashMap;
+use tidestone_format::log::SeriesDefinition;
+use tidestone_format::{Lsn, SeriesId, SeriesKey, TableId};
+
+use crate::error::Result;
+use crate::index::{Applied, Index, TagMatch};
+
+/// Which id a series key has, and the other way round.
+#[derive(Debug)]
+pub(crate) struct SeriesRegistry {
+    index: Arc<Index>,
+    /// Held while an id is given.
+    next: Mutex<SeriesId>,
+    pending: RwLock<Pending>,
+}
+
+#[derive(Debug, Default)]
+struct Pending {
+    by_key: FxHashMap<(TableId, SeriesKey), SeriesId>,
+    by_id: FxHashMap<SeriesId, (TableId, SeriesKey, Lsn)>,
+}
+
+impl SeriesRegistry {
+    /// A registry over what the index knows; `next` is the id of the next new series.
+    pub(crate) fn new(index: Arc<Index>, next: SeriesId) -> Self {
+        Self {
+            index,
+            next: Mutex::new(next),
+            pending: RwLock::default(),
+        }
+    }
+
+    /// The id of a series; a new one gets its id from `define`, which puts the definition into
+    /// the log and returns its LSN.
+    pub(crate) fn resolve(
+        &self,
+        table: TableId,
+        key: &SeriesKey,
+        define: impl FnOnce(&SeriesDefinition) -> Result<Lsn>,
+    ) -> Result<SeriesId> {
+        if let Some(id) = self.find(table, key)? {
+            return Ok(id);
+        }
+        let mut next = self.next.lock();
+        if let Some(id) = self.find(table, key)? {
+            return Ok(id);
+        }
+        let definition = SeriesDefinition {
+            table,
+            id: *next,
+            key: key.clone(),
+        };
+        let lsn = define(&definition)?;
+        next.0 += 1;
+        self.add(definition, lsn);
+        Ok(SeriesId(next.0 - 1))
+    }
+
+    /// The id of a series, if it has one.
+    pub(crate) fn find(&self, table: TableId, key: &SeriesKey) -> Result<Option<SeriesId>> {
+        if let Some(id) = self.pending.read().by_key.get(&(table, key.clone())) {
+            return Ok(Some(*id));
+        }
+        self.index.series_id(table, key)
+    }
+
+    /// Takes in a definition read from the log.
+    pub(crate) fn replay(&self, definition: SeriesDefinition, lsn: Lsn) {
+        let mut next = self.next.lock();
+        next.0 = next.0.max(definition.id.0 + 1);
+        self.add(definition, lsn);
+    }
+
+    fn add(&self, definition: SeriesDefinition, lsn: Lsn) {
+        let SeriesDefinition { table, id, key } = definition;
+        let mut pending = self.pending.write();
+        pending.by_key.insert((table, key.clone()), id);
+        pending.by_id.insert(id, (table, key, lsn));
+    }
+
+    /// The id the next new series will get.
+    pub(crate) fn next_id(&self) -> SeriesId {
+        *self.next.lock()
+    }
+
+    /// The definitions at or below `upto` that the index has not taken in, by id.
+    pub(crate) fn pending_upto(&self, upto: Lsn) -> Vec<SeriesDefinition> {
+        let pending = self.pending.read();
+        let mut due: Vec<SeriesDefinition> = pending
+            .by_id
+            .iter()
+            .filter(|(_, (_, _, lsn))| *lsn <= upto)
+            .map(|(id, (table, key, _))| SeriesDefinition {
+                table: *table,
+                id: *id,
+                key: key.clone(),
+            })
+            .collect();
+        due.sort_by_key(|d| d.id);
+        due
+    }
+
+    /// Forgets definitions that the index has taken in.
+    pub(crate) fn forget(&self, taken: &[SeriesDefinition]) {
+        let mut pending = self.pending.write();
+        for definition in taken {
+            pending.by_id.remove(&definition.id);
+            pending
+                .by_key
+                .remove(&(definition.table, definition.key.clone()));
+        }
+    }
+
+    /// The keys of series, in the order of `ids`; `None` where there is no such series.
+    pub(crate) fn keys(&self, table: TableId, ids: &[SeriesId]) -> Result<Vec<Option<SeriesKey>>> {
+        let mut keys: Vec<Option<SeriesKey>> = {
+            let pending = self.pending.read();
+            ids.iter()
+                .map(|id| pending.by_id.get(id).map(|(_, key, _)| key.clone()))
+                .collect()
+        };
+        let missing: Vec<usize> = (0..ids.len()).filter(|&i| keys[i].is_none()).collect();
+        if !missing.is_empty() {
+            let wanted: Vec<SeriesId> = missing.iter().map(|&i| ids[i]).collect();
+            let found = self.index.series_keys(table, &wanted)?;
+            for (at, key) in missing.into_iter().zip(found) {
+                keys[at] = key;
+            }
+        }
+        Ok(keys)
+    }
+
+    /// The series of a table that match all tests, ascending.
+    pub(crate) fn select(&self, table: TableId, tests: &[TagMatch]) -> Result<Vec<SeriesId>> {
+        let mut ids: Vec<SeriesId> = {
+            let pending = self.pending.read();
+            pending
+                .by_id
+                .iter()
+                .filter(|(_, (of, key, _))| *of == table && tests.iter().all(|t| t.matches(key)))
+                .map(|(id, _)| *id)
+                .collect()
+        };
+        ids.extend(self.index.select(table, tests)?.iter().map(SeriesId));
+        ids.sort_unstable();
+        ids.dedup();
+        Ok(ids)
+    }
+
+    /// Forgets the series of a table that was dropped.
+    pub(crate) fn drop_table(&self, table: TableId, applied: Applied) -> Result<()> {
+        {
+            let mut pending = self.pending.write();
+            pending.by_key.retain(|(of, _), _| *of != table);
+            pending.by_id.retain(|_, (of, _, _)| *of != table);
+        }
+        self.index.drop_table(table, applied)
+    }
+
+    /// The index behind the registry.
+    pub(crate) fn index(&self) -> &Index {
+        &self.index
+    }
+}

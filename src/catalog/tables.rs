@@ -1,0 +1,333 @@
+//! Open tables by name and id, and the options of new ones.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use parking_lot::RwLock;
+use rustc_hash::FxHashMap;
+use tidestone_format::schema::{DuplicatePolicy, Field, SchemaMode, TableSchema, TableSettings};
+use tidestone_format::{FieldId, FieldType, TableId, Timestamp};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// Default of [`TableOptions::partition`]: one day.
+pub const DEFAULT_PARTITION: Duration = Duration::from_secs(24 * 3600);
+/// Default of [`TableOptions::future_bound`]: one day.
+pub const DEFAULT_FUTURE_BOUND: Duration = Duration::from_secs(24 * 3600);
+
+/// What a table holds and how it treats its rows.
+///
+/// ```
+/// use tidestone::{DuplicatePolicy, FieldType, TableOptions};
+/// use std::time::Duration;
+///
+/// let ticks = TableOptions::new()
+///     .field("price", FieldType::F64)
+///     .field("size", FieldType::I64)
+///     .policy(DuplicatePolicy::All)
+///     .partition(Duration::from_secs(3600));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableOptions {
+    /// Fields the table starts with.
+    pub fields: Vec<(String, FieldType)>,
+    /// What becomes of rows with the series and timestamp of another. Default `Replace`.
+    pub policy: DuplicatePolicy,
+    /// Whether writes by field name may add fields. Default fixed.
+    pub mode: SchemaMode,
+    /// Window of time that shares segments. Default [`DEFAULT_PARTITION`], at least one second.
+    pub partition: Duration,
+    /// How far ahead of the clock a row may lie. `None`: any distance. Default
+    /// [`DEFAULT_FUTURE_BOUND`].
+    pub future_bound: Option<Duration>,
+    /// Rows older than this are dropped. Default `None`: kept.
+    pub retention_age: Option<Duration>,
+    /// Bytes of segments beyond which the oldest partitions are dropped. Default `None`.
+    pub retention_bytes: Option<u64>,
+}
+
+impl Default for TableOptions {
+    fn default() -> Self {
+        Self {
+            fields: Vec::new(),
+            policy: DuplicatePolicy::Replace,
+            mode: SchemaMode::Fixed,
+            partition: DEFAULT_PARTITION,
+            future_bound: Some(DEFAULT_FUTURE_BOUND),
+            retention_age: None,
+            retention_bytes: None,
+        }
+    }
+}
+
+impl TableOptions {
+    /// A table without fields, with the defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a field.
+    #[must_use]
+    pub fn field(mut self, name: impl Into<String>, field_type: FieldType) -> Self {
+        self.fields.push((name.into(), field_type));
+        self
+    }
+
+    /// Sets what becomes of duplicates.
+    #[must_use]
+    pub fn policy(mut self, policy: DuplicatePolicy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Lets writes by field name add fields.
+    #[must_use]
+    pub fn open_schema(mut self) -> Self {
+        self.mode = SchemaMode::Open;
+        self
+    }
+
+    /// Sets the window of time that shares segments.
+    #[must_use]
+    pub fn partition(mut self, partition: Duration) -> Self {
+        self.partition = partition;
+        self
+    }
+
+    /// Sets how far ahead of the clock a row may lie.
+    #[must_use]
+    pub fn future_bound(mut self, bound: Option<Duration>) -> Self {
+        self.future_bound = bound;
+        self
+    }
+
+    /// Sets the age at which rows are dropped.
+    #[must_use]
+    pub fn retention_age(mut self, age: Option<Duration>) -> Self {
+        self.retention_age = age;
+        self
+    }
+
+    /// Sets the bytes of segments beyond which the oldest partitions are dropped.
+    #[must_use]
+    pub fn retention_bytes(mut self, bytes: Option<u64>) -> Self {
+        self.retention_bytes = bytes;
+        self
+    }
+
+    /// The schema of a new table.
+    pub(crate) fn schema(&self, id: TableId, name: &str) -> Result<TableSchema> {
+        let nanos = |what: &str, d: Duration| {
+            i64::try_from(d.as_nanos())
+                .map_err(|_| Error::invalid(format!("{what} of {d:?}: at most 292 years")))
+        };
+        if self.partition < Duration::from_secs(1) {
+            let message = format!("partition of {:?}: at least one second", self.partition);
+            return Err(Error::invalid(message));
+        }
+        let settings = TableSettings {
+            policy: self.policy,
+            mode: self.mode,
+            partition_ns: nanos("partition", self.partition)?,
+            future_bound_ns: self
+                .future_bound
+                .map(|d| nanos("future bound", d))
+                .transpose()?,
+            retention_age_ns: self
+                .retention_age
+                .map(|d| nanos("retention age", d))
+                .transpose()?,
+            retention_bytes: self.retention_bytes,
+        };
+        let mut schema = TableSchema {
+            id,
+            name: name.to_owned(),
+            settings,
+            next_field_id: 1,
+            fields: Vec::new(),
+        };
+        for (name, field_type) in &self.fields {
+            schema = add_field(&schema, name, *field_type)?;
+        }
+        if name.is_empty() || name.len() > usize::from(u16::MAX) {
+            let message = format!("table name of {} bytes: 1 to 65535 are allowed", name.len());
+            return Err(Error::invalid(message));
+        }
+        Ok(schema)
+    }
+}
+
+/// The schema with one field more.
+pub(crate) fn add_field(
+    schema: &TableSchema,
+    name: &str,
+    field_type: FieldType,
+) -> Result<TableSchema> {
+    if name.is_empty() || name.len() > usize::from(u16::MAX) {
+        let message = format!("field name of {} bytes: 1 to 65535 are allowed", name.len());
+        return Err(Error::invalid(message));
+    }
+    if let Some(field) = schema.fields.iter().find(|f| f.name == name) {
+        let message = format!(
+            "table {:?} has a field {name:?} of type {} already; it cannot also be {field_type}",
+            schema.name, field.field_type
+        );
+        return Err(Error::new(ErrorKind::Exists, message));
+    }
+    if schema.fields.len() >= tidestone_format::version::MAX_FIELDS {
+        let message = format!(
+            "table {:?} has {} fields, the most there may be",
+            schema.name,
+            schema.fields.len()
+        );
+        return Err(Error::invalid(message));
+    }
+    let mut schema = schema.clone();
+    let id = FieldId(schema.next_field_id);
+    schema.next_field_id += 1;
+    schema.fields.push(Field {
+        id,
+        name: name.to_owned(),
+        field_type,
+    });
+    Ok(schema)
+}
+
+/// A table as all handles to it share it.
+#[derive(Debug)]
+pub(crate) struct TableCore {
+    pub(crate) id: TableId,
+    pub(crate) name: String,
+    pub(crate) policy: DuplicatePolicy,
+    schema: ArcSwap<TableSchema>,
+    /// Rows before it are gone and refused.
+    horizon: AtomicI64,
+}
+
+impl TableCore {
+    fn new(schema: TableSchema) -> Self {
+        Self {
+            id: schema.id,
+            name: schema.name.clone(),
+            policy: schema.settings.policy,
+            schema: ArcSwap::from_pointee(schema),
+            horizon: AtomicI64::new(Timestamp::MIN),
+        }
+    }
+
+    pub(crate) fn schema(&self) -> Arc<TableSchema> {
+        self.schema.load_full()
+    }
+
+    /// The time from which on rows are kept.
+    #[inline]
+    pub(crate) fn horizon(&self) -> Timestamp {
+        self.horizon.load(Ordering::Relaxed)
+    }
+
+    /// Moves the horizon forward.
+    pub(crate) fn raise_horizon(&self, horizon: Timestamp) {
+        self.horizon.fetch_max(horizon, Ordering::Relaxed);
+    }
+}
+
+/// First and last timestamp of the partition of length `length` that holds `time`.
+pub(crate) fn partition_of(time: Timestamp, length: i64) -> (Timestamp, Timestamp) {
+    let offset = time.rem_euclid(length);
+    let start = time.saturating_sub(offset);
+    let end = time.saturating_add(length - 1 - offset);
+    (start, end)
+}
+
+/// The tables of a database.
+#[derive(Debug, Default)]
+pub(crate) struct Tables(RwLock<ByName>);
+
+#[derive(Debug, Default)]
+struct ByName {
+    by_name: FxHashMap<String, Arc<TableCore>>,
+    by_id: FxHashMap<TableId, Arc<TableCore>>,
+}
+
+impl Tables {
+    /// Adds a table, or changes the schema of one.
+    pub(crate) fn put(&self, schema: TableSchema) -> Arc<TableCore> {
+        let mut tables = self.0.write();
+        if let Some(table) = tables.by_id.get(&schema.id) {
+            table.schema.store(Arc::new(schema));
+            return table.clone();
+        }
+        let table = Arc::new(TableCore::new(schema));
+        tables.by_name.insert(table.name.clone(), table.clone());
+        tables.by_id.insert(table.id, table.clone());
+        table
+    }
+
+    /// Removes a table.
+    pub(crate) fn remove(&self, id: TableId) {
+        let mut tables = self.0.write();
+        if let Some(table) = tables.by_id.remove(&id) {
+            tables.by_name.remove(&table.name);
+        }
+    }
+
+    /// The table of that name.
+    pub(crate) fn by_name(&self, name: &str) -> Result<Arc<TableCore>> {
+        let tables = self.0.read();
+        tables.by_name.get(name).cloned().ok_or_else(|| {
+            let mut names: Vec<&str> = tables.by_name.keys().map(String::as_str).collect();
+            names.sort_unstable();
+            let message = format!("there is no table {name:?}; there are {names:?}");
+            Error::new(ErrorKind::NotFound, message)
+        })
+    }
+
+    /// The table of that id.
+    pub(crate) fn by_id(&self, id: TableId) -> Option<Arc<TableCore>> {
+        self.0.read().by_id.get(&id).cloned()
+    }
+
+    /// All tables, by name.
+    pub(crate) fn all(&self) -> Vec<Arc<TableCore>> {
+        let mut all: Vec<_> = self.0.read().by_id.values().cloned().collect();
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn partitions_tile_all_time() {
+        let check = |time, expected| assert_eq!(partition_of(time, 10), expected);
+        check(0, (0, 9));
+        check(9, (0, 9));
+        check(-1, (-10, -1));
+        check(-10, (-10, -1));
+        let (start, end) = partition_of(i64::MAX, 1000);
+        assert!(start <= i64::MAX && end == i64::MAX);
+        let (start, end) = partition_of(i64::MIN, 1000);
+        assert!(start == i64::MIN && end > start);
+        assert_eq!(partition_of(i64::MAX, i64::MAX).1, i64::MAX);
+    }
+
+    #[test]
+    fn a_field_is_added_once() {
+        let schema = TableOptions::new()
+            .field("a", FieldType::F64)
+            .schema(TableId(1), "t")
+            .unwrap();
+        let more = add_field(&schema, "b", FieldType::I64).unwrap();
+        assert_eq!(more.fields[1].id, FieldId(2));
+        let error = add_field(&more, "a", FieldType::I64).unwrap_err();
+        assert!(
+            error.to_string().contains("f64") && error.to_string().contains("i64"),
+            "{error}"
+        );
+        assert!(add_field(&more, "", FieldType::I64).is_err());
+    }
+}

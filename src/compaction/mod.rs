@@ -1,0 +1,49 @@
+//! Fewer, larger segments: what overlaps is merged, what was deleted goes.
+//!
+//! [`plan`] decides (segments in, a choice out, no disk); [`run`] carries it out. Answers are the same
+//! before, during and after: a merge resolves duplicates as a query would, and readers change
+//! over to the new segment in one step.
+//!
+//! # Invariants
+//! 1. Only neighbours are merged: no other segment that shares a timestamp with the inputs has an
+//!    LSN between theirs.
+//! 2. The output has applied every tombstone of the manifest whose LSN is above that of the input
+//!    the row came from.
+//! 3. A tombstone is dropped once no live segment it could hide rows of is older.
+
+mod plan;
+mod run;
+
+use crate::engine::Engine;
+use crate::error::Result;
+
+/// Does the most useful merge, if one is worth it now. Returns whether there may be more.
+pub(crate) fn step(engine: &Engine) -> Result<bool> {
+    choose_and_run(engine, plan::Eagerness::Worthwhile)
+}
+
+/// Does a merge if anything can be merged at all.
+pub(crate) fn full_step(engine: &Engine) -> Result<bool> {
+    choose_and_run(engine, plan::Eagerness::Everything)
+}
+
+fn choose_and_run(engine: &Engine, eagerness: plan::Eagerness) -> Result<bool> {
+    engine.writable()?;
+    let _only_one = engine.compacting.lock();
+    let version = engine.store.version();
+    for table in version.tables.values() {
+        let segments: Vec<plan::Candidate> = table
+            .segments
+            .iter()
+            .map(|s| plan::Candidate::of(&s.entry, table))
+            .collect();
+        if let Some(inputs) = plan::choose(&segments, eagerness) {
+            let inputs = inputs
+                .into_iter()
+                .map(|i| table.segments[i].clone())
+                .collect();
+            return run::merge(engine, table.schema.id, inputs);
+        }
+    }
+    Ok(false)
+}

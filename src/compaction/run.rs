@@ -1,0 +1,209 @@
+//! Carrying out a merge.
+//!
+//! What is durable: before the edit the inputs live and the output is a file no manifest names;
+//! after it the output lives and the inputs are removed when their last reader lets go.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tidestone_format::column::Column;
+use tidestone_format::log::SeriesDefinition;
+use tidestone_format::manifest::Entry;
+use tidestone_format::{FieldId, Lsn, SeriesId, SeriesKey, TableId, TimeRange, Timestamp};
+
+use crate::catalog::partition_of;
+use crate::engine::Engine;
+use crate::error::Result;
+use crate::flush::{columns_of, keys_of, segment_meta};
+use crate::head::HeadView;
+use crate::recover::each_series;
+use crate::scan::{self, Request, Scan};
+use crate::store::{Segment, TableVersion, Version, push_error};
+
+/// Merges segments of one table, neighbours, oldest first, into one for each partition they have
+/// rows of. Returns whether anything changed.
+pub(super) fn merge(engine: &Engine, table: TableId, inputs: Vec<Arc<Segment>>) -> Result<bool> {
+    let version = engine.store.version();
+    let Some(of) = version.tables.get(&table) else {
+        return Ok(false);
+    };
+    let first = inputs
+        .iter()
+        .map(|s| s.entry.first_lsn)
+        .min()
+        .unwrap_or_default();
+    let last = inputs
+        .iter()
+        .map(|s| s.entry.last_lsn)
+        .max()
+        .unwrap_or_default();
+    let mut outputs = Vec::new();
+    let mut kept: Vec<SeriesId> = Vec::new();
+    for partition in partitions(of, &inputs) {
+        let rewritten = write(engine, of, &inputs, partition, (first, last), &mut kept)?;
+        outputs.extend(rewritten);
+    }
+    kept.sort_unstable();
+    kept.dedup();
+    let lost = lost_series(&inputs, &kept)?;
+
+    let mut editor = engine.store.edit();
+    let live = &editor.state().segments();
+    if !inputs.iter().all(|s| live.contains_key(&s.entry.uuid)) {
+        // Table or segments were dropped meanwhile; the outputs are strays, removed at the next open.
+        return Ok(false);
+    }
+    let known = editor.state().series();
+    let mut entries: Vec<Entry> = lost
+        .into_iter()
+        .filter(|d| !known.contains_key(&d.id))
+        .map(Entry::SeriesDefined)
+        .collect();
+    for input in &inputs {
+        entries.push(Entry::SegmentDropped {
+            table,
+            uuid: input.entry.uuid,
+        });
+    }
+    entries.extend(outputs.into_iter().map(Entry::SegmentAdded));
+    let done = spent_tombstones(&engine.store.version(), table, &entries);
+    entries.extend(done.into_iter().map(Entry::TombstoneDropped));
+    let version = editor.commit(entries)?;
+    engine.publish(&mut editor, version, None);
+    engine.counters.compactions.fetch_add(1, Ordering::Relaxed);
+    Ok(true)
+}
+
+/// The partitions that the inputs may have rows of.
+fn partitions(table: &TableVersion, inputs: &[Arc<Segment>]) -> Vec<TimeRange> {
+    let length = table.schema.settings.partition_ns;
+    let start = inputs
+        .iter()
+        .map(|s| s.entry.times.start)
+        .min()
+        .unwrap_or(Timestamp::MAX);
+    let end = inputs
+        .iter()
+        .map(|s| s.entry.times.end)
+        .max()
+        .unwrap_or(Timestamp::MIN);
+    let mut partitions = BTreeMap::new();
+    let mut at = start;
+    while at <= end {
+        let (start, last) = partition_of(at, length);
+        let span = TimeRange { start, end: last };
+        if let Some(next) = next_time(inputs, span) {
+            partitions.insert(start, span);
+            if last == Timestamp::MAX {
+                break;
+            }
+            at = next.max(last + 1);
+        } else {
+            break;
+        }
+    }
+    partitions.into_values().collect()
+}
+
+/// The first timestamp at or behind the end of `span` that an input may have.
+fn next_time(inputs: &[Arc<Segment>], span: TimeRange) -> Option<Timestamp> {
+    let reaching = inputs.iter().filter(|s| s.entry.times.end >= span.start);
+    reaching
+        .map(|s| s.entry.times.start.max(span.end.saturating_add(1)))
+        .min()
+}
+
+/// Writes the rows of one partition as a segment.
+fn write(
+    engine: &Engine,
+    table: &TableVersion,
+    inputs: &[Arc<Segment>],
+    partition: TimeRange,
+    lsns: (Lsn, Lsn),
+    kept: &mut Vec<SeriesId>,
+) -> Result<Option<tidestone_format::manifest::SegmentEntry>> {
+    let request = Request {
+        fields: table.schema.fields.clone().into(),
+        range: partition,
+        series: None,
+    };
+    let sources = scan::sources(table, inputs, &HeadView::default(), &request)?;
+    if sources.is_empty() {
+        return Ok(None);
+    }
+    let mut scan = Scan::new(sources, table.schema.settings.policy, request);
+    let meta = segment_meta(engine, table, partition, lsns)?;
+    engine.store.write_segment(meta, |writer| {
+        let mut last: Option<(SeriesId, SeriesKey)> = None;
+        while let Some(mut rows) = scan.next()? {
+            let columns: Vec<(FieldId, Column)> = std::mem::take(&mut rows.columns);
+            let columns = columns_of(table, columns, rows.len());
+            let mut ids = rows.series.clone();
+            ids.dedup();
+            let keys = keys_of(engine, table, &ids)?;
+            let mut from = 0;
+            for (id, key) in ids.into_iter().zip(keys) {
+                let to = from + rows.series[from..].partition_point(|s| *s == id);
+                writer
+                    .push(id, &key, &rows.times, &columns, from..to)
+                    .map_err(push_error)?;
+                if last.as_ref().is_none_or(|(before, _)| *before != id) {
+                    kept.push(id);
+                    last = Some((id, key));
+                }
+                from = to;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// The series of the inputs that no output has: their definitions must stay known.
+fn lost_series(inputs: &[Arc<Segment>], kept: &[SeriesId]) -> Result<Vec<SeriesDefinition>> {
+    let mut lost: BTreeMap<SeriesId, SeriesDefinition> = BTreeMap::new();
+    for input in inputs {
+        each_series(input, |definition| {
+            if kept.binary_search(&definition.id).is_err() {
+                lost.insert(definition.id, definition);
+            }
+            Ok(())
+        })?;
+    }
+    Ok(lost.into_values().collect())
+}
+
+/// The tombstones of a table that hide nothing in any segment that lives after the entries.
+fn spent_tombstones(version: &Version, table: TableId, entries: &[Entry]) -> Vec<Lsn> {
+    let Some(of) = version.tables.get(&table) else {
+        return Vec::new();
+    };
+    let dropped = |uuid| {
+        entries
+            .iter()
+            .any(|e| matches!(e, Entry::SegmentDropped { uuid: u, .. } if *u == uuid))
+    };
+    let added = entries.iter().filter_map(|e| match e {
+        Entry::SegmentAdded(entry) => Some(entry),
+        _ => None,
+    });
+    let living: Vec<_> = of
+        .segments
+        .iter()
+        .map(|s| &s.entry)
+        .filter(|e| !dropped(e.uuid))
+        .collect();
+    // The outputs have applied every tombstone of the manifest.
+    let outputs: Vec<_> = added.map(|e| e.uuid).collect();
+    of.tombstones
+        .iter()
+        .filter(|(lsn, tombstone)| {
+            !living.iter().any(|e| {
+                !outputs.contains(&e.uuid)
+                    && e.last_lsn < *lsn
+                    && e.times.overlaps(&tombstone.range)
+            })
+        })
+        .map(|(lsn, _)| *lsn)
+        .collect()
+}

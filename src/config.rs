@@ -1,0 +1,207 @@
+//! Settings: plain data, validated once at open.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// Default of [`Options::memory_budget_bytes`].
+pub const DEFAULT_MEMORY_BUDGET: usize = 256 << 20;
+/// Default of [`Options::log_file_bytes`].
+pub const DEFAULT_LOG_FILE: u64 = 64 << 20;
+/// Default of [`Options::log_retained_bytes`].
+pub const DEFAULT_LOG_RETAINED: u64 = 1 << 30;
+/// Default of [`Options::flush_after`].
+pub const DEFAULT_FLUSH_AFTER: Duration = Duration::from_secs(600);
+/// Default of [`Options::backpressure`].
+pub const DEFAULT_BACKPRESSURE: Backpressure = Backpressure::Wait(Duration::from_secs(10));
+/// Default of [`Options::mapped_segments`].
+pub const DEFAULT_MAPPED_SEGMENTS: usize = 4096;
+
+/// How an engine runs. Every field has a default that suits most; what a table keeps is in
+/// [`TableOptions`](crate::TableOptions).
+///
+/// ```
+/// use tidestone::Options;
+/// let options = Options { memory_budget_bytes: 64 << 20, ..Options::default() };
+/// options.validate().unwrap();
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Options {
+    /// Memory for everything the engine holds: rows not yet in segments (half of it), log buffers,
+    /// RocksDB, caches. More of it makes fewer and larger segments. Default
+    /// [`DEFAULT_MEMORY_BUDGET`], at least 32 MiB.
+    pub memory_budget_bytes: usize,
+    /// Rows older than this are flushed to segments even if little memory is used, which bounds
+    /// the log that a recovery replays. `None`: only by memory. Default [`DEFAULT_FLUSH_AFTER`],
+    /// at least one second.
+    pub flush_after: Option<Duration>,
+    /// What a commit does when the memory budget is spent because flushing cannot keep up. Default
+    /// [`DEFAULT_BACKPRESSURE`].
+    pub backpressure: Backpressure,
+    /// Length of a log file. Larger ones rotate less often; a few of them are always kept. Default
+    /// [`DEFAULT_LOG_FILE`], at least 64 KiB, at most 1 GiB, a multiple of 4 KiB.
+    pub log_file_bytes: u64,
+    /// Log that is kept for registered consumers; beyond it the slowest one is dropped. Default
+    /// [`DEFAULT_LOG_RETAINED`], at least twice `log_file_bytes`.
+    pub log_retained_bytes: u64,
+    /// Segments kept mapped at a time. Default [`DEFAULT_MAPPED_SEGMENTS`], at least 16.
+    pub mapped_segments: usize,
+    /// Merge small and overlapping segments in the background. Without it, only `compact` does.
+    /// Default true.
+    pub auto_compact: bool,
+    /// Threads a query may use. Default: as many as the machine has cores.
+    pub query_threads: usize,
+}
+
+/// What a commit does when the memory budget is spent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Backpressure {
+    /// Wait until there is memory, at most this long; then fail as `Fail` does.
+    Wait(Duration),
+    /// Fail at once with [`ErrorKind::Busy`](crate::ErrorKind::Busy).
+    Fail,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            memory_budget_bytes: DEFAULT_MEMORY_BUDGET,
+            flush_after: Some(DEFAULT_FLUSH_AFTER),
+            backpressure: DEFAULT_BACKPRESSURE,
+            log_file_bytes: DEFAULT_LOG_FILE,
+            log_retained_bytes: DEFAULT_LOG_RETAINED,
+            mapped_segments: DEFAULT_MAPPED_SEGMENTS,
+            auto_compact: true,
+            query_threads: std::thread::available_parallelism().map_or(1, usize::from),
+        }
+    }
+}
+
+impl Options {
+    /// Checks that every setting is within its bounds and none contradicts another.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) naming the setting, its bound and its value.
+    pub fn validate(&self) -> Result<()> {
+        let check = |ok: bool, setting: &str, bound: &str, value: String| {
+            if ok {
+                return Ok(());
+            }
+            Err(Error::invalid(format!(
+                "setting {setting} must be {bound}, it is {value}"
+            )))
+        };
+        let budget = self.memory_budget_bytes;
+        check(
+            budget >= 32 << 20,
+            "memory_budget_bytes",
+            "at least 32 MiB",
+            budget.to_string(),
+        )?;
+        let log = self.log_file_bytes;
+        check(
+            (64 << 10..=1 << 30).contains(&log) && log % 4096 == 0,
+            "log_file_bytes",
+            "from 64 KiB to 1 GiB and a multiple of 4096",
+            log.to_string(),
+        )?;
+        check(
+            self.log_retained_bytes >= 2 * log,
+            "log_retained_bytes",
+            "at least twice log_file_bytes",
+            self.log_retained_bytes.to_string(),
+        )?;
+        let age = self.flush_after;
+        check(
+            age.is_none_or(|a| a >= Duration::from_secs(1)),
+            "flush_after",
+            "at least one second",
+            format!("{age:?}"),
+        )?;
+        let mapped = self.mapped_segments;
+        check(
+            mapped >= 16,
+            "mapped_segments",
+            "at least 16",
+            mapped.to_string(),
+        )?;
+        check(
+            self.query_threads >= 1,
+            "query_threads",
+            "at least 1",
+            "0".to_owned(),
+        )
+    }
+
+    /// Bytes of rows in memory at which a flush starts.
+    pub(crate) fn flush_bytes(&self) -> usize {
+        self.memory_budget_bytes / 4
+    }
+
+    /// Bytes of rows in memory at which commits wait.
+    pub(crate) fn head_max(&self) -> usize {
+        self.memory_budget_bytes / 2
+    }
+
+    /// RocksDB's share of the budget.
+    pub(crate) fn index_bytes(&self) -> usize {
+        self.memory_budget_bytes / 8
+    }
+
+    /// Bytes of log that may wait to be written.
+    pub(crate) fn log_pending_max(&self) -> usize {
+        self.memory_budget_bytes / 16
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_valid_and_bounds_are_named() {
+        Options::default().validate().unwrap();
+        let check = |options: Options, setting: &str| {
+            let message = options.validate().unwrap_err().to_string();
+            assert!(message.contains(setting), "{message}");
+        };
+        check(
+            Options {
+                memory_budget_bytes: 1,
+                ..Options::default()
+            },
+            "memory_budget_bytes",
+        );
+        check(
+            Options {
+                log_file_bytes: 65_537,
+                ..Options::default()
+            },
+            "log_file_bytes",
+        );
+        check(
+            Options {
+                log_retained_bytes: 1,
+                ..Options::default()
+            },
+            "log_retained_bytes",
+        );
+        check(
+            Options {
+                flush_after: Some(Duration::ZERO),
+                ..Options::default()
+            },
+            "flush_after",
+        );
+        check(
+            Options {
+                query_threads: 0,
+                ..Options::default()
+            },
+            "query_threads",
+        );
+    }
+}

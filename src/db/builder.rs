@@ -1,0 +1,136 @@
+//! Opening a database with components of one's own.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::{Inner, Running, Tidestone};
+use crate::clock::{Clock, SystemClock};
+use crate::config::Options;
+use crate::error::{ErrorKind, Result};
+use crate::io::{Disk, OsDisk};
+use crate::random::{OsRandom, Random};
+use crate::read_only;
+use crate::recover::{self, Components};
+use crate::store::Folders;
+use crate::worker::Workers;
+
+/// Opens or makes a database; see [`Tidestone::builder`].
+#[derive(Debug, Clone)]
+pub struct Builder {
+    path: PathBuf,
+    options: Options,
+    components: Components,
+}
+
+impl Builder {
+    pub(super) fn new(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            options: Options::default(),
+            components: Components {
+                disk: Arc::new(OsDisk),
+                clock: Arc::new(SystemClock::default()),
+                random: Arc::new(OsRandom),
+                index_in_memory: false,
+            },
+        }
+    }
+
+    /// Sets the options.
+    #[must_use]
+    pub fn options(mut self, options: Options) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// Sets the disk. On any but the machine's own, the index is kept in memory and rebuilt at
+    /// every open.
+    #[must_use]
+    pub fn disk(mut self, disk: Arc<dyn Disk>) -> Self {
+        self.components.disk = disk;
+        self.components.index_in_memory = true;
+        self
+    }
+
+    /// Sets the clock.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.components.clock = clock;
+        self
+    }
+
+    /// Sets the source of random names.
+    #[must_use]
+    pub fn random(mut self, random: Arc<dyn Random>) -> Self {
+        self.components.random = random;
+        self
+    }
+
+    /// As [`Tidestone::create`].
+    ///
+    /// # Errors
+    /// As [`Tidestone::create`].
+    pub fn create(self) -> Result<Tidestone> {
+        self.options.validate()?;
+        recover::create(&self.path, &self.components, &self.options)?;
+        self.open()
+    }
+
+    /// As [`Tidestone::open`].
+    ///
+    /// # Errors
+    /// As [`Tidestone::open`].
+    pub fn open(self) -> Result<Tidestone> {
+        self.options.validate()?;
+        let folders = Folders::new(&self.path);
+        recover::identity(&*self.components.disk, &folders)?;
+        let lock = recover::lock(&*self.components.disk, &folders)?;
+        let (engine, report) = recover::open(&self.path, &self.components, self.options)?;
+        let engine = Arc::new(engine);
+        let workers = Workers::start(&engine)?;
+        let running = Running {
+            workers,
+            _lock: Some(lock),
+        };
+        let inner = Inner {
+            engine,
+            path: self.path,
+            report,
+            running: Mutex::new(Some(running)),
+        };
+        Ok(Tidestone(Arc::new(inner)))
+    }
+
+    /// Opens the database, or makes it if the folder is empty or not there.
+    ///
+    /// # Errors
+    /// As [`Tidestone::open`] and [`Tidestone::create`].
+    pub fn open_or_create(self) -> Result<Tidestone> {
+        match self.clone().open() {
+            Err(error) if error.kind() == ErrorKind::NotFound => self.create(),
+            other => other,
+        }
+    }
+
+    /// As [`Tidestone::open_read_only`].
+    ///
+    /// # Errors
+    /// As [`Tidestone::open_read_only`].
+    pub fn open_read_only(self) -> Result<Tidestone> {
+        self.options.validate()?;
+        let engine = read_only::open(&self.path, &self.components, self.options)?;
+        let running = Running {
+            workers: Workers::default(),
+            _lock: None,
+        };
+        let inner = Inner {
+            engine: Arc::new(engine),
+            path: self.path,
+            report: recover::OpenReport::default(),
+            running: Mutex::new(Some(running)),
+        };
+        Ok(Tidestone(Arc::new(inner)))
+    }
+}

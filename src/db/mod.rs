@@ -1,0 +1,303 @@
+//! The database and its tables, as applications use them.
+
+mod builder;
+mod status;
+mod table;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tidestone_format::manifest::Entry;
+use tidestone_format::{FileUuid, Lsn, TableId};
+
+pub use builder::Builder;
+pub use status::{ColumnStatus, LogStatus, Status, TableStatus};
+pub use table::Table;
+
+use crate::catalog::TableOptions;
+use crate::compaction;
+use crate::config::Options;
+use crate::engine::Engine;
+use crate::error::{Error, ErrorKind, Result};
+use crate::flush;
+use crate::ingest::Writer;
+use crate::recover::OpenReport;
+use crate::retention;
+use crate::worker::Workers;
+
+/// An open database. Clones share it.
+///
+/// One process at a time writes to a database; others may read beside it
+/// ([`Tidestone::open_read_only`]). Close it with [`close`](Tidestone::close); when the last clone
+/// is dropped without that, everything committed is made durable, as after a crash nothing that was
+/// acknowledged is lost, and the next open reads the log.
+#[derive(Debug, Clone)]
+pub struct Tidestone(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    engine: Arc<Engine>,
+    path: PathBuf,
+    report: OpenReport,
+    running: Mutex<Option<Running>>,
+}
+
+/// What an open database holds until it is closed.
+struct Running {
+    workers: Workers,
+    /// Held, not read: the right to write.
+    _lock: Option<Box<dyn Send + Sync>>,
+}
+
+impl std::fmt::Debug for Running {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Running")
+            .field("workers", &self.workers)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Tidestone {
+    /// Makes a database in a folder that is empty or not there, and opens it.
+    ///
+    /// # Errors
+    /// The folder holds something, settings are out of bounds, or the disk refuses.
+    pub fn create(path: impl AsRef<Path>, options: Options) -> Result<Self> {
+        Self::builder(path).options(options).create()
+    }
+
+    /// Opens a database for writing.
+    ///
+    /// # Errors
+    /// There is none, another process writes to it, settings are out of bounds, or its files are
+    /// damaged.
+    pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Self> {
+        Self::builder(path).options(options).open()
+    }
+
+    /// Opens a database for reading, beside a process that may be writing to it. It sees what is in
+    /// segments and in the log at this moment; open again to see more.
+    ///
+    /// # Errors
+    /// There is none, settings are out of bounds, or its files are damaged.
+    pub fn open_read_only(path: impl AsRef<Path>, options: Options) -> Result<Self> {
+        Self::builder(path).options(options).open_read_only()
+    }
+
+    /// A builder, for components other than the machine's own: a simulated disk, a set clock.
+    pub fn builder(path: impl AsRef<Path>) -> Builder {
+        Builder::new(path.as_ref())
+    }
+
+    /// The folder of the database.
+    pub fn path(&self) -> &Path {
+        &self.0.path
+    }
+
+    /// The database's uuid.
+    pub fn uuid(&self) -> FileUuid {
+        self.engine().store.database()
+    }
+
+    /// What opening it found and did.
+    pub fn open_report(&self) -> &OpenReport {
+        &self.0.report
+    }
+
+    /// Makes a table.
+    ///
+    /// # Errors
+    /// There is a table of that name, or the options are out of bounds.
+    pub fn create_table(&self, name: &str, options: TableOptions) -> Result<Table> {
+        let engine = self.engine();
+        engine.writable()?;
+        let mut editor = engine.store.edit();
+        if engine.tables().by_name(name).is_ok() {
+            let message = format!("there is a table {name:?} already");
+            return Err(Error::new(ErrorKind::Exists, message));
+        }
+        let id = editor.state().next_table();
+        let schema = options.schema(id, name)?;
+        let next = Entry::NextIds {
+            series: engine.series.next_id(),
+            table: TableId(id.0 + 1),
+        };
+        let version = editor.commit(vec![next, Entry::Table(schema.clone())])?;
+        engine.publish(&mut editor, version, None);
+        let core = engine.tables().put(schema);
+        Ok(Table::new(engine.clone(), core))
+    }
+
+    /// The table of that name.
+    ///
+    /// # Errors
+    /// There is none; the message names those there are.
+    pub fn table(&self, name: &str) -> Result<Table> {
+        Ok(Table::new(
+            self.engine().clone(),
+            self.engine().tables().by_name(name)?,
+        ))
+    }
+
+    /// The table of that name, made with these options if it is not there.
+    ///
+    /// # Errors
+    /// As [`Tidestone::create_table`].
+    pub fn table_or_create(&self, name: &str, options: TableOptions) -> Result<Table> {
+        match self.create_table(name, options) {
+            Err(error) if error.kind() == ErrorKind::Exists => self.table(name),
+            other => other,
+        }
+    }
+
+    /// All tables, by name.
+    pub fn tables(&self) -> Vec<Table> {
+        let all = self.engine().tables().all();
+        all.into_iter()
+            .map(|core| Table::new(self.engine().clone(), core))
+            .collect()
+    }
+
+    /// Drops a table with all its rows. Its name may be used again; its id is not.
+    ///
+    /// # Errors
+    /// There is no such table.
+    pub fn drop_table(&self, name: &str) -> Result<()> {
+        let engine = self.engine();
+        engine.writable()?;
+        let mut editor = engine.store.edit();
+        let core = engine.tables().by_name(name)?;
+        let version = editor.commit(vec![Entry::TableDropped(core.id)])?;
+        engine.tables().remove(core.id);
+        engine.lock_head().drop_table(core.id);
+        let applied = crate::index::Applied {
+            incarnation: editor.state().incarnation(),
+            manifest_version: version.number,
+            lsn: version.flushed,
+        };
+        engine.publish(&mut editor, version, None);
+        engine.series.drop_table(core.id, applied)
+    }
+
+    /// A writer; each thread has its own.
+    pub fn writer(&self) -> Writer {
+        Writer::new(self.engine().clone())
+    }
+
+    /// The highest LSN that survives a power loss.
+    pub fn durable_lsn(&self) -> Lsn {
+        match self.engine().log() {
+            Some(log) => log.durable_lsn(),
+            None => self.engine().store.version().flushed,
+        }
+    }
+
+    /// Waits until everything up to `lsn` survives a power loss, at most `timeout`; says whether
+    /// it does. It starts no sync: commits do.
+    ///
+    /// # Errors
+    /// The log could not be written or synced.
+    pub fn wait_durable(&self, lsn: Lsn, timeout: Option<Duration>) -> Result<bool> {
+        self.engine().writable()?.wait_durable(lsn, timeout)
+    }
+
+    /// Makes everything committed so far durable.
+    ///
+    /// # Errors
+    /// The log could not be written or synced.
+    pub fn sync(&self) -> Result<Lsn> {
+        let log = self.engine().writable()?;
+        let last = log.last_lsn();
+        log.sync_to(last)?;
+        Ok(last)
+    }
+
+    /// Moves all rows in memory to segments. Answers do not change.
+    ///
+    /// # Errors
+    /// The disk refuses; the rows stay in memory and log.
+    pub fn flush(&self) -> Result<()> {
+        flush::flush(self.engine()).map(drop)
+    }
+
+    /// Merges segments until no partition has more than one, and applies deletes. Answers do not
+    /// change. Returns how many merges were made.
+    ///
+    /// # Errors
+    /// The disk refuses; the segments stay as they are.
+    pub fn compact(&self) -> Result<u64> {
+        self.flush()?;
+        let mut merges = 0;
+        while compaction::full_step(self.engine())? {
+            merges += 1;
+        }
+        Ok(merges)
+    }
+
+    /// Drops what is past the tables' retention. The background thread does it too.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn enforce_retention(&self) -> Result<()> {
+        retention::enforce(self.engine())
+    }
+
+    /// How the database is doing.
+    ///
+    /// # Errors
+    /// A segment could not be read.
+    pub fn status(&self) -> Result<Status> {
+        status::of(self.engine())
+    }
+
+    /// Flushes, makes everything durable and ends the background threads. Writers and tickets get
+    /// [`ErrorKind::Closed`] from then on.
+    ///
+    /// # Errors
+    /// Something could not be written. The database is closed all the same; nothing that was
+    /// acknowledged is lost.
+    pub fn close(&self) -> Result<()> {
+        self.0.shut_down(true)
+    }
+
+    fn engine(&self) -> &Arc<Engine> {
+        &self.0.engine
+    }
+}
+
+impl Inner {
+    fn shut_down(&self, flush_first: bool) -> Result<()> {
+        let Some(running) = self.running.lock().take() else {
+            return Ok(());
+        };
+        let engine = &self.engine;
+        let Some(log) = engine.log() else {
+            engine.mark_closed();
+            return Ok(());
+        };
+        engine.signals.close();
+        let flushed = if flush_first {
+            flush::flush(engine).map(drop)
+        } else {
+            Ok(())
+        };
+        engine.mark_closed();
+        let closed = log.close();
+        running.workers.join();
+        let index = if flush_first {
+            engine.series.index().flush()
+        } else {
+            Ok(())
+        };
+        flushed.and(closed).and(index)
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Whoever wants to know calls `close`. What was acknowledged is safe either way.
+        let _ = self.shut_down(false);
+    }
+}

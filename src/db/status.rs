@@ -1,0 +1,185 @@
+//! How a database is doing.
+
+use std::sync::atomic::Ordering;
+
+use serde::Serialize;
+
+use crate::engine::Engine;
+use crate::error::Result;
+
+/// How a database is doing; see [`Tidestone::status`](super::Tidestone::status).
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Status {
+    /// The last LSN given.
+    pub last_lsn: u64,
+    /// The highest LSN that survives a power loss.
+    pub durable_lsn: u64,
+    /// The highest LSN whose rows are in segments.
+    pub flushed_lsn: u64,
+    /// The version of the manifest.
+    pub manifest_version: u64,
+    /// Length of the manifest file, bytes.
+    pub manifest_bytes: u64,
+    /// Rows in memory, bytes.
+    pub memory_rows_bytes: usize,
+    /// RocksDB's memory, bytes.
+    pub index_memory_bytes: u64,
+    /// RocksDB's files, bytes.
+    pub index_disk_bytes: u64,
+    /// The log.
+    pub log: LogStatus,
+    /// Commits since the database was opened.
+    pub commits: u64,
+    /// Rows committed since the database was opened.
+    pub rows_committed: u64,
+    /// Flushes since the database was opened.
+    pub flushes: u64,
+    /// Merges of segments since the database was opened.
+    pub compactions: u64,
+    /// Rebuilds of the index since the database was opened.
+    pub index_rebuilds: u64,
+    /// Why the last work in the background failed, if it did.
+    pub failure: Option<String>,
+    /// Why nothing can be written any more, if that is so.
+    pub poisoned: Option<String>,
+    /// The tables, by name.
+    pub tables: Vec<TableStatus>,
+}
+
+/// The log's part of a [`Status`].
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct LogStatus {
+    /// Files.
+    pub files: usize,
+    /// Their length together, bytes.
+    pub bytes: u64,
+    /// Groups that were synced.
+    pub syncs: u64,
+}
+
+/// One table's part of a [`Status`].
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TableStatus {
+    /// Its name.
+    pub name: String,
+    /// Rows in segments; duplicates among segments not yet merged count each time.
+    pub rows: u64,
+    /// Series in the index.
+    pub series: u64,
+    /// Live segments.
+    pub segments: usize,
+    /// Their length together, bytes.
+    pub bytes: u64,
+    /// Deletes not yet applied to every segment.
+    pub tombstones: usize,
+    /// Segment bytes by column: time first, then the fields in their order, then what the segments
+    /// need beside (index pages, headers).
+    pub columns: Vec<ColumnStatus>,
+}
+
+/// One column's part of a [`TableStatus`].
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ColumnStatus {
+    /// Name of the field; `time`, or `(index)` for what is no column's.
+    pub name: String,
+    /// Type of its values.
+    pub field_type: String,
+    /// Bytes in segments.
+    pub bytes: u64,
+    /// Bits a row.
+    pub bits_per_row: f64,
+}
+
+pub(super) fn of(engine: &Engine) -> Result<Status> {
+    let version = engine.store.version();
+    let index = engine.series.index().stats()?;
+    let mut tables = Vec::new();
+    for table in version.tables.values() {
+        let bytes: u64 = table.segments.iter().map(|s| s.entry.file_len).sum();
+        let rows: u64 = table.segments.iter().map(|s| s.entry.rows).sum();
+        tables.push(TableStatus {
+            name: table.schema.name.clone(),
+            rows,
+            series: engine.series.select(table.schema.id, &[])?.len() as u64,
+            segments: table.segments.len(),
+            bytes,
+            tombstones: table.tombstones.len(),
+            columns: columns(table, rows, bytes)?,
+        });
+    }
+    tables.sort_by(|a, b| a.name.cmp(&b.name));
+    let (log, last, durable) = match engine.log() {
+        None => (LogStatus::default(), version.flushed, version.flushed),
+        Some(log) => {
+            let infos = log.file_infos();
+            let bytes = infos.iter().map(|f| f.len).sum();
+            let status = LogStatus {
+                files: infos.len(),
+                bytes,
+                syncs: log.syncs(),
+            };
+            (status, log.last_lsn(), log.durable_lsn())
+        }
+    };
+    let counter = |c: &std::sync::atomic::AtomicU64| c.load(Ordering::Relaxed);
+    Ok(Status {
+        last_lsn: last.0,
+        durable_lsn: durable.0,
+        flushed_lsn: version.flushed.0,
+        manifest_version: version.number,
+        manifest_bytes: engine.store.manifest_len(),
+        memory_rows_bytes: engine.signals.head_bytes(),
+        index_memory_bytes: index.memory_bytes,
+        index_disk_bytes: index.disk_bytes,
+        log,
+        commits: counter(&engine.counters.commits),
+        rows_committed: counter(&engine.counters.rows),
+        flushes: counter(&engine.counters.flushes),
+        compactions: counter(&engine.counters.compactions),
+        index_rebuilds: counter(&engine.counters.index_rebuilds),
+        failure: engine.signals.failure().map(|e| e.to_string()),
+        poisoned: engine
+            .log()
+            .and_then(|l| l.poisoned())
+            .map(|e| e.to_string()),
+        tables,
+    })
+}
+
+/// Bytes of a table's segments by column.
+fn columns(table: &crate::store::TableVersion, rows: u64, bytes: u64) -> Result<Vec<ColumnStatus>> {
+    let mut by_field = std::collections::BTreeMap::new();
+    for segment in &table.segments {
+        let open = segment.open()?;
+        for dictionary in &open.root().dictionaries {
+            *by_field.entry(dictionary.field).or_insert(0u64) +=
+                u64::from(dictionary.region.stored_len);
+        }
+        for group in 0..open.root().group_pages.len() {
+            for column in open.group_page(group)?.columns() {
+                *by_field.entry(column.field).or_insert(0) += u64::from(column.block.stored_len);
+            }
+        }
+    }
+    let bits = |bytes: u64| {
+        if rows == 0 {
+            0.0
+        } else {
+            bytes as f64 * 8.0 / rows as f64
+        }
+    };
+    let status = |name: &str, field_type: &str, bytes: u64| ColumnStatus {
+        name: name.to_owned(),
+        field_type: field_type.to_owned(),
+        bytes,
+        bits_per_row: bits(bytes),
+    };
+    let of = |field| by_field.get(&field).copied().unwrap_or(0);
+    let mut columns = vec![status("time", "time", of(tidestone_format::FieldId::TIME))];
+    for field in &table.schema.fields {
+        columns.push(status(&field.name, field.field_type.name(), of(field.id)));
+    }
+    let data: u64 = by_field.values().sum();
+    columns.push(status("(index)", "", bytes.saturating_sub(data)));
+    Ok(columns)
+}

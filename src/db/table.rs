@@ -1,0 +1,146 @@
+//! One table: its series, writes by delete, reads.
+
+use std::sync::Arc;
+
+use tidestone_format::log::{Selection, Tombstone};
+use tidestone_format::schema::{Field, TableSchema};
+use tidestone_format::{FieldType, SeriesKey, TableId, TimeRange};
+
+use crate::catalog::TableCore;
+use crate::engine::Engine;
+use crate::error::{Error, ErrorKind, Result};
+use crate::index::TagMatch;
+use crate::ingest::{SeriesHandle, Ticket};
+
+/// A table of an open database. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Table {
+    engine: Arc<Engine>,
+    core: Arc<TableCore>,
+}
+
+impl Table {
+    pub(super) fn new(engine: Arc<Engine>, core: Arc<TableCore>) -> Self {
+        Self { engine, core }
+    }
+
+    /// The table's name.
+    pub fn name(&self) -> &str {
+        &self.core.name
+    }
+
+    /// The table's id.
+    pub fn id(&self) -> TableId {
+        self.core.id
+    }
+
+    /// The table's settings and fields as of now.
+    pub fn schema(&self) -> Arc<TableSchema> {
+        self.core.schema()
+    }
+
+    /// The field of that name.
+    ///
+    /// # Errors
+    /// There is none; the message names those there are.
+    pub fn field(&self, name: &str) -> Result<Field> {
+        let schema = self.core.schema();
+        schema
+            .fields
+            .iter()
+            .find(|f| f.name == name)
+            .cloned()
+            .ok_or_else(|| {
+                let known: Vec<&str> = schema.fields.iter().map(|f| f.name.as_str()).collect();
+                let message = format!(
+                    "table {:?} has no field {name:?}; it has {known:?}",
+                    self.core.name
+                );
+                Error::new(ErrorKind::NotFound, message)
+            })
+    }
+
+    /// Adds a field; nothing happens if it is there with that type.
+    ///
+    /// # Errors
+    /// There is a field of that name with another type; both are named.
+    pub fn add_field(&self, name: &str, field_type: FieldType) -> Result<()> {
+        self.engine.add_field(&self.core, name, field_type)
+    }
+
+    /// The series with exactly these tags, made if it is new. Resolve it once and keep it.
+    ///
+    /// # Errors
+    /// A tag without a name or named twice, a name or value longer than 65,535 bytes, or the log
+    /// cannot be written.
+    pub fn series<N: AsRef<str>, V: AsRef<str>>(&self, tags: &[(N, V)]) -> Result<SeriesHandle> {
+        let key = SeriesKey::new(tags.iter().map(|(n, v)| (n.as_ref(), v.as_ref())))?;
+        self.series_by_key(&key)
+    }
+
+    /// As [`Table::series`], of a key.
+    ///
+    /// # Errors
+    /// As [`Table::series`].
+    pub fn series_by_key(&self, key: &SeriesKey) -> Result<SeriesHandle> {
+        let id = self.engine.resolve(self.core.id, key)?;
+        Ok(SeriesHandle::new(self.core.clone(), id))
+    }
+
+    /// The tags of the series that match all tests, by id; all of them for no tests.
+    ///
+    /// # Errors
+    /// The index could not be read.
+    pub fn series_keys(&self, tests: &[TagMatch]) -> Result<Vec<SeriesKey>> {
+        let ids = self.engine.series.select(self.core.id, tests)?;
+        Ok(self
+            .engine
+            .series
+            .keys(self.core.id, &ids)?
+            .into_iter()
+            .flatten()
+            .collect())
+    }
+
+    /// Deletes the rows in a span of time of the series that match all tests (of every series for
+    /// no tests). They are invisible when this returns; the ticket says when the delete survives a
+    /// power loss. Rows written later are not touched.
+    ///
+    /// # Errors
+    /// The span starts after it ends, or the log cannot be written.
+    pub fn delete(&self, tests: &[TagMatch], range: TimeRange) -> Result<Ticket> {
+        if range.start > range.end {
+            let message = format!(
+                "the span starts at {} and ends at {}",
+                range.start, range.end
+            );
+            return Err(Error::invalid(message));
+        }
+        let selection = if tests.is_empty() {
+            Selection::All
+        } else {
+            let ids = self.engine.series.select(self.core.id, tests)?;
+            if ids.is_empty() {
+                let last = self.engine.writable()?.last_lsn();
+                return Ok(Ticket::new(self.engine.clone(), last));
+            }
+            Selection::Series(ids)
+        };
+        let tombstone = Tombstone {
+            table: self.core.id,
+            selection,
+            range,
+        };
+        let lsn = self.engine.delete(&self.core, tombstone)?;
+        self.engine.writable()?.request(lsn, true);
+        Ok(Ticket::new(self.engine.clone(), lsn))
+    }
+
+    pub(crate) fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    pub(crate) fn core(&self) -> &Arc<TableCore> {
+        &self.core
+    }
+}

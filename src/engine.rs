@@ -1,0 +1,403 @@
+//! What all handles to an open database share.
+//!
+//! # Locks, in the order they are taken
+//! 1. [`Engine::compacting`]: whoever removes segments;
+//! 2. the manifest ([`Store::edit`]): flush, schema changes, compaction, retention;
+//! 3. the commit lock ([`Engine::head`]): commits, deletes, snapshots, publication of a version;
+//! 4. the log's own.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
+use tidestone_format::log::{FrameKind, SeriesDefinition, Tombstone, encode_series_definitions};
+use tidestone_format::manifest::Entry;
+use tidestone_format::{FieldType, Lsn, SeriesId, SeriesKey, TableId, checksum};
+
+use crate::catalog::{SeriesRegistry, TableCore, Tables, add_field};
+use crate::clock::Clock;
+use crate::config::{Backpressure, Options};
+use crate::error::{Error, ErrorKind, Result};
+use crate::head::{Head, HeadView};
+use crate::random::Random;
+use crate::retention::Steadiness;
+use crate::rows::Rows;
+use crate::store::{Store, TableVersion, Version};
+use crate::wal::Log;
+
+/// An open database.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    pub(crate) options: Options,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) random: Arc<dyn Random>,
+    pub(crate) store: Store,
+    pub(crate) series: SeriesRegistry,
+    tables: Tables,
+    /// None: opened for reading only.
+    log: Option<Log>,
+    head: Mutex<Head>,
+    pub(crate) signals: Signals,
+    pub(crate) counters: Counters,
+    /// Held while segments are merged or dropped.
+    pub(crate) compacting: Mutex<()>,
+    pub(crate) steadiness: Mutex<Steadiness>,
+    closed: AtomicBool,
+}
+
+/// How commits and background threads tell each other.
+#[derive(Debug, Default)]
+pub(crate) struct Signals {
+    state: Mutex<SignalState>,
+    changed: Condvar,
+    /// Rows in memory, in bytes.
+    head_bytes: AtomicUsize,
+}
+
+#[derive(Debug, Default)]
+struct SignalState {
+    flush_wanted: bool,
+    compaction_wanted: bool,
+    closing: bool,
+    /// Why the last background work failed.
+    failure: Option<Error>,
+}
+
+/// What happened since the database was opened.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) commits: AtomicU64,
+    pub(crate) rows: AtomicU64,
+    pub(crate) flushes: AtomicU64,
+    pub(crate) compactions: AtomicU64,
+    pub(crate) index_rebuilds: AtomicU64,
+}
+
+/// One table at one instant.
+#[derive(Debug, Clone)]
+pub(crate) struct Snapshot {
+    pub(crate) table: TableVersion,
+    pub(crate) head: HeadView,
+    /// The last LSN it sees.
+    pub(crate) lsn: Lsn,
+}
+
+/// What [`Engine::new`] takes.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) options: Options,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) random: Arc<dyn Random>,
+    pub(crate) store: Store,
+    pub(crate) series: SeriesRegistry,
+    pub(crate) tables: Tables,
+    pub(crate) log: Option<Log>,
+    pub(crate) head: Head,
+    pub(crate) index_rebuilt: bool,
+}
+
+impl Engine {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let Parts {
+            options,
+            clock,
+            random,
+            store,
+            series,
+            tables,
+            log,
+            head,
+            index_rebuilt,
+        } = parts;
+        let signals = Signals::default();
+        signals.head_bytes.store(head.memory(), Ordering::Relaxed);
+        let counters = Counters::default();
+        counters
+            .index_rebuilds
+            .store(u64::from(index_rebuilt), Ordering::Relaxed);
+        Self {
+            options,
+            clock,
+            random,
+            store,
+            series,
+            tables,
+            log,
+            head: Mutex::new(head),
+            signals,
+            counters,
+            compacting: Mutex::new(()),
+            steadiness: Mutex::default(),
+            closed: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    pub(crate) fn tables(&self) -> &Tables {
+        &self.tables
+    }
+
+    /// The log, if the database was opened for writing.
+    pub(crate) fn log(&self) -> Option<&Log> {
+        self.log.as_ref()
+    }
+
+    /// The log of a database that may be written to.
+    pub(crate) fn writable(&self) -> Result<&Log> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::new(ErrorKind::Closed, "the database was closed"));
+        }
+        self.log.as_ref().ok_or_else(|| {
+            Error::new(
+                ErrorKind::Closed,
+                "the database was opened for reading only",
+            )
+        })
+    }
+
+    pub(crate) fn mark_closed(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+
+    /// Makes a batch: a frame of the log with the given payload, and its rows in the head.
+    pub(crate) fn commit<'a>(
+        &self,
+        payload: &[u8],
+        crc: u32,
+        sections: impl Iterator<Item = (&'a TableCore, &'a mut Rows)>,
+    ) -> Result<Lsn> {
+        self.wait_for_memory()?;
+        let log = self.writable()?;
+        let mut head = self.head.lock();
+        let lsn = log.append(FrameKind::Batch, payload, crc)?;
+        let mut rows_added = 0;
+        for (table, rows) in sections {
+            rows_added += rows.len() as u64;
+            head.append(table.id, table.policy, lsn, rows);
+        }
+        drop(head);
+        self.counters.commits.fetch_add(1, Ordering::Relaxed);
+        self.counters.rows.fetch_add(rows_added, Ordering::Relaxed);
+        // The payload holds the same values and ids, so it is as large as the rows in memory.
+        let before = self
+            .signals
+            .head_bytes
+            .fetch_add(payload.len(), Ordering::Relaxed);
+        let limit = self.options.flush_bytes();
+        if before < limit && before + payload.len() >= limit {
+            self.signals.want_flush();
+        }
+        Ok(lsn)
+    }
+
+    /// Adds a delete to log and head.
+    pub(crate) fn delete(&self, table: &TableCore, tombstone: Tombstone) -> Result<Lsn> {
+        let log = self.writable()?;
+        let mut payload = Vec::new();
+        tombstone.encode(&mut payload)?;
+        let crc = checksum::crc32(&payload);
+        let mut head = self.head.lock();
+        let lsn = log.append(FrameKind::Delete, &payload, crc)?;
+        head.delete(table.id, table.policy, lsn, tombstone);
+        Ok(lsn)
+    }
+
+    /// The id of a series, defined if it is new.
+    pub(crate) fn resolve(&self, table: TableId, key: &SeriesKey) -> Result<SeriesId> {
+        self.series
+            .resolve(table, key, |definition: &SeriesDefinition| {
+                let log = self.writable()?;
+                let mut payload = Vec::new();
+                encode_series_definitions(&mut payload, std::slice::from_ref(definition))?;
+                log.append(
+                    FrameKind::SeriesDefinition,
+                    &payload,
+                    checksum::crc32(&payload),
+                )
+            })
+    }
+
+    /// Adds a field to a table, if it is not there with the same type already.
+    pub(crate) fn add_field(
+        &self,
+        table: &TableCore,
+        name: &str,
+        field_type: FieldType,
+    ) -> Result<()> {
+        self.writable()?;
+        let mut editor = self.store.edit();
+        let schema = table.schema();
+        if schema
+            .fields
+            .iter()
+            .any(|f| f.name == name && f.field_type == field_type)
+        {
+            return Ok(());
+        }
+        let schema = add_field(&schema, name, field_type)?;
+        let version = editor.commit(vec![Entry::Table(schema.clone())])?;
+        let _head = self.head.lock();
+        editor.publish(version);
+        self.tables.put(schema);
+        Ok(())
+    }
+
+    /// One table as of now.
+    pub(crate) fn snapshot(&self, table: TableId) -> Result<Snapshot> {
+        let mut head = self.head.lock();
+        let version = self.store.version();
+        let view = head.view(table);
+        let lsn = self.log.as_ref().map_or(version.flushed, Log::last_lsn);
+        drop(head);
+        let table =
+            version.tables.get(&table).cloned().ok_or_else(|| {
+                Error::new(ErrorKind::NotFound, format!("table {table} was dropped"))
+            })?;
+        Ok(Snapshot {
+            table,
+            head: view,
+            lsn,
+        })
+    }
+
+    /// The head, under the commit lock.
+    pub(crate) fn lock_head(&self) -> MutexGuard<'_, Head> {
+        self.head.lock()
+    }
+
+    /// Publishes a version and forgets the part of the head that it has in segments.
+    pub(crate) fn publish(
+        &self,
+        editor: &mut crate::store::Editor<'_>,
+        version: Arc<Version>,
+        flushed: Option<Lsn>,
+    ) {
+        let mut head = self.head.lock();
+        if let Some(flushed) = flushed {
+            head.forget(flushed);
+            self.signals.set_head_bytes(head.memory());
+        }
+        editor.publish(version);
+    }
+
+    /// Waits, as configured, while the memory budget is spent.
+    fn wait_for_memory(&self) -> Result<()> {
+        let max = self.options.head_max();
+        if self.signals.head_bytes.load(Ordering::Relaxed) < max {
+            return Ok(());
+        }
+        let deadline = match self.options.backpressure {
+            Backpressure::Wait(longest) => Some(longest),
+            Backpressure::Fail => None,
+        };
+        self.signals.wait_for_memory(max, deadline)
+    }
+}
+
+impl Signals {
+    /// Rows in memory, in bytes.
+    pub(crate) fn head_bytes(&self) -> usize {
+        self.head_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Asks the background thread for a flush.
+    pub(crate) fn want_flush(&self) {
+        self.state.lock().flush_wanted = true;
+        self.changed.notify_all();
+    }
+
+    /// Asks the background thread to look for segments to merge.
+    pub(crate) fn want_compaction(&self) {
+        self.state.lock().compaction_wanted = true;
+        self.changed.notify_all();
+    }
+
+    /// Tells the background thread to end.
+    pub(crate) fn close(&self) {
+        self.state.lock().closing = true;
+        self.changed.notify_all();
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.state.lock().closing
+    }
+
+    /// Notes how background work ended.
+    pub(crate) fn note(&self, outcome: &Result<()>) {
+        self.state.lock().failure = outcome.as_ref().err().cloned();
+        self.changed.notify_all();
+    }
+
+    /// Why the last background work failed, if it did.
+    pub(crate) fn failure(&self) -> Option<Error> {
+        self.state.lock().failure.clone()
+    }
+
+    /// Waits for something to do: `None` once the database closes.
+    pub(crate) fn next_work(&self, longest: Option<Duration>) -> Option<Work> {
+        let mut state = self.state.lock();
+        loop {
+            if state.closing {
+                return None;
+            }
+            if std::mem::take(&mut state.flush_wanted) {
+                return Some(Work::Flush);
+            }
+            if std::mem::take(&mut state.compaction_wanted) {
+                return Some(Work::Compact);
+            }
+            match longest {
+                None => self.changed.wait(&mut state),
+                Some(longest) => {
+                    if self.changed.wait_for(&mut state, longest).timed_out() {
+                        return Some(Work::Flush);
+                    }
+                }
+            }
+        }
+    }
+
+    fn set_head_bytes(&self, bytes: usize) {
+        self.head_bytes.store(bytes, Ordering::Relaxed);
+        let _state = self.state.lock();
+        self.changed.notify_all();
+    }
+
+    fn wait_for_memory(&self, max: usize, longest: Option<Duration>) -> Result<()> {
+        let mut state = self.state.lock();
+        state.flush_wanted = true;
+        self.changed.notify_all();
+        while self.head_bytes() >= max {
+            if let Some(failure) = &state.failure {
+                return Err(failure.clone());
+            }
+            if state.closing {
+                return Err(Error::new(ErrorKind::Closed, "the database was closed"));
+            }
+            let timed_out = match longest {
+                Some(longest) => self.changed.wait_for(&mut state, longest).timed_out(),
+                None => true,
+            };
+            if timed_out && self.head_bytes() >= max {
+                let message = format!(
+                    "{} bytes of rows wait to be flushed, {max} are allowed; commit again later, or \
+                     raise memory_budget_bytes",
+                    self.head_bytes()
+                );
+                return Err(Error::new(ErrorKind::Busy, message));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What the background thread is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Work {
+    Flush,
+    Compact,
+}

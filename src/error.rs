@@ -1,0 +1,202 @@
+//! What went wrong, said so that the caller knows what to do next.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tidestone_format::{FormatError, FormatErrorKind};
+
+/// The result of every fallible call.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// An error of the engine: a [kind](ErrorKind) to act on, a sentence for people, and, where a
+/// file is concerned, which one and where in it.
+///
+/// Errors are cheap to clone: a failed sync is handed to every thread that waited for it.
+#[derive(Debug, Clone)]
+pub struct Error(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    kind: ErrorKind,
+    message: String,
+    path: Option<PathBuf>,
+    offset: Option<u64>,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// What the caller can do about an [`Error`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The input is wrong: a name, a type, a range, a setting. Nothing was changed; correct it.
+    Invalid,
+    /// There is no such database, table, field or file.
+    NotFound,
+    /// It is there already.
+    Exists,
+    /// Another process writes to this database. Close it there, or open read-only here.
+    Locked,
+    /// The memory budget is spent and the deadline passed. Nothing was changed; try again later.
+    Busy,
+    /// The disk is full. Reads go on; writing goes on once there is space.
+    DiskFull,
+    /// A write to the log failed earlier; the cause is named. Reads go on; to write again, close
+    /// the database and open it anew.
+    Poisoned,
+    /// The database was closed, or opened for reading only.
+    Closed,
+    /// Bytes on disk are damaged. The path, the offset, expected and actual are named; `verify`
+    /// lists all damage and `repair` says what mending would drop.
+    Corrupt,
+    /// A newer version wrote the file, or it uses a feature this version does not know.
+    Unsupported,
+    /// The operating system refused: permission, a missing device, a failed read.
+    Io,
+}
+
+impl Error {
+    /// An error of `kind` that says `message`.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self::build(kind, message.into(), None, None, None)
+    }
+
+    /// Wrong input.
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Invalid, message)
+    }
+
+    /// A call of the operating system on `path` failed; `action` says what was tried.
+    pub(crate) fn io(action: &str, path: &Path, error: std::io::Error) -> Self {
+        let kind = match error.kind() {
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+                ErrorKind::DiskFull
+            }
+            std::io::ErrorKind::NotFound => ErrorKind::NotFound,
+            _ => ErrorKind::Io,
+        };
+        let message = format!("cannot {action}: {error}");
+        Self::build(
+            kind,
+            message,
+            Some(path.to_owned()),
+            None,
+            Some(Box::new(error)),
+        )
+    }
+
+    /// Bytes of `path` are not what the format says.
+    pub(crate) fn format(path: &Path, error: FormatError) -> Self {
+        let kind = match error.kind {
+            FormatErrorKind::Unsupported => ErrorKind::Unsupported,
+            FormatErrorKind::Limit => ErrorKind::Invalid,
+            _ => ErrorKind::Corrupt,
+        };
+        let offset = Some(error.offset);
+        let message = error.to_string();
+        Self::build(
+            kind,
+            message,
+            Some(path.to_owned()),
+            offset,
+            Some(Box::new(error)),
+        )
+    }
+
+    /// A file contradicts another, or what the engine knows of it.
+    pub(crate) fn corrupt(path: &Path, offset: u64, message: impl Into<String>) -> Self {
+        let (path, offset) = (Some(path.to_owned()), Some(offset));
+        Self::build(ErrorKind::Corrupt, message.into(), path, offset, None)
+    }
+
+    fn build(
+        kind: ErrorKind,
+        message: String,
+        path: Option<PathBuf>,
+        offset: Option<u64>,
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            kind,
+            message,
+            path,
+            offset,
+            source,
+        }))
+    }
+
+    /// The same error about `path`.
+    pub(crate) fn with_path(self, path: &Path) -> Self {
+        let Inner {
+            kind,
+            message,
+            offset,
+            ..
+        } = &*self.0;
+        let (kind, message, offset) = (*kind, message.clone(), *offset);
+        Self::build(
+            kind,
+            message,
+            Some(path.to_owned()),
+            offset,
+            Some(Box::new(self)),
+        )
+    }
+
+    /// The error that every later write gets once this one has poisoned the log.
+    pub(crate) fn poisoned(&self) -> Self {
+        let message = format!(
+            "writing stopped after an earlier failure ({self}); close the database and open it again"
+        );
+        Self::build(
+            ErrorKind::Poisoned,
+            message,
+            self.0.path.clone(),
+            None,
+            Some(Box::new(self.clone())),
+        )
+    }
+
+    /// What can be done about it.
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// The file concerned, if one is.
+    pub fn path(&self) -> Option<&Path> {
+        self.0.path.as_deref()
+    }
+
+    /// The byte offset in that file, if there is one.
+    pub fn offset(&self) -> Option<u64> {
+        self.0.offset
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(path) = &self.0.path {
+            write!(f, "{}: ", path.display())?;
+        }
+        f.write_str(&self.0.message)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source.as_deref().map(|e| e as _)
+    }
+}
+
+impl From<FormatError> for Error {
+    /// For values of the caller that the format cannot hold.
+    fn from(error: FormatError) -> Self {
+        Self::build(
+            ErrorKind::Invalid,
+            error.to_string(),
+            None,
+            None,
+            Some(Box::new(error)),
+        )
+    }
+}

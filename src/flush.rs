@@ -1,0 +1,311 @@
+//! From the head to segments.
+//!
+//! `head -> segments -> manifest -> publish -> index -> trim log`. Before the manifest's edit is
+//! durable everything is as it was (segments that no manifest names are removed at the next open);
+//! after it the log is no longer needed. Only what is durable in the log is flushed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tidestone_format::column::Column;
+use tidestone_format::log::{SeriesDefinition, Tombstone};
+use tidestone_format::manifest::{Entry, SegmentEntry, Tier};
+use tidestone_format::segment::SegmentMeta;
+use tidestone_format::{FieldId, Lsn, SeriesId, SeriesKey, TimeRange, Timestamp};
+
+use crate::catalog::partition_of;
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::head::HeadView;
+use crate::index::Applied;
+use crate::rows::{self, Rows};
+use crate::store::{TableVersion, push_error};
+
+/// Segments one table gets from one flush; rows of further, older partitions share one more.
+const MAX_PARTITIONS: usize = 16;
+
+/// Flushes everything in the head. Returns whether there was anything.
+pub(crate) fn flush(engine: &Engine) -> Result<bool> {
+    let log = engine.writable()?;
+    let mut editor = engine.store.edit();
+    let before = engine.store.version();
+    let (views, upto) = {
+        let mut head = engine.lock_head();
+        let tables = head.tables();
+        let views: Vec<_> = tables.into_iter().map(|t| (t, head.view(t))).collect();
+        (views, log.last_lsn())
+    };
+    let definitions = engine.series.pending_upto(upto);
+    if views.is_empty() && definitions.is_empty() {
+        return Ok(false);
+    }
+    log.sync_to(upto)?;
+
+    let mut entries = vec![Entry::NextIds {
+        series: engine.series.next_id(),
+        table: editor.state().next_table(),
+    }];
+    let mut written: Vec<SeriesId> = Vec::new();
+    for (table, view) in &views {
+        // Rows of a table that was dropped meanwhile go with it.
+        let Some(table) = before.tables.get(table) else {
+            continue;
+        };
+        let segments = write_table(engine, table, view, &mut written)?;
+        entries.extend(segments.into_iter().map(Entry::SegmentAdded));
+        let tombstones = view.tombstones.iter();
+        entries.extend(tombstones.map(|(lsn, t)| Entry::Tombstone {
+            lsn: *lsn,
+            tombstone: Tombstone::clone(t),
+        }));
+    }
+    written.sort_unstable();
+    let lone = definitions
+        .iter()
+        .filter(|d| before.tables.contains_key(&d.table))
+        .filter(|d| written.binary_search(&d.id).is_err());
+    entries.extend(lone.map(|d| Entry::SeriesDefined(d.clone())));
+    entries.push(Entry::Flushed(upto));
+    let version = editor.commit(entries)?;
+    let number = version.number;
+    engine.publish(&mut editor, version, Some(upto));
+    let incarnation = editor.state().incarnation();
+    drop(editor);
+    take_into_index(
+        engine,
+        &definitions,
+        Applied {
+            incarnation,
+            manifest_version: number,
+            lsn: upto,
+        },
+    )?;
+    log.trim(upto);
+    engine.counters.flushes.fetch_add(1, Ordering::Relaxed);
+    Ok(true)
+}
+
+/// Hands definitions over from the registry to the index.
+pub(crate) fn take_into_index(
+    engine: &Engine,
+    definitions: &[SeriesDefinition],
+    applied: Applied,
+) -> Result<()> {
+    engine.series.index().apply(definitions, applied)?;
+    engine.series.forget(definitions);
+    Ok(())
+}
+
+/// Writes one table's part of the head as segments, at most one a partition.
+fn write_table(
+    engine: &Engine,
+    table: &TableVersion,
+    view: &HeadView,
+    written: &mut Vec<SeriesId>,
+) -> Result<Vec<SegmentEntry>> {
+    let (Some(first), Some(last)) = (view.chunks.first(), view.chunks.last()) else {
+        return Ok(Vec::new());
+    };
+    let lsns = (first.first_lsn(), last.last_lsn());
+    let mut rows = live_rows(table, view);
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut ids: Vec<SeriesId> = rows.series.clone();
+    ids.dedup();
+    let keys = keys_of(engine, table, &ids)?;
+    let parts = split(&rows, table.schema.settings.partition_ns);
+    let columns = columns_of(table, std::mem::take(&mut rows.columns), rows.len());
+    let mut segments = Vec::new();
+    for (partition, runs) in parts {
+        let meta = segment_meta(engine, table, partition, lsns)?;
+        let entry = engine.store.write_segment(meta, |writer| {
+            for &(from, to) in &runs {
+                let series = rows.series[from];
+                let at = ids.partition_point(|id| *id < series);
+                writer
+                    .push(series, &keys[at], &rows.times, &columns, from..to)
+                    .map_err(push_error)?;
+            }
+            Ok(())
+        })?;
+        segments.extend(entry);
+    }
+    written.extend(ids);
+    Ok(segments)
+}
+
+/// The rows of a head that no delete and no horizon hides, merged into one run.
+fn live_rows(table: &TableVersion, view: &HeadView) -> Rows {
+    let mut sources: Vec<Arc<Rows>> = Vec::new();
+    for chunk in &view.chunks {
+        let rows = chunk.sorted();
+        let hiding: Vec<&Tombstone> = view
+            .tombstones
+            .iter()
+            .filter(|(lsn, _)| *lsn > chunk.last_lsn())
+            .map(|(_, t)| &**t)
+            .collect();
+        let hidden = !hiding.is_empty() || chunk.time_range().start < table.horizon;
+        sources.push(match hidden {
+            false => rows,
+            true => Arc::new(Rows::clone(&rows).retain(|series, time| {
+                time >= table.horizon && !hiding.iter().any(|t| hides(t, series, time))
+            })),
+        });
+    }
+    let sources: Vec<&Rows> = sources.iter().map(|s| &**s).collect();
+    rows::merge(&sources, table.schema.settings.policy)
+}
+
+/// Whether a tombstone hides a row of lower LSN.
+pub(crate) fn hides(tombstone: &Tombstone, series: SeriesId, time: Timestamp) -> bool {
+    tombstone.range.contains(time) && tombstone.selects(series)
+}
+
+/// The keys of series that rows are of.
+pub(crate) fn keys_of(
+    engine: &Engine,
+    table: &TableVersion,
+    ids: &[SeriesId],
+) -> Result<Vec<SeriesKey>> {
+    let keys = engine.series.keys(table.schema.id, ids)?;
+    let keys = keys.into_iter().zip(ids).map(|(key, id)| {
+        key.ok_or_else(|| {
+            let message = format!(
+                "series {id} of table {:?} has rows and no key in index and log; \
+                 run `tidestone rebuild-index`",
+                table.schema.name
+            );
+            Error::corrupt(&engine.store.folders().index(), 0, message)
+        })
+    });
+    keys.collect()
+}
+
+/// A new segment of a table.
+pub(crate) fn segment_meta(
+    engine: &Engine,
+    table: &TableVersion,
+    partition: TimeRange,
+    (first_lsn, last_lsn): (Lsn, Lsn),
+) -> Result<SegmentMeta> {
+    let uuid = engine.random.uuid().map_err(|e| {
+        Error::io(
+            "get a random name for a segment",
+            &engine.store.folders().segments(),
+            e,
+        )
+    })?;
+    Ok(SegmentMeta {
+        database: engine.store.database(),
+        uuid,
+        table: table.schema.id,
+        partition,
+        fields: table.schema.fields.clone(),
+        policy: table.schema.settings.policy,
+        tier: Tier::Hot,
+        first_lsn,
+        last_lsn,
+    })
+}
+
+/// The columns of all fields of a table, those that the rows lack as nulls.
+pub(crate) fn columns_of(
+    table: &TableVersion,
+    mut columns: Vec<(FieldId, Column)>,
+    rows: usize,
+) -> Vec<Column> {
+    let fields = table.schema.fields.iter();
+    fields
+        .map(
+            |field| match columns.iter().position(|(id, _)| *id == field.id) {
+                Some(at) => std::mem::replace(&mut columns[at].1, Column::new(field.field_type)),
+                None => Column::nulls(field.field_type, rows),
+            },
+        )
+        .collect()
+}
+
+/// Runs of rows (one series each) by partition. Beyond [`MAX_PARTITIONS`] the oldest ones share an
+/// entry that spans them.
+fn split(rows: &Rows, length: i64) -> Vec<(TimeRange, Vec<(usize, usize)>)> {
+    let mut parts: BTreeMap<Timestamp, (TimeRange, Vec<(usize, usize)>)> = BTreeMap::new();
+    let mut from = 0;
+    while from < rows.len() {
+        let (series, (start, end)) = (rows.series[from], partition_of(rows.times[from], length));
+        let mut to = from + 1;
+        while to < rows.len() && rows.series[to] == series && rows.times[to] <= end {
+            to += 1;
+        }
+        let part = parts
+            .entry(start)
+            .or_insert((TimeRange { start, end }, Vec::new()));
+        part.1.push((from, to));
+        from = to;
+    }
+    let mut parts: Vec<_> = parts.into_values().collect();
+    if parts.len() > MAX_PARTITIONS {
+        let newest = parts.split_off(parts.len() - MAX_PARTITIONS);
+        let span = TimeRange {
+            start: parts
+                .iter()
+                .map(|(p, _)| p.start)
+                .min()
+                .unwrap_or(Timestamp::MIN),
+            end: parts
+                .iter()
+                .map(|(p, _)| p.end)
+                .max()
+                .unwrap_or(Timestamp::MAX),
+        };
+        let mut runs: Vec<(usize, usize)> = parts.into_iter().flat_map(|(_, r)| r).collect();
+        runs.sort_unstable();
+        parts = newest;
+        parts.push((span, runs));
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_split_by_partition_and_series() {
+        let rows = Rows {
+            series: [1, 1, 1, 2, 2].map(SeriesId).to_vec(),
+            times: vec![5, 9, 10, 3, 25],
+            columns: Vec::new(),
+        };
+        let parts = split(&rows, 10);
+        let plain: Vec<_> = parts
+            .iter()
+            .map(|(p, runs)| (p.start, p.end, runs.clone()))
+            .collect();
+        assert_eq!(
+            plain,
+            [
+                (0, 9, vec![(0, 2), (3, 4)]),
+                (10, 19, vec![(2, 3)]),
+                (20, 29, vec![(4, 5)])
+            ]
+        );
+    }
+
+    #[test]
+    fn many_old_partitions_share_one_segment() {
+        let times: Vec<i64> = (0..40).map(|i| i * 10).collect();
+        let rows = Rows {
+            series: vec![SeriesId(1); 40],
+            times,
+            columns: Vec::new(),
+        };
+        let parts = split(&rows, 10);
+        assert_eq!(parts.len(), MAX_PARTITIONS + 1);
+        let (span, runs) = &parts[MAX_PARTITIONS];
+        assert_eq!((span.start, span.end), (0, 239));
+        assert_eq!(runs.len(), 24);
+    }
+}

@@ -1,0 +1,37 @@
+//! Errors of RocksDB, told as ours.
+
+use std::path::Path;
+
+use crate::error::{Error, ErrorKind};
+
+/// The errors of the operating system that making the index anew would not mend, or that would
+/// take it away from another process. RocksDB gives them as text only.
+const REFUSALS: [(&str, ErrorKind); 7] = [
+    ("No space left on device", ErrorKind::DiskFull),
+    ("Disk quota exceeded", ErrorKind::DiskFull),
+    ("lock file", ErrorKind::Locked),
+    ("lock hold by current process", ErrorKind::Locked),
+    ("Too many open files", ErrorKind::Io),
+    ("Permission denied", ErrorKind::Io),
+    ("Read-only file system", ErrorKind::Io),
+];
+
+pub(super) fn is_refusal(error: &rocksdb::Error) -> bool {
+    REFUSALS
+        .iter()
+        .any(|(text, _)| error.as_ref().contains(text))
+}
+
+pub(super) fn rocks_error(path: &Path, error: rocksdb::Error) -> Error {
+    let refusal = REFUSALS
+        .iter()
+        .find(|(text, _)| error.as_ref().contains(text));
+    let kind = match (refusal, error.kind()) {
+        (Some((_, kind)), _) => *kind,
+        (None, rocksdb::ErrorKind::IOError) => ErrorKind::Io,
+        (None, rocksdb::ErrorKind::Corruption | rocksdb::ErrorKind::NotFound) => ErrorKind::Corrupt,
+        (None, rocksdb::ErrorKind::InvalidArgument) => ErrorKind::Invalid,
+        (None, _) => ErrorKind::Io,
+    };
+    Error::new(kind, format!("index: {}", error.as_ref())).with_path(path)
+}

@@ -1,0 +1,208 @@
+//! Whole columns at once.
+
+use tidestone_format::column::{Bitmap, Column, Values};
+use tidestone_format::schema::TableSchema;
+use tidestone_format::{FieldType, SeriesId, Timestamp};
+
+use super::SeriesHandle;
+use crate::error::{Error, Result};
+use crate::rows::Rows;
+
+/// Rows of one table as columns, for [`Writer::append_batch`](super::Writer::append_batch).
+///
+/// ```
+/// use tidestone::Batch;
+/// # use tidestone::{Tidestone, TableOptions, FieldType};
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let db = Tidestone::create(dir.path().join("db"), Default::default()).unwrap();
+/// # let table = db.create_table("cpu", TableOptions::new().field("user", FieldType::F64)).unwrap();
+/// let host = table.series(&[("host", "a")]).unwrap();
+/// let batch = Batch::of_series(&host, vec![1_000, 2_000]).f64("user", vec![0.5, 0.6]);
+/// let mut writer = db.writer();
+/// writer.append_batch(batch).unwrap();
+/// writer.commit().unwrap().wait().unwrap();
+/// # db.close().unwrap();
+/// ```
+#[derive(Debug, Clone)]
+pub struct Batch {
+    series: Vec<SeriesHandle>,
+    /// Empty: all rows are of the only series.
+    of_row: Vec<u32>,
+    times: Vec<Timestamp>,
+    columns: Vec<(String, Column)>,
+}
+
+impl Batch {
+    /// Rows of one series at the given times (ns UTC, in any order).
+    pub fn of_series(series: &SeriesHandle, times: Vec<Timestamp>) -> Self {
+        Self {
+            series: vec![series.clone()],
+            of_row: Vec::new(),
+            times,
+            columns: Vec::new(),
+        }
+    }
+
+    /// Rows of several series of one table: row `i` is of `series[of_row[i]]`, at `times[i]`.
+    pub fn of_many(series: Vec<SeriesHandle>, of_row: Vec<u32>, times: Vec<Timestamp>) -> Self {
+        Self {
+            series,
+            of_row,
+            times,
+            columns: Vec::new(),
+        }
+    }
+
+    /// Adds a field's values, one a row.
+    #[must_use]
+    pub fn column(mut self, field: impl Into<String>, values: Values) -> Self {
+        self.columns.push((
+            field.into(),
+            Column {
+                values,
+                validity: None,
+            },
+        ));
+        self
+    }
+
+    /// Adds a field's values, one a row; where a bit of `valid` is clear the row has none.
+    #[must_use]
+    pub fn nullable(mut self, field: impl Into<String>, values: Values, valid: Bitmap) -> Self {
+        self.columns.push((
+            field.into(),
+            Column {
+                values,
+                validity: Some(valid),
+            },
+        ));
+        self
+    }
+
+    /// Adds floating-point values.
+    #[must_use]
+    pub fn f64(self, field: impl Into<String>, values: Vec<f64>) -> Self {
+        self.column(field, Values::F64(values))
+    }
+
+    /// Adds signed integers.
+    #[must_use]
+    pub fn i64(self, field: impl Into<String>, values: Vec<i64>) -> Self {
+        self.column(field, Values::I64(values))
+    }
+
+    /// Adds unsigned integers.
+    #[must_use]
+    pub fn u64(self, field: impl Into<String>, values: Vec<u64>) -> Self {
+        self.column(field, Values::U64(values))
+    }
+
+    /// Adds booleans.
+    #[must_use]
+    pub fn bool(self, field: impl Into<String>, values: Vec<bool>) -> Self {
+        self.column(field, Values::Bool(values))
+    }
+
+    /// Adds strings.
+    #[must_use]
+    pub fn string<S: AsRef<str>>(self, field: impl Into<String>, values: &[S]) -> Self {
+        let strings = values.iter().map(AsRef::as_ref).collect();
+        self.column(field, Values::String(strings))
+    }
+
+    /// The number of rows.
+    pub fn len(&self) -> usize {
+        self.times.len()
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.times.is_empty()
+    }
+
+    /// The times of the rows.
+    pub(super) fn times(&self) -> &[Timestamp] {
+        &self.times
+    }
+
+    /// The series the rows are of; at least one if there are rows.
+    pub(super) fn series(&self) -> &[SeriesHandle] {
+        &self.series
+    }
+
+    /// The fields with their types.
+    pub(super) fn fields(&self) -> impl Iterator<Item = (&str, FieldType)> {
+        self.columns
+            .iter()
+            .map(|(name, c)| (name.as_str(), c.values.field_type()))
+    }
+
+    /// Checks lengths, names and types against the schema and gives the rows.
+    pub(super) fn into_rows(self, schema: &TableSchema) -> Result<Rows> {
+        let rows = self.times.len();
+        let series: Vec<SeriesId> = if self.of_row.is_empty() && self.series.len() == 1 {
+            vec![self.series[0].id(); rows]
+        } else {
+            check_len("series numbers", self.of_row.len(), rows)?;
+            let id = |n: &u32| {
+                self.series
+                    .get(*n as usize)
+                    .map(SeriesHandle::id)
+                    .ok_or_else(|| {
+                        let message = format!(
+                            "a row of the batch is of series number {n}; the batch has {}",
+                            self.series.len()
+                        );
+                        Error::invalid(message)
+                    })
+            };
+            self.of_row.iter().map(id).collect::<Result<_>>()?
+        };
+        let mut columns = Vec::with_capacity(self.columns.len());
+        for (name, column) in self.columns {
+            check_len(&name, column.len(), rows)?;
+            if let Some(validity) = &column.validity {
+                check_len(&name, validity.len(), rows)?;
+            }
+            let field = schema
+                .fields
+                .iter()
+                .find(|f| f.name == name)
+                .ok_or_else(|| {
+                    let known: Vec<&str> = schema.fields.iter().map(|f| f.name.as_str()).collect();
+                    let message = format!(
+                        "table {:?} has no field {name:?}; it has {known:?}",
+                        schema.name
+                    );
+                    Error::invalid(message)
+                })?;
+            let given = column.values.field_type();
+            if given != field.field_type {
+                let message = format!(
+                    "field {name:?} of table {:?} is {}, the batch has {given}",
+                    schema.name, field.field_type
+                );
+                return Err(Error::invalid(message));
+            }
+            columns.push((field.id, column));
+        }
+        columns.sort_by_key(|(id, _)| *id);
+        if columns.windows(2).any(|w| w[0].0 == w[1].0) {
+            return Err(Error::invalid("the batch has a field twice"));
+        }
+        Ok(Rows {
+            series,
+            times: self.times,
+            columns,
+        })
+    }
+}
+
+fn check_len(what: &str, actual: usize, rows: usize) -> Result<()> {
+    if actual == rows {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "{what:?} has {actual} entries for the {rows} rows of the batch"
+    )))
+}

@@ -1,0 +1,458 @@
+//! Staging rows and committing them as one batch.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use tidestone_format::column::Column;
+use tidestone_format::log::{SeriesIds, append_section};
+use tidestone_format::schema::{SchemaMode, TableSchema};
+use tidestone_format::{FieldId, Lsn, SeriesId, Timestamp, checksum};
+
+use super::{Batch, Durability, Ticket};
+use crate::catalog::TableCore;
+use crate::engine::Engine;
+use crate::error::{Error, ErrorKind, Result};
+use crate::rows::Rows;
+use crate::value::Value;
+
+/// A series, resolved: what rows are appended to. Cheap to clone, valid as long as its table.
+#[derive(Debug, Clone)]
+pub struct SeriesHandle {
+    table: Arc<TableCore>,
+    id: SeriesId,
+}
+
+impl SeriesHandle {
+    pub(crate) fn new(table: Arc<TableCore>, id: SeriesId) -> Self {
+        Self { table, id }
+    }
+
+    /// The series' id.
+    pub fn id(&self) -> SeriesId {
+        self.id
+    }
+
+    /// The name of its table.
+    pub fn table(&self) -> &str {
+        &self.table.name
+    }
+}
+
+/// Stages rows and commits them. Each thread that writes has its own.
+///
+/// Staged rows are invisible until [`commit`](Writer::commit) makes all of them one batch, which is
+/// there whole or not at all, whatever happens. Dropping a writer drops what it staged.
+#[derive(Debug)]
+pub struct Writer {
+    engine: Arc<Engine>,
+    staged: Vec<Staged>,
+    /// Encodes the batch; kept for its memory.
+    payload: Vec<u8>,
+    /// Rows up to this time need no look at the clock.
+    future_known: Timestamp,
+    /// A writer may move between threads; two threads may not use one.
+    not_sync: PhantomData<std::cell::Cell<()>>,
+}
+
+#[derive(Debug)]
+struct Staged {
+    table: Arc<TableCore>,
+    schema: Arc<TableSchema>,
+    rows: Rows,
+}
+
+impl Writer {
+    pub(crate) fn new(engine: Arc<Engine>) -> Self {
+        Self {
+            engine,
+            staged: Vec::new(),
+            payload: Vec::new(),
+            future_known: Timestamp::MIN,
+            not_sync: PhantomData,
+        }
+    }
+
+    /// Stages a row: the values of the table's fields in the order of its schema. Fields behind
+    /// the last value given are null.
+    ///
+    /// # Errors
+    /// More values than fields, a value of another type than its field, or a time the table
+    /// refuses. The row is not staged then; others stay staged.
+    #[inline]
+    pub fn append(
+        &mut self,
+        series: &SeriesHandle,
+        time: Timestamp,
+        values: &[Value<'_>],
+    ) -> Result<()> {
+        self.check_time(&series.table, time)?;
+        let at = self.staging(&series.table);
+        let staged = &mut self.staged[at];
+        if values.len() > staged.rows.columns.len() {
+            staged.refresh();
+        }
+        let fits = |(value, (_, column)): (&Value<'_>, &(FieldId, Column))| {
+            value.fits(column.values.field_type())
+        };
+        let columns = &mut staged.rows.columns;
+        if values.len() > columns.len() || !values.iter().zip(columns.iter()).all(fits) {
+            return Err(staged.misfit(values));
+        }
+        for (value, (_, column)) in values.iter().zip(columns.iter_mut()) {
+            value.push_to(column);
+        }
+        for (_, column) in &mut columns[values.len()..] {
+            column.push_null();
+        }
+        staged.rows.series.push(series.id);
+        staged.rows.times.push(time);
+        Ok(())
+    }
+
+    /// Stages a row given by field names; in a table with an open schema, fields that are not there
+    /// yet are added. Fields not named are null.
+    ///
+    /// # Errors
+    /// An unknown field in a table with a fixed schema, a field named twice, a value of another
+    /// type than its field (both types are named), or a time the table refuses.
+    pub fn append_fields(
+        &mut self,
+        series: &SeriesHandle,
+        time: Timestamp,
+        fields: &[(&str, Value<'_>)],
+    ) -> Result<()> {
+        self.check_time(&series.table, time)?;
+        for (i, (name, value)) in fields.iter().enumerate() {
+            if fields[..i].iter().any(|(other, _)| other == name) {
+                return Err(Error::invalid(format!(
+                    "field {name:?} is given twice in one row"
+                )));
+            }
+            let Some(field_type) = value.field_type() else {
+                continue;
+            };
+            let schema = series.table.schema();
+            match schema.fields.iter().find(|f| f.name == *name) {
+                Some(field) if field.field_type != field_type => {
+                    let message = format!(
+                        "field {name:?} of table {:?} is {}, the value is {field_type}",
+                        schema.name, field.field_type
+                    );
+                    return Err(Error::invalid(message));
+                }
+                Some(_) => {}
+                None if schema.settings.mode == SchemaMode::Open => {
+                    self.engine.add_field(&series.table, name, field_type)?;
+                }
+                None => return Err(unknown_field(&schema, name)),
+            }
+        }
+        let at = self.staging(&series.table);
+        let staged = &mut self.staged[at];
+        staged.refresh();
+        for (field, (_, column)) in staged.schema.fields.iter().zip(&mut staged.rows.columns) {
+            match fields.iter().find(|(name, _)| *name == field.name) {
+                Some((_, value)) => value.push_to(column),
+                None => column.push_null(),
+            }
+        }
+        staged.rows.series.push(series.id);
+        staged.rows.times.push(time);
+        Ok(())
+    }
+
+    /// Stages whole columns. All of the batch is staged, or nothing of it.
+    ///
+    /// # Errors
+    /// Columns of unequal length, unknown fields, wrong types, series of more than one table, or
+    /// a time the table refuses.
+    pub fn append_batch(&mut self, batch: Batch) -> Result<()> {
+        let Some(first) = batch.series().first() else {
+            if batch.is_empty() {
+                return Ok(());
+            }
+            return Err(Error::invalid("the batch has rows and no series"));
+        };
+        let table = first.table.clone();
+        if let Some(other) = batch.series().iter().find(|s| s.table.id != table.id) {
+            let message = format!(
+                "a batch is of one table; it has series of {:?} and {:?}",
+                table.name, other.table.name
+            );
+            return Err(Error::invalid(message));
+        }
+        if let (Some(min), Some(max)) = (batch.times().iter().min(), batch.times().iter().max()) {
+            self.check_time(&table, *min)?;
+            self.check_time(&table, *max)?;
+        }
+        let schema = table.schema();
+        if schema.settings.mode == SchemaMode::Open {
+            for (name, field_type) in batch.fields() {
+                if !schema.fields.iter().any(|f| f.name == name) {
+                    self.engine.add_field(&table, name, field_type)?;
+                }
+            }
+        }
+        let rows = batch.into_rows(&table.schema())?;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let at = self.staging(&table);
+        self.staged[at].take_in(rows);
+        Ok(())
+    }
+
+    /// How many rows are staged.
+    pub fn staged_rows(&self) -> usize {
+        self.staged.iter().map(|s| s.rows.len()).sum()
+    }
+
+    /// Drops what is staged.
+    pub fn clear(&mut self) {
+        for staged in &mut self.staged {
+            staged.clear();
+        }
+    }
+
+    /// Makes what is staged one batch that will survive a power loss; the ticket says when. The
+    /// rows are visible to readers at once. The sync is started at once, by another thread: many
+    /// tickets can be on their way.
+    ///
+    /// # Errors
+    /// The memory budget is spent, the disk is full (in both cases the rows stay staged), or
+    /// writing has stopped after an earlier failure.
+    pub fn commit(&mut self) -> Result<Ticket> {
+        self.commit_as(Durability::Synced)
+    }
+
+    /// As [`Writer::commit`], with the durability to be reached: for `Synced` it is reached when
+    /// the ticket says so, for the others when this returns.
+    ///
+    /// # Errors
+    /// As [`Writer::commit`].
+    pub fn commit_as(&mut self, durability: Durability) -> Result<Ticket> {
+        let lsn = self.submit()?;
+        let log = self.engine.writable()?;
+        match durability {
+            Durability::Memory => {}
+            Durability::Os => log.write_to(lsn)?,
+            Durability::Synced => log.request(lsn, true),
+        }
+        Ok(Ticket::new(self.engine.clone(), lsn))
+    }
+
+    /// Commits and waits until the batch survives a power loss. The calling thread writes and
+    /// syncs by itself if no other is at it: the quickest way for a lone writer.
+    ///
+    /// # Errors
+    /// As [`Writer::commit`] and [`Ticket::wait`].
+    pub fn commit_and_wait(&mut self) -> Result<Lsn> {
+        let lsn = self.submit()?;
+        self.engine.writable()?.sync_to(lsn)?;
+        Ok(lsn)
+    }
+
+    /// Puts the batch into the log's buffer and the head.
+    fn submit(&mut self) -> Result<Lsn> {
+        let log = self.engine.writable()?;
+        if self.staged.iter().all(|s| s.rows.is_empty()) {
+            return Ok(log.last_lsn());
+        }
+        for staged in &self.staged {
+            if !staged.rows.is_empty() && self.engine.tables().by_id(staged.table.id).is_none() {
+                let message = format!(
+                    "table {:?} was dropped after rows were staged",
+                    staged.table.name
+                );
+                return Err(Error::new(ErrorKind::NotFound, message));
+            }
+        }
+        let staged = &mut self.staged;
+        encode(&mut self.payload, staged)?;
+        let crc = checksum::crc32(&self.payload);
+        let batch = staged.iter_mut().filter(|s| !s.rows.is_empty());
+        let lsn =
+            self.engine
+                .commit(&self.payload, crc, batch.map(|s| (&*s.table, &mut s.rows)))?;
+        for staged in staged {
+            staged.clear();
+        }
+        const KEEP: usize = 32 << 20;
+        if self.payload.capacity() > KEEP {
+            self.payload = Vec::new();
+        }
+        Ok(lsn)
+    }
+
+    /// The place of a table's staged rows.
+    #[inline]
+    fn staging(&mut self, table: &Arc<TableCore>) -> usize {
+        match self
+            .staged
+            .iter()
+            .position(|s| Arc::ptr_eq(&s.table, table))
+        {
+            Some(at) => at,
+            None => {
+                self.staged.push(Staged::new(table.clone()));
+                self.staged.len() - 1
+            }
+        }
+    }
+
+    /// Refuses times too far ahead of the clock, or behind the retention horizon.
+    #[inline]
+    fn check_time(&mut self, table: &TableCore, time: Timestamp) -> Result<()> {
+        if time > self.future_known {
+            self.check_future(table, time)?;
+        }
+        let horizon = table.horizon();
+        if time < horizon {
+            let message = format!(
+                "time {time} is before {horizon}, from where on table {:?} keeps rows",
+                table.name
+            );
+            return Err(Error::invalid(message));
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn check_future(&mut self, table: &TableCore, time: Timestamp) -> Result<()> {
+        let Some(bound) = table.schema().settings.future_bound_ns else {
+            return Ok(());
+        };
+        let now = self.engine.clock().now();
+        let latest = now.saturating_add(bound);
+        if time > latest {
+            let message = format!(
+                "time {time} is {} ns ahead of the clock; table {:?} takes rows at most {bound} ns ahead",
+                time.saturating_sub(now),
+                table.name
+            );
+            return Err(Error::invalid(message));
+        }
+        // Whatever the bound of another table is, the present is never ahead.
+        self.future_known = self.future_known.max(now);
+        Ok(())
+    }
+}
+
+fn encode(payload: &mut Vec<u8>, staged: &[Staged]) -> Result<()> {
+    payload.clear();
+    let sections = staged.iter().filter(|s| !s.rows.is_empty()).count();
+    let count = u32::try_from(sections).map_err(|_| Error::invalid("more than 2^32 tables"))?;
+    payload.extend_from_slice(&count.to_le_bytes());
+    payload.extend_from_slice(&0u32.to_le_bytes());
+    for Staged { table, rows, .. } in staged.iter().filter(|s| !s.rows.is_empty()) {
+        let one = rows.series[0];
+        let series = if rows.series.iter().all(|s| *s == one) {
+            SeriesIds::One(one)
+        } else {
+            SeriesIds::PerRow(&rows.series)
+        };
+        append_section(
+            payload,
+            table.id,
+            series,
+            &rows.times,
+            &rows.columns,
+            0..rows.len(),
+        )?;
+    }
+    Ok(())
+}
+
+fn unknown_field(schema: &TableSchema, name: &str) -> Error {
+    let known: Vec<&str> = schema.fields.iter().map(|f| f.name.as_str()).collect();
+    Error::invalid(format!(
+        "table {:?} has no field {name:?}; it has {known:?}",
+        schema.name
+    ))
+}
+
+impl Staged {
+    fn new(table: Arc<TableCore>) -> Self {
+        let schema = table.schema();
+        let mut staged = Self {
+            table,
+            schema,
+            rows: Rows::default(),
+        };
+        staged.add_columns();
+        staged
+    }
+
+    /// Takes note of fields that were added to the table.
+    fn refresh(&mut self) {
+        let schema = self.table.schema();
+        if schema.fields.len() != self.rows.columns.len() {
+            self.schema = schema;
+            self.add_columns();
+        }
+    }
+
+    fn add_columns(&mut self) {
+        for field in &self.schema.fields[self.rows.columns.len()..] {
+            let nulls = Column::nulls(field.field_type, self.rows.len());
+            self.rows.columns.push((field.id, nulls));
+        }
+    }
+
+    /// Adds the rows of a batch; into an empty staging they are moved, not copied.
+    fn take_in(&mut self, batch: Rows) {
+        self.refresh();
+        if self.rows.is_empty() && batch.columns.len() == self.rows.columns.len() {
+            self.rows = batch;
+            return;
+        }
+        let (before, added) = (self.rows.len(), batch.len());
+        self.rows.series.extend_from_slice(&batch.series);
+        self.rows.times.extend_from_slice(&batch.times);
+        for (id, column) in &mut self.rows.columns {
+            match batch.column(*id) {
+                Some(values) => column.extend_from(values, 0, added),
+                None => (before..before + added).for_each(|_| column.push_null()),
+            }
+        }
+    }
+
+    /// Forgets the rows and keeps the memory.
+    fn clear(&mut self) {
+        if self.rows.columns.is_empty() {
+            // The rows were taken by the head.
+            self.add_columns();
+        }
+        self.rows.series.clear();
+        self.rows.times.clear();
+        for (_, column) in &mut self.rows.columns {
+            column.clear();
+        }
+    }
+
+    fn misfit(&self, values: &[Value<'_>]) -> Error {
+        let (name, fields) = (&self.schema.name, &self.schema.fields);
+        if values.len() > fields.len() {
+            let message = format!(
+                "{} values for table {name:?}, which has {} fields",
+                values.len(),
+                fields.len()
+            );
+            return Error::invalid(message);
+        }
+        let misfit = values
+            .iter()
+            .zip(fields)
+            .find(|(v, f)| !v.fits(f.field_type));
+        let message = match misfit {
+            Some((value, field)) => format!(
+                "field {:?} of table {name:?} is {}, the value is {}",
+                field.name,
+                field.field_type,
+                value.field_type().map_or("null", |t| t.name())
+            ),
+            None => format!("the values do not fit the fields of table {name:?}"),
+        };
+        Error::invalid(message)
+    }
+}

@@ -1,0 +1,121 @@
+//! Files of the operating system.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "this is the seam the rule points to"
+)]
+
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::{DirEntry, Disk, File, Mapping};
+
+/// The disk of the machine.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct OsDisk;
+
+#[derive(Debug)]
+struct OsFile(fs::File);
+
+impl Disk for OsDisk {
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        Ok(Arc::new(OsFile(fs::File::open(path)?)))
+    }
+
+    fn open_write(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        Ok(Arc::new(OsFile(
+            OpenOptions::new().read(true).write(true).open(path)?,
+        )))
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(path)?;
+        Ok(Arc::new(OsFile(file)))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        fs::create_dir_all(path)
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        fs::File::open(path)?.sync_all()
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
+        let mut entries = Vec::new();
+        for entry in fs::read_dir(path)? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            entries.push(DirEntry {
+                name,
+                is_dir: entry.file_type()?.is_dir(),
+            });
+        }
+        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(entries)
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)?;
+        file.try_lock().map_err(|e| match e {
+            fs::TryLockError::WouldBlock => io::Error::from(io::ErrorKind::WouldBlock),
+            fs::TryLockError::Error(e) => e,
+        })?;
+        Ok(Box::new(file))
+    }
+}
+
+impl File for OsFile {
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        self.0.read_exact_at(buf, offset)
+    }
+
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.0.write_all_at(bytes, offset)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn map(&self, len: usize) -> io::Result<Mapping> {
+        let actual = self.len()?;
+        if actual < len as u64 {
+            let message = format!("the file has {actual} bytes, {len} were to be mapped");
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message));
+        }
+        map_immutable(&self.0, len)
+    }
+}
+
+#[expect(unsafe_code, reason = "a map of a file cannot be made without it")]
+fn map_immutable(file: &fs::File, len: usize) -> io::Result<Mapping> {
+    // SAFETY: the engine maps segments only, which are never written or truncated once they have
+    // their name; the length was checked against the file's. A foreign process that truncates
+    // one while it is mapped causes SIGBUS: a documented limit of maps.
+    let map = unsafe { memmap2::MmapOptions::new().len(len).map(file)? };
+    Ok(Mapping::Os(map))
+}

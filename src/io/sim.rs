@@ -1,0 +1,476 @@
+//! A disk in memory that loses power and fails on request.
+//!
+//! Every file has two images: the live one, which calls see, and the durable one, which a power
+//! loss leaves. A sync copies the live image to the durable one; so it is for the names in a
+//! folder and [`Disk::sync_dir`]. What a power loss keeps of unsynced pages is up to a seed: each
+//! 4 KiB page of an unsynced write may be there or not.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+
+use super::{DirEntry, Disk, File, Mapping};
+
+const PAGE: usize = 4096;
+
+/// Which call of a [`SimDisk`] fails, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The n-th call from now that changes the disk (0: the next) and all after it fail: the
+    /// device is gone.
+    FromCall(u64),
+    /// The n-th call from now that changes the disk fails once with an input/output error.
+    OnceAtCall(u64),
+    /// The n-th sync of a file from now fails once.
+    OnceAtSync(u64),
+    /// Writes that extend the disk's use beyond this many bytes fail: the disk is full.
+    Capacity(u64),
+}
+
+/// A disk in memory. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct SimDisk(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    files: BTreeMap<PathBuf, Arc<Mutex<Node>>>,
+    /// Names as a power loss would leave them.
+    durable_names: BTreeMap<PathBuf, Arc<Mutex<Node>>>,
+    dirs: BTreeSet<PathBuf>,
+    locks: BTreeMap<PathBuf, Arc<AtomicBool>>,
+    faults: Vec<Fault>,
+    syncs: u64,
+    changes: u64,
+}
+
+#[derive(Debug, Default)]
+struct Node {
+    live: Vec<u8>,
+    durable: Vec<u8>,
+    /// Pages written since the last sync.
+    dirty: BTreeSet<usize>,
+}
+
+#[derive(Debug)]
+struct SimFile {
+    disk: SimDisk,
+    node: Arc<Mutex<Node>>,
+    writable: bool,
+}
+
+struct SimLock(Arc<AtomicBool>);
+
+impl Drop for SimLock {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
+}
+
+fn injected(what: &str) -> io::Error {
+    io::Error::other(format!("injected failure of {what}"))
+}
+
+fn missing(path: &Path) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::NotFound,
+        format!("{} is not there", path.display()),
+    )
+}
+
+impl State {
+    /// Counts a call that changes the disk, and fails it if a fault says so.
+    fn change(&mut self, what: &str) -> io::Result<()> {
+        self.changes += 1;
+        let mut hit = false;
+        self.faults.retain_mut(|fault| match fault {
+            Fault::FromCall(0) => {
+                hit = true;
+                true
+            }
+            Fault::OnceAtCall(0) => {
+                hit = true;
+                false
+            }
+            Fault::FromCall(n) | Fault::OnceAtCall(n) => {
+                *n -= 1;
+                true
+            }
+            _ => true,
+        });
+        if hit { Err(injected(what)) } else { Ok(()) }
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.syncs += 1;
+        let mut hit = false;
+        self.faults.retain_mut(|fault| match fault {
+            Fault::OnceAtSync(0) => {
+                hit = true;
+                false
+            }
+            Fault::OnceAtSync(n) => {
+                *n -= 1;
+                true
+            }
+            _ => true,
+        });
+        if hit { Err(injected("sync")) } else { Ok(()) }
+    }
+
+    fn node(&self, path: &Path) -> io::Result<Arc<Mutex<Node>>> {
+        self.files.get(path).cloned().ok_or_else(|| missing(path))
+    }
+
+    fn parent_exists(&self, path: &Path) -> io::Result<()> {
+        match path.parent() {
+            Some(dir) if !self.dirs.contains(dir) => Err(missing(dir)),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl SimDisk {
+    /// An empty disk.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a fault.
+    pub fn inject(&self, fault: Fault) {
+        self.0.lock().faults.push(fault);
+    }
+
+    /// Takes all faults back.
+    pub fn heal(&self) {
+        self.0.lock().faults.clear();
+    }
+
+    /// How many syncs of files there were.
+    pub fn syncs(&self) -> u64 {
+        self.0.lock().syncs
+    }
+
+    /// How many calls changed the disk.
+    pub fn changes(&self) -> u64 {
+        self.0.lock().changes
+    }
+
+    /// The disk as it is after the power failed now: synced bytes and names are there; of every
+    /// page written since, `keep(page number of all dirty ones)` says whether it made it. The
+    /// lengths of files reach as far as the kept pages.
+    #[must_use]
+    pub fn after_power_loss(&self, mut keep: impl FnMut(usize) -> bool) -> SimDisk {
+        let state = self.0.lock();
+        let mut number = 0;
+        let files: BTreeMap<_, _> = state
+            .durable_names
+            .iter()
+            .map(|(path, node)| {
+                let node = node.lock();
+                let mut image = node.durable.clone();
+                for &page in &node.dirty {
+                    number += 1;
+                    if !keep(number) {
+                        continue;
+                    }
+                    let start = page * PAGE;
+                    let end = (start + PAGE).min(node.live.len());
+                    if start < end {
+                        if image.len() < end {
+                            image.resize(end, 0);
+                        }
+                        image[start..end].copy_from_slice(&node.live[start..end]);
+                    }
+                }
+                let node = Node {
+                    live: image.clone(),
+                    durable: image,
+                    dirty: BTreeSet::default(),
+                };
+                (path.clone(), Arc::new(Mutex::new(node)))
+            })
+            .collect();
+        let state = State {
+            durable_names: files.clone(),
+            files,
+            dirs: state.dirs.clone(),
+            ..State::default()
+        };
+        SimDisk(Arc::new(Mutex::new(state)))
+    }
+
+    /// Changes the bytes of a file in place, live and durable: damage.
+    ///
+    /// # Errors
+    /// The file is not there.
+    pub fn damage(&self, path: &Path, change: impl FnOnce(&mut Vec<u8>)) -> io::Result<()> {
+        let node = self.0.lock().node(path)?;
+        let mut node = node.lock();
+        change(&mut node.live);
+        node.durable = node.live.clone();
+        node.dirty.clear();
+        Ok(())
+    }
+
+    /// The paths of all files.
+    pub fn paths(&self) -> Vec<PathBuf> {
+        self.0.lock().files.keys().cloned().collect()
+    }
+
+    fn file(&self, node: Arc<Mutex<Node>>, writable: bool) -> Arc<dyn File> {
+        Arc::new(SimFile {
+            disk: self.clone(),
+            node,
+            writable,
+        })
+    }
+}
+
+impl Disk for SimDisk {
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        let node = self.0.lock().node(path)?;
+        Ok(self.file(node, false))
+    }
+
+    fn open_write(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        let node = self.0.lock().node(path)?;
+        Ok(self.file(node, true))
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        let mut state = self.0.lock();
+        state.change("create")?;
+        state.parent_exists(path)?;
+        if state.files.contains_key(path) {
+            return Err(io::Error::from(io::ErrorKind::AlreadyExists));
+        }
+        let node = Arc::new(Mutex::new(Node::default()));
+        state.files.insert(path.to_owned(), node.clone());
+        drop(state);
+        Ok(self.file(node, true))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = self.0.lock();
+        state.change("rename")?;
+        state.parent_exists(to)?;
+        let node = state.files.remove(from).ok_or_else(|| missing(from))?;
+        state.files.insert(to.to_owned(), node);
+        Ok(())
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.0.lock();
+        state.change("remove")?;
+        state
+            .files
+            .remove(path)
+            .map(drop)
+            .ok_or_else(|| missing(path))
+    }
+
+    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.0.lock();
+        state.change("create_dir_all")?;
+        state.dirs.extend(path.ancestors().map(Path::to_owned));
+        Ok(())
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.0.lock();
+        state.change("sync_dir")?;
+        let live: Vec<_> = state
+            .files
+            .iter()
+            .filter(|(p, _)| p.parent() == Some(path))
+            .map(|(p, n)| (p.clone(), n.clone()))
+            .collect();
+        state.durable_names.retain(|p, _| p.parent() != Some(path));
+        state.durable_names.extend(live);
+        Ok(())
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
+        let state = self.0.lock();
+        if !state.dirs.contains(path) {
+            return Err(missing(path));
+        }
+        let name_in = |p: &Path| {
+            (p.parent() == Some(path))
+                .then(|| p.file_name().map(|n| n.to_string_lossy().into_owned()))
+                .flatten()
+        };
+        let files = state
+            .files
+            .keys()
+            .filter_map(|p| name_in(p))
+            .map(|n| (n, false));
+        let dirs = state
+            .dirs
+            .iter()
+            .filter_map(|p| name_in(p))
+            .map(|n| (n, true));
+        let mut entries: Vec<_> = files
+            .chain(dirs)
+            .map(|(name, is_dir)| DirEntry { name, is_dir })
+            .collect();
+        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(entries)
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>> {
+        let held = self
+            .0
+            .lock()
+            .locks
+            .entry(path.to_owned())
+            .or_default()
+            .clone();
+        if held.swap(true, Ordering::SeqCst) {
+            return Err(io::Error::from(io::ErrorKind::WouldBlock));
+        }
+        Ok(Box::new(SimLock(held)))
+    }
+}
+
+impl File for SimFile {
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        let node = self.node.lock();
+        let start = usize::try_from(offset).map_err(io::Error::other)?;
+        match node.live.get(start..start.saturating_add(buf.len())) {
+            Some(bytes) => {
+                buf.copy_from_slice(bytes);
+                Ok(())
+            }
+            None => Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
+        }
+    }
+
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        if !self.writable {
+            return Err(io::Error::from(io::ErrorKind::PermissionDenied));
+        }
+        let start = usize::try_from(offset).map_err(io::Error::other)?;
+        let end = start + bytes.len();
+        {
+            let mut state = self.disk.0.lock();
+            state.change("write")?;
+            let used: usize = state.files.values().map(|n| n.lock().live.len()).sum();
+            let grown = used + end.saturating_sub(self.node.lock().live.len());
+            let full = state
+                .faults
+                .iter()
+                .any(|f| matches!(f, Fault::Capacity(max) if grown as u64 > *max && grown > used));
+            if full {
+                return Err(io::Error::from(io::ErrorKind::StorageFull));
+            }
+        }
+        let mut node = self.node.lock();
+        if node.live.len() < end {
+            node.live.resize(end, 0);
+        }
+        node.live[start..end].copy_from_slice(bytes);
+        node.dirty.extend(start / PAGE..end.div_ceil(PAGE));
+        Ok(())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        {
+            let mut state = self.disk.0.lock();
+            state.change("sync")?;
+            state.sync()?;
+        }
+        let mut node = self.node.lock();
+        let Node {
+            live,
+            durable,
+            dirty,
+        } = &mut *node;
+        durable.resize(live.len(), 0);
+        for page in std::mem::take(dirty) {
+            let end = (page * PAGE + PAGE).min(live.len());
+            durable[page * PAGE..end].copy_from_slice(&live[page * PAGE..end]);
+        }
+        Ok(())
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.node.lock().live.len() as u64)
+    }
+
+    fn map(&self, len: usize) -> io::Result<Mapping> {
+        let node = self.node.lock();
+        match node.live.get(..len) {
+            Some(bytes) => Ok(Mapping::Memory(bytes.into())),
+            None => Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn disk() -> SimDisk {
+        let disk = SimDisk::new();
+        disk.create_dir_all(Path::new("/d")).unwrap();
+        disk
+    }
+
+    #[test]
+    fn power_loss_keeps_what_was_synced() {
+        let disk = disk();
+        let path = Path::new("/d/a");
+        let file = disk.create(path).unwrap();
+        file.write_all_at(b"one", 0).unwrap();
+        file.sync().unwrap();
+        assert!(
+            disk.after_power_loss(|_| true).open(path).is_err(),
+            "the name was not synced"
+        );
+        disk.sync_dir(Path::new("/d")).unwrap();
+        file.write_all_at(b"two", 0).unwrap();
+        let read = |disk: &SimDisk| read_text(disk, path);
+        assert_eq!(read(&disk), "two");
+        assert_eq!(read(&disk.after_power_loss(|_| false)), "one");
+        assert_eq!(read(&disk.after_power_loss(|_| true)), "two");
+    }
+
+    fn read_text(disk: &SimDisk, path: &Path) -> String {
+        let bytes = super::super::read_all(&*disk.open(path).unwrap()).unwrap();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn faults_hit_the_call_they_name() {
+        let disk = disk();
+        let file = disk.create(Path::new("/d/a")).unwrap();
+        disk.inject(Fault::OnceAtSync(1));
+        file.sync().unwrap();
+        assert!(file.sync().is_err());
+        file.sync().unwrap();
+        disk.inject(Fault::FromCall(1));
+        file.write_all_at(b"x", 0).unwrap();
+        assert!(file.write_all_at(b"x", 0).is_err());
+        assert!(file.sync().is_err());
+        disk.heal();
+        disk.inject(Fault::Capacity(4));
+        file.write_all_at(b"wxyz", 0).unwrap();
+        let full = file.write_all_at(b"v", 4).unwrap_err();
+        assert_eq!(full.kind(), io::ErrorKind::StorageFull);
+        file.write_all_at(b"v", 3).unwrap();
+    }
+
+    #[test]
+    fn a_lock_is_held_by_one() {
+        let disk = disk();
+        let held = disk.lock(Path::new("/d/LOCK")).unwrap();
+        assert!(disk.lock(Path::new("/d/LOCK")).is_err());
+        drop(held);
+        disk.lock(Path::new("/d/LOCK")).unwrap();
+    }
+}

@@ -1,0 +1,109 @@
+//! Reading a database beside the process that writes to it.
+//!
+//! A reader takes what is on disk at one moment: the manifest, every segment it names (opened at
+//! once, so that the files stay readable when the writer removes their names), and the log. The writer
+//! may flush and recycle log files in between; then the log no longer joins the manifest that was
+//! read, and the reader starts over.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tidestone_format::Lsn;
+use tidestone_format::log::SeriesDefinition;
+
+use crate::catalog::{SeriesRegistry, Tables};
+use crate::config::Options;
+use crate::engine::{Engine, Parts};
+use crate::error::{Error, ErrorKind, Result};
+use crate::head::Head;
+use crate::index::{Applied, Index};
+use crate::recover::{self, Components};
+use crate::store::{Folders, Manifest, Store};
+use crate::wal;
+
+/// How often a reader starts over when the writer was quicker.
+const ATTEMPTS: usize = 16;
+
+/// Opens a database for reading.
+pub(crate) fn open(path: &Path, components: &Components, options: Options) -> Result<Engine> {
+    let mut last = None;
+    for _ in 0..ATTEMPTS {
+        match attempt(path, components, options.clone()) {
+            // Damage is damage only if it is still there when the files are read again.
+            Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) => {
+                if last
+                    .as_ref()
+                    .is_some_and(|l: &Error| l.to_string() == error.to_string())
+                {
+                    return Err(error);
+                }
+                last = Some(error);
+            }
+            other => return other,
+        }
+    }
+    Err(last.unwrap_or_else(|| Error::new(ErrorKind::Busy, "the writer was always quicker")))
+}
+
+fn attempt(path: &Path, components: &Components, options: Options) -> Result<Engine> {
+    let Components {
+        disk,
+        clock,
+        random,
+        ..
+    } = components.clone();
+    let folders = Folders::new(path);
+    let (database, _) = recover::identity(&*disk, &folders)?;
+    let manifest = Manifest::open_read_only(disk.clone(), &folders.manifest(), database)?;
+    let incarnation = manifest.state().incarnation();
+    let next_series = manifest.state().next_series();
+    let lone: Vec<SeriesDefinition> = manifest.state().series().values().cloned().collect();
+    let mapped = options.mapped_segments;
+    let store = Store::new(disk.clone(), folders.clone(), database, manifest, mapped);
+    let version = store.version();
+    for table in version.tables.values() {
+        for segment in &table.segments {
+            segment.open()?;
+        }
+    }
+    let applied = Applied {
+        incarnation,
+        manifest_version: version.number,
+        lsn: version.flushed,
+    };
+    let empty = Applied {
+        incarnation,
+        manifest_version: 0,
+        lsn: Lsn(0),
+    };
+    let index = Index::open_in_memory(options.index_bytes(), database, empty)?;
+    recover::catch_up(&index, &version, &lone, Lsn(0), applied)?;
+    let tables = Tables::default();
+    for table in version.tables.values() {
+        tables
+            .put(table.schema.as_ref().clone())
+            .raise_horizon(table.horizon);
+    }
+    let series = SeriesRegistry::new(Arc::new(index), next_series);
+    let mut head = Head::default();
+    let wal = folders.wal();
+    wal::replay(
+        &*disk,
+        &wal,
+        database,
+        incarnation,
+        version.flushed,
+        |frame| recover::take_in(&mut head, &series, &tables, frame).map_err(|e| e.with_path(&wal)),
+    )?;
+    Ok(Engine::new(Parts {
+        options,
+        clock,
+        random,
+        store,
+        series,
+        tables,
+        log: None,
+        head,
+        index_rebuilt: false,
+    }))
+}

@@ -1,0 +1,397 @@
+//! From the files of a database to a running engine.
+//!
+//! Order: identity, lock, manifest, log (replayed into the head), index (caught up or rebuilt),
+//! threads. Nothing is written before the log has been read to its end; what is written then are a
+//! manifest without a torn edit, a new log file that names the cut, and the index.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tidestone_format::header::{FileHeader, FileKind, Specific};
+use tidestone_format::log::{Frame, Record, SectionSeries, SeriesDefinition};
+use tidestone_format::manifest::Entry;
+use tidestone_format::{FileUuid, Lsn, SeriesId, TableId};
+
+use crate::catalog::{SeriesRegistry, Tables};
+use crate::clock::Clock;
+use crate::config::Options;
+use crate::engine::{Engine, Parts};
+use crate::error::{Error, ErrorKind, Result};
+use crate::head::Head;
+use crate::index::{Applied, Index, Opened};
+use crate::io::{self, Disk};
+use crate::random::Random;
+use crate::rows::Rows;
+use crate::store::{Folders, Manifest, Segment, Store, Version};
+use crate::wal::{self, Log, LogSettings};
+
+/// What a database is opened with.
+#[derive(Debug, Clone)]
+pub(crate) struct Components {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) random: Arc<dyn Random>,
+    /// Keep the index in memory and rebuild it at every open.
+    pub(crate) index_in_memory: bool,
+}
+
+/// What opening a database found and did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OpenReport {
+    /// Batches, definitions and deletes read from the log.
+    pub replayed: u64,
+    /// An unsynced tail of the log that was cut: file, offset, why it was not readable.
+    pub log_tail: Option<String>,
+    /// An edit of the manifest that was never synced and was dropped.
+    pub manifest_tail: Option<String>,
+    /// Why the index was rebuilt, if it was.
+    pub index_rebuilt: Option<String>,
+    /// Series the index took in from segments and log because it lagged.
+    pub index_caught_up: u64,
+    /// Segment files that no manifest named, removed.
+    pub strays_removed: usize,
+}
+
+/// Makes the files of a new database.
+pub(crate) fn create(path: &Path, components: &Components, options: &Options) -> Result<()> {
+    let Components {
+        disk,
+        clock,
+        random,
+        ..
+    } = components;
+    let folders = Folders::new(path);
+    let io = |e| Error::io("create a database", path, e);
+    match disk.list(path) {
+        Ok(names) if names.is_empty() => {}
+        Ok(names) => {
+            let what = if names.iter().any(|n| n.name == "IDENTITY") {
+                "there is a database here already; open it"
+            } else {
+                "the folder is not empty; name an empty one, or one that is not there"
+            };
+            return Err(Error::new(ErrorKind::Exists, what).with_path(path));
+        }
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+        Err(e) => return Err(io(e)),
+    }
+    for folder in [
+        folders.wal(),
+        folders.manifest(),
+        folders.segments(),
+        folders.tmp(),
+    ] {
+        disk.create_dir_all(&folder).map_err(io)?;
+    }
+    let _lock = lock(&**disk, &folders)?;
+    let uuid = |what| random.uuid().map_err(|e| Error::io(what, path, e));
+    let database = uuid("get a random name for a database")?;
+    let incarnation = uuid("get a random name for an incarnation")?;
+    let entries = [
+        Entry::NextIds {
+            series: SeriesId(1),
+            table: TableId(1),
+        },
+        Entry::Incarnation(incarnation),
+    ];
+    Manifest::create(
+        disk.clone(),
+        &folders.manifest(),
+        &folders.tmp(),
+        database,
+        &entries,
+    )?;
+    let settings = log_settings(&folders, options, database, incarnation);
+    let start = wal::Start {
+        next_lsn: Lsn(1),
+        file_number: 1,
+        cut: None,
+        old: Vec::new(),
+        flushed: Lsn(0),
+    };
+    drop(Log::start(disk.clone(), settings, start)?);
+    // The identity comes last: with it the folder is a database.
+    let identity = FileHeader::identity(database, clock.now()).encode();
+    let (tmp, path_of_identity) = (folders.tmp().join("IDENTITY"), folders.identity());
+    io::write_atomically(&**disk, &tmp, &path_of_identity, &identity).map_err(io)?;
+    if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
+        disk.sync_dir(parent).map_err(io)?;
+    }
+    Ok(())
+}
+
+/// Reads the identity file.
+pub(crate) fn identity(disk: &dyn Disk, folders: &Folders) -> Result<(FileUuid, i64)> {
+    let path = folders.identity();
+    let file = disk.open(&path).map_err(|e| match e.kind() {
+        std::io::ErrorKind::NotFound => {
+            let message = "there is no database here (no IDENTITY file); create one";
+            Error::new(ErrorKind::NotFound, message).with_path(&folders.root)
+        }
+        _ => Error::io("open the identity file", &path, e),
+    })?;
+    let bytes = io::read_all(&*file).map_err(|e| Error::io("read the identity file", &path, e))?;
+    let header =
+        FileHeader::decode_kind(&bytes, FileKind::Identity).map_err(|e| Error::format(&path, e))?;
+    let created = match header.specific {
+        Specific::Identity { created_at } => created_at,
+        _ => 0,
+    };
+    Ok((header.database, created))
+}
+
+/// Takes the lock that one writer holds.
+pub(crate) fn lock(disk: &dyn Disk, folders: &Folders) -> Result<Box<dyn Send + Sync>> {
+    let path = folders.lock();
+    disk.lock(&path).map_err(|e| match e.kind() {
+        std::io::ErrorKind::WouldBlock => {
+            let message = "another process has the database open for writing; close it there, \
+                           or open it here for reading only";
+            Error::new(ErrorKind::Locked, message).with_path(&path)
+        }
+        _ => Error::io("lock the database", &path, e),
+    })
+}
+
+fn log_settings(
+    folders: &Folders,
+    options: &Options,
+    database: FileUuid,
+    incarnation: FileUuid,
+) -> LogSettings {
+    LogSettings {
+        dir: folders.wal(),
+        database,
+        incarnation,
+        file_len: options.log_file_bytes,
+        write_behind: options.log_pending_max() / 4,
+        pending_max: options.log_pending_max(),
+        retained_max: options.log_retained_bytes,
+    }
+}
+
+/// Opens a database for writing. The lock is held by whoever gets the engine.
+pub(crate) fn open(
+    path: &Path,
+    components: &Components,
+    options: Options,
+) -> Result<(Engine, OpenReport)> {
+    let Components {
+        disk,
+        clock,
+        random,
+        index_in_memory,
+    } = components.clone();
+    let folders = Folders::new(path);
+    let (database, _) = identity(&*disk, &folders)?;
+    let mut report = OpenReport::default();
+    let (manifest, found) =
+        Manifest::open(disk.clone(), &folders.manifest(), &folders.tmp(), database)?;
+    report.manifest_tail = found.torn;
+    let incarnation = manifest.state().incarnation();
+    let next_series = manifest.state().next_series();
+    let lone: Vec<SeriesDefinition> = manifest.state().series().values().cloned().collect();
+    let mapped = options.mapped_segments;
+    let store = Store::new(disk.clone(), folders.clone(), database, manifest, mapped);
+    report.strays_removed = store.remove_strays()?;
+    let version = store.version();
+    let applied = Applied {
+        incarnation,
+        manifest_version: version.number,
+        lsn: version.flushed,
+    };
+
+    let memory = options.index_bytes();
+    let opened = if index_in_memory {
+        Opened::Unusable {
+            why: "it is kept in memory".to_owned(),
+        }
+    } else {
+        Index::open(&folders.index(), memory, database)?
+    };
+    let (index, from) = match judge(opened, applied) {
+        Ok((index, from)) => (index, from),
+        Err(why) => {
+            let empty = Applied {
+                incarnation,
+                manifest_version: 0,
+                lsn: Lsn(0),
+            };
+            let index = if index_in_memory {
+                Index::open_in_memory(memory, database, empty)?
+            } else {
+                report.index_rebuilt = Some(why);
+                Index::create(&folders.index(), memory, database, empty)?
+            };
+            (index, Lsn(0))
+        }
+    };
+    if from < applied.lsn || report.index_rebuilt.is_some() || index_in_memory {
+        report.index_caught_up = catch_up(&index, &version, &lone, from, applied)?;
+    }
+
+    let tables = Tables::default();
+    for table in version.tables.values() {
+        let core = tables.put(table.schema.as_ref().clone());
+        core.raise_horizon(table.horizon);
+    }
+    let series = SeriesRegistry::new(Arc::new(index), next_series);
+    let mut head = Head::default();
+    let wal = folders.wal();
+    let replayed = wal::replay(
+        &*disk,
+        &wal,
+        database,
+        incarnation,
+        version.flushed,
+        |frame| take_in(&mut head, &series, &tables, frame).map_err(|e| e.with_path(&wal)),
+    )?;
+    report.replayed = replayed.frames;
+    report.log_tail = replayed.tail.as_ref().map(|tail| {
+        format!(
+            "log file {} at offset {}: {}",
+            tail.file, tail.offset, tail.why
+        )
+    });
+    wal::remove_unused(&*disk, &wal, &replayed.unused)?;
+    let settings = log_settings(&folders, &options, database, incarnation);
+    let log = Log::start(disk, settings, replayed.start)?;
+    let engine = Engine::new(Parts {
+        options,
+        clock,
+        random,
+        store,
+        series,
+        tables,
+        log: Some(log),
+        head,
+        index_rebuilt: report.index_rebuilt.is_some(),
+    });
+    Ok((engine, report))
+}
+
+/// Whether an index can be used, and from which LSN on it lacks definitions.
+fn judge(opened: Opened, ground: Applied) -> std::result::Result<(Index, Lsn), String> {
+    match opened {
+        Opened::Unusable { why } => Err(why),
+        Opened::Ready(_, has) if has.incarnation != ground.incarnation => Err(format!(
+            "it is of incarnation {}, the database of {}",
+            has.incarnation, ground.incarnation
+        )),
+        Opened::Ready(_, has)
+            if has.lsn > ground.lsn || has.manifest_version > ground.manifest_version =>
+        {
+            Err(format!(
+                "it is ahead: it has LSN {} of manifest version {}, the manifest is at {} and {}",
+                has.lsn, has.manifest_version, ground.lsn, ground.manifest_version
+            ))
+        }
+        Opened::Ready(index, has) => Ok((index, has.lsn)),
+    }
+}
+
+/// Gives the index the definitions of manifest and segments above `from`.
+pub(crate) fn catch_up(
+    index: &Index,
+    version: &Version,
+    lone: &[SeriesDefinition],
+    from: Lsn,
+    applied: Applied,
+) -> Result<u64> {
+    const AT_ONCE: usize = 65_536;
+    let mut due = lone.to_vec();
+    let mut count = 0;
+    for table in version.tables.values() {
+        for segment in table.segments.iter().filter(|s| s.entry.last_lsn > from) {
+            each_series(segment, |definition| {
+                due.push(definition);
+                count += 1;
+                if due.len() >= AT_ONCE {
+                    index.apply(
+                        &due,
+                        Applied {
+                            lsn: from,
+                            manifest_version: 0,
+                            ..applied
+                        },
+                    )?;
+                    due.clear();
+                }
+                Ok(())
+            })?;
+        }
+    }
+    count += lone.len() as u64;
+    index.apply(&due, applied)?;
+    Ok(count)
+}
+
+/// The series of a segment, from its series pages.
+pub(crate) fn each_series(
+    segment: &Segment,
+    mut visit: impl FnMut(SeriesDefinition) -> Result<()>,
+) -> Result<()> {
+    let open = segment.open()?;
+    for number in 0..open.root().series_pages.len() {
+        let page = open.series_page(number)?;
+        for (i, id) in page.ids().enumerate() {
+            let key = page.key(i).map_err(|e| open.damaged(e))?;
+            visit(SeriesDefinition {
+                table: segment.entry.table,
+                id,
+                key,
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes a frame of the log into head and registry.
+pub(crate) fn take_in(
+    head: &mut Head,
+    series: &SeriesRegistry,
+    tables: &Tables,
+    frame: &Frame<'_>,
+) -> Result<()> {
+    let at = |e| Error::format(Path::new("log"), e);
+    let lsn = frame.header.lsn;
+    match Record::decode(frame.header.kind, frame.payload).map_err(at)? {
+        Record::Batch(sections) => {
+            for section in sections {
+                // Rows of a table that was dropped are gone with it.
+                let Some(table) = tables.by_id(section.table) else {
+                    continue;
+                };
+                let ids = match section.series {
+                    SectionSeries::One(id) => vec![id; section.times.len()],
+                    SectionSeries::PerRow(ids) => ids,
+                };
+                let mut rows = Rows {
+                    series: ids,
+                    times: section.times,
+                    columns: section.columns,
+                };
+                head.append(table.id, table.policy, lsn, &mut rows);
+            }
+        }
+        Record::SeriesDefinitions(definitions) => {
+            for definition in definitions {
+                series.replay(definition, lsn);
+            }
+        }
+        Record::Delete(tombstone) => {
+            if let Some(table) = tables.by_id(tombstone.table) {
+                head.delete(table.id, table.policy, lsn, tombstone);
+            }
+        }
+        Record::SegmentReferences(_) => {
+            let message = format!(
+                "the frame at offset {} refers to segments: a newer version wrote it",
+                frame.offset
+            );
+            return Err(Error::new(ErrorKind::Unsupported, message));
+        }
+        Record::Note => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,100 @@
+//! Dropping what is too old, or too much.
+//!
+//! [`plan`] decides (segments, settings and time in, a horizon out); the horizon goes to the manifest
+//! and hides older rows at once, physically dropped or not. Segments wholly behind it are dropped
+//! in the same edit.
+//!
+//! # Invariants
+//! 1. A horizon never goes back.
+//! 2. A clock that jumps ahead must not delete: a step of the horizon larger than the monotonic time
+//!    that passed plus one partition waits until the clock has been steady for 24 hours.
+
+mod plan;
+
+use std::collections::BTreeMap;
+
+use tidestone_format::log::SeriesDefinition;
+use tidestone_format::manifest::Entry;
+use tidestone_format::{SeriesId, TableId};
+
+pub(crate) use plan::Steadiness;
+
+use crate::engine::Engine;
+use crate::error::Result;
+use crate::recover::each_series;
+
+/// Raises the horizons of all tables as their settings say, and drops segments behind them.
+pub(crate) fn enforce(engine: &Engine) -> Result<()> {
+    engine.writable()?;
+    let tables: Vec<TableId> = engine.store.version().tables.keys().copied().collect();
+    for table in tables {
+        enforce_table(engine, table)?;
+    }
+    Ok(())
+}
+
+fn enforce_table(engine: &Engine, id: TableId) -> Result<()> {
+    let _no_merge = engine.compacting.lock();
+    let mut editor = engine.store.edit();
+    let version = engine.store.version();
+    let Some(table) = version.tables.get(&id) else {
+        return Ok(());
+    };
+    let settings = &table.schema.settings;
+    let mut target = table.horizon;
+    if let Some(age) = settings.retention_age_ns {
+        let mut steadiness = engine.steadiness.lock();
+        let (now, monotonic) = (engine.clock.now(), engine.clock.monotonic());
+        let wanted = now.saturating_sub(age);
+        let known = table.horizon;
+        let allowed = steadiness.allow(id, known, wanted, settings.partition_ns, monotonic);
+        target = target.max(allowed);
+    }
+    if let Some(limit) = settings.retention_bytes {
+        let sizes: Vec<_> = table
+            .segments
+            .iter()
+            .map(|s| (s.entry.partition, s.entry.file_len))
+            .collect();
+        target = target.max(plan::horizon_of_bytes(&sizes, limit).unwrap_or(target));
+    }
+    let behind: Vec<_> = table
+        .segments
+        .iter()
+        .filter(|s| s.entry.times.end < target)
+        .cloned()
+        .collect();
+    let step = target.saturating_sub(table.horizon);
+    // Small steps of the horizon are not worth an edit each.
+    if behind.is_empty() && step < settings.partition_ns / 16 {
+        return Ok(());
+    }
+    let mut entries = Vec::new();
+    let known = editor.state().series();
+    let mut definitions: BTreeMap<SeriesId, SeriesDefinition> = BTreeMap::new();
+    for segment in &behind {
+        each_series(segment, |definition| {
+            if !known.contains_key(&definition.id) {
+                definitions.insert(definition.id, definition);
+            }
+            Ok(())
+        })?;
+    }
+    entries.extend(definitions.into_values().map(Entry::SeriesDefined));
+    entries.extend(behind.iter().map(|s| Entry::SegmentDropped {
+        table: id,
+        uuid: s.entry.uuid,
+    }));
+    if target > table.horizon {
+        entries.push(Entry::Horizon {
+            table: id,
+            from: target,
+        });
+    }
+    let version = editor.commit(entries)?;
+    engine.publish(&mut editor, version, None);
+    if let Some(core) = engine.tables().by_id(id) {
+        core.raise_horizon(target);
+    }
+    Ok(())
+}

@@ -1,0 +1,209 @@
+//! Sorted rows, and how several runs of them become one.
+//!
+//! A *run* is rows of one table sorted by (series, time). Chunks of the head, flushes, segments
+//! being compacted and query sources are all runs; [`merge`] is the one place where duplicates on
+//! (series, time) are resolved, so the answer cannot depend on where a row lies.
+//!
+//! # Invariants
+//! 1. A run is sorted by (series, time). Unless the policy is `All`, no key stands in it twice.
+//! 2. Sources are given oldest first: their LSN ranges are disjoint and ascending.
+//! 3. Merging is associative: merging any neighbours first gives the same result.
+
+mod gather;
+#[cfg(test)]
+mod tests;
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use tidestone_format::column::Column;
+use tidestone_format::schema::DuplicatePolicy;
+use tidestone_format::{FieldId, SeriesId, TimeRange, Timestamp};
+
+/// Rows of one table. Sorted by (series, time) where a function says so.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Rows {
+    pub(crate) series: Vec<SeriesId>,
+    pub(crate) times: Vec<Timestamp>,
+    /// Ascending by field id; a field that is missing is null in every row.
+    pub(crate) columns: Vec<(FieldId, Column)>,
+}
+
+/// A row of a source: the number of the source and of the row in it.
+pub(super) type Pick = (u32, u32);
+
+impl Rows {
+    pub(crate) fn len(&self) -> usize {
+        self.times.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.times.is_empty()
+    }
+
+    fn key(&self, row: usize) -> (SeriesId, Timestamp) {
+        (self.series[row], self.times[row])
+    }
+
+    /// The column of a field, if the run has it.
+    pub(crate) fn column(&self, field: FieldId) -> Option<&Column> {
+        let at = self
+            .columns
+            .binary_search_by_key(&field, |(id, _)| *id)
+            .ok()?;
+        Some(&self.columns[at].1)
+    }
+
+    /// The column of a field; one of nulls is added where the run has none.
+    pub(crate) fn column_mut(
+        &mut self,
+        field: FieldId,
+        empty: impl FnOnce() -> Column,
+    ) -> &mut Column {
+        let at = match self.columns.binary_search_by_key(&field, |(id, _)| *id) {
+            Ok(at) => at,
+            Err(at) => {
+                self.columns.insert(at, (field, empty()));
+                at
+            }
+        };
+        &mut self.columns[at].1
+    }
+
+    /// First and last timestamp; `None` if there are no rows.
+    pub(crate) fn time_range(&self) -> Option<TimeRange> {
+        let start = *self.times.iter().min()?;
+        let end = *self.times.iter().max()?;
+        Some(TimeRange { start, end })
+    }
+
+    /// Memory the rows take, in bytes.
+    pub(crate) fn memory(&self) -> usize {
+        let columns: usize = self
+            .columns
+            .iter()
+            .map(|(_, c)| c.values.memory() + c.validity.as_ref().map_or(0, |v| v.len() / 8))
+            .sum();
+        self.series.capacity() * 8 + self.times.capacity() * 8 + columns
+    }
+
+    /// The rows `from..to`.
+    pub(crate) fn slice(&self, from: usize, to: usize) -> Rows {
+        let columns = self
+            .columns
+            .iter()
+            .map(|(id, column)| {
+                let mut part = Column::new(column.values.field_type());
+                part.extend_from(column, from, to);
+                (*id, part)
+            })
+            .collect();
+        Rows {
+            series: self.series[from..to].to_vec(),
+            times: self.times[from..to].to_vec(),
+            columns,
+        }
+    }
+
+    /// Keeps the rows for which `keep(series, time)` holds.
+    pub(crate) fn retain(self, mut keep: impl FnMut(SeriesId, Timestamp) -> bool) -> Rows {
+        let mut picks: Vec<Pick> = Vec::with_capacity(self.len());
+        for row in 0..self.len() {
+            if keep(self.series[row], self.times[row]) {
+                picks.push((0, row_number(row)));
+            }
+        }
+        if picks.len() == self.len() {
+            return self;
+        }
+        gather::rows(&[&self], &picks, &[])
+    }
+
+    /// The rows of `series`, in a sorted run.
+    pub(crate) fn range_of(&self, series: SeriesId) -> std::ops::Range<usize> {
+        let start = self.series.partition_point(|s| *s < series);
+        let len = self.series[start..].partition_point(|s| *s == series);
+        start..start + len
+    }
+}
+
+/// Row numbers within a run fit 32 bits: runs are bounded far below that.
+pub(super) fn row_number(row: usize) -> u32 {
+    u32::try_from(row).unwrap_or(u32::MAX)
+}
+
+/// Sorts rows that are in the order they were written, and resolves duplicates.
+pub(crate) fn sort(rows: Rows, policy: DuplicatePolicy) -> Rows {
+    let keys = || (0..rows.len()).map(|i| rows.key(i));
+    let sorted = match policy {
+        DuplicatePolicy::All => keys().is_sorted(),
+        _ => keys().is_sorted_by(|a, b| a < b),
+    };
+    if sorted {
+        return rows;
+    }
+    let mut order: Vec<(SeriesId, Timestamp, u32)> = keys()
+        .enumerate()
+        .map(|(i, (s, t))| (s, t, row_number(i)))
+        .collect();
+    order.sort_unstable();
+    let picks = order.into_iter().map(|(_, _, row)| (0, row));
+    resolve(&[&rows], picks, policy)
+}
+
+/// Merges sorted runs, oldest first, into one.
+pub(crate) fn merge(sources: &[&Rows], policy: DuplicatePolicy) -> Rows {
+    match sources {
+        [] => Rows::default(),
+        [only] => (*only).clone(),
+        _ => resolve(sources, merge_order(sources).into_iter(), policy),
+    }
+}
+
+/// All rows of all sources by (series, time, source, row).
+fn merge_order(sources: &[&Rows]) -> Vec<Pick> {
+    let total = sources.iter().map(|s| s.len()).sum();
+    let mut order = Vec::with_capacity(total);
+    let mut heap: BinaryHeap<Reverse<((SeriesId, Timestamp), u32, u32)>> = sources
+        .iter()
+        .enumerate()
+        .filter(|(_, s)| !s.is_empty())
+        .map(|(i, s)| Reverse((s.key(0), row_number(i), 0)))
+        .collect();
+    while let Some(Reverse((_, source, row))) = heap.pop() {
+        let rows = sources[source as usize];
+        let limit = heap.peek().map(|Reverse((key, other, _))| (*key, *other));
+        let mut at = row as usize;
+        loop {
+            order.push((source, row_number(at)));
+            at += 1;
+            if at == rows.len() {
+                break;
+            }
+            if limit.is_some_and(|limit| (rows.key(at), source) > limit) {
+                heap.push(Reverse((rows.key(at), source, row_number(at))));
+                break;
+            }
+        }
+    }
+    order
+}
+
+/// Resolves duplicates among picks that come sorted by key and, within a key, oldest first.
+fn resolve(sources: &[&Rows], sorted: impl Iterator<Item = Pick>, policy: DuplicatePolicy) -> Rows {
+    let key = |(source, row): Pick| sources[source as usize].key(row as usize);
+    let mut picks: Vec<Pick> = Vec::with_capacity(sources.iter().map(|s| s.len()).sum());
+    let mut older: Vec<(usize, Pick)> = Vec::new();
+    let mut last = None;
+    for pick in sorted {
+        let this = Some(key(pick));
+        if this != last || policy == DuplicatePolicy::All {
+            picks.push(pick);
+        } else if policy == DuplicatePolicy::Replace {
+            let row = picks.len() - 1;
+            older.push((row, std::mem::replace(&mut picks[row], pick)));
+        }
+        last = this;
+    }
+    gather::rows(sources, &picks, &older)
+}

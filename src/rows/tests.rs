@@ -1,0 +1,117 @@
+use proptest::prelude::*;
+use tidestone_format::FieldType;
+use tidestone_format::column::Values;
+
+use super::*;
+
+const A: FieldId = FieldId(1);
+const B: FieldId = FieldId(2);
+
+/// Rows of two nullable fields in the order written.
+fn rows(written: &[(u64, i64, Option<i64>, Option<i64>)]) -> Rows {
+    let mut rows = Rows::default();
+    let (mut a, mut b) = (Column::new(FieldType::I64), Column::new(FieldType::I64));
+    for &(series, time, x, y) in written {
+        rows.series.push(SeriesId(series));
+        rows.times.push(time);
+        for (column, value) in [(&mut a, x), (&mut b, y)] {
+            match value {
+                Some(v) => {
+                    let one = Column {
+                        values: Values::I64(vec![v]),
+                        validity: None,
+                    };
+                    column.push_from(&one, 0);
+                }
+                None => column.push_null(),
+            }
+        }
+    }
+    rows.columns = vec![(A, a), (B, b)];
+    rows
+}
+
+/// The rows as plain values.
+fn plain(rows: &Rows) -> Vec<(u64, i64, Option<i64>, Option<i64>)> {
+    let value = |field, i| match rows.column(field) {
+        Some(column) if column.is_valid(i) => match &column.values {
+            Values::I64(v) => Some(v[i]),
+            _ => None,
+        },
+        _ => None,
+    };
+    (0..rows.len())
+        .map(|i| (rows.series[i].0, rows.times[i], value(A, i), value(B, i)))
+        .collect()
+}
+
+#[test]
+fn replace_goes_field_by_field_and_null_never_overwrites() {
+    let written = rows(&[
+        (1, 10, Some(1), Some(2)),
+        (2, 5, Some(7), None),
+        (1, 10, Some(3), None),
+        (1, 10, None, None),
+        (1, 9, None, Some(4)),
+    ]);
+    let sorted = sort(written, DuplicatePolicy::Replace);
+    assert_eq!(
+        plain(&sorted),
+        [
+            (1, 9, None, Some(4)),
+            (1, 10, Some(3), Some(2)),
+            (2, 5, Some(7), None)
+        ]
+    );
+}
+
+#[test]
+fn first_keeps_the_oldest_and_all_keeps_everything_in_order() {
+    let written = [
+        (1, 10, Some(1), None),
+        (1, 10, None, Some(2)),
+        (1, 10, Some(3), None),
+    ];
+    let first = sort(rows(&written), DuplicatePolicy::First);
+    assert_eq!(plain(&first), [written[0]]);
+    let all = sort(rows(&written), DuplicatePolicy::All);
+    assert_eq!(plain(&all), written);
+}
+
+#[test]
+fn a_field_missing_in_a_source_is_null() {
+    let mut old = rows(&[(1, 1, Some(1), Some(1)), (1, 2, Some(2), Some(2))]);
+    old.columns.truncate(1);
+    let new = rows(&[(1, 2, None, Some(5))]);
+    let merged = merge(&[&old, &new], DuplicatePolicy::Replace);
+    assert_eq!(
+        plain(&merged),
+        [(1, 1, Some(1), None), (1, 2, Some(2), Some(5))]
+    );
+}
+
+proptest! {
+    #[test]
+    fn merging_sorted_parts_equals_sorting_the_whole(
+        written in prop::collection::vec(
+            (0u64..4, 0i64..8, prop::option::of(0i64..100), prop::option::of(0i64..100)), 0..60),
+        cuts in prop::collection::vec(0usize..60, 0..5),
+        policy in prop::sample::select(vec![
+            DuplicatePolicy::Replace, DuplicatePolicy::All, DuplicatePolicy::First]),
+    ) {
+        let mut cuts: Vec<usize> = cuts.into_iter().map(|c| c.min(written.len())).collect();
+        cuts.extend([0, written.len()]);
+        cuts.sort_unstable();
+        let parts: Vec<Rows> =
+            cuts.windows(2).map(|w| sort(rows(&written[w[0]..w[1]]), policy)).collect();
+        let merged = merge(&parts.iter().collect::<Vec<_>>(), policy);
+        prop_assert_eq!(plain(&merged), plain(&sort(rows(&written), policy)));
+        // Associative: the first two first.
+        if let [first, second, rest @ ..] = &parts[..] {
+            let pair = merge(&[first, second], policy);
+            let mut sources = vec![&pair];
+            sources.extend(rest);
+            prop_assert_eq!(plain(&merge(&sources, policy)), plain(&merged));
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! Rows of one table in the order of (series, time), merged from segments and head.
+//!
+//! A [`Scan`] is what ordered queries, exports and compaction read. It holds, of each source, one
+//! slice of one series at a time: memory does not grow with the rows scanned.
+//!
+//! # Invariants
+//! 1. Rows come by (series, time), duplicates resolved by the table's policy: as if all sources
+//!    were one run (see [`crate::rows`]).
+//! 2. A row hidden by a tombstone of higher LSN than its source, or older than the horizon, does
+//!    not come.
+
+mod segment;
+mod source;
+
+use std::sync::Arc;
+
+use tidestone_format::column::Column;
+use tidestone_format::log::Tombstone;
+use tidestone_format::schema::{DuplicatePolicy, Field};
+use tidestone_format::{FieldId, Lsn, SeriesId, TimeRange};
+
+pub(crate) use source::{Part, Source};
+
+use crate::engine::Snapshot;
+use crate::error::Result;
+use crate::head::HeadView;
+use crate::rows::{self, Rows};
+use crate::store::{Segment, TableVersion};
+
+/// Rows that one call of [`Scan::next`] gives, about.
+const BATCH_ROWS: usize = 8_192;
+
+/// What a scan reads.
+#[derive(Debug, Clone)]
+pub(crate) struct Request {
+    /// The fields whose columns are wanted, ascending by id.
+    pub(crate) fields: Arc<[Field]>,
+    pub(crate) range: TimeRange,
+    /// The series wanted, ascending; `None`: every one.
+    pub(crate) series: Option<Arc<[SeriesId]>>,
+}
+
+/// A scan over sources.
+#[derive(Debug)]
+pub(crate) struct Scan {
+    request: Request,
+    policy: DuplicatePolicy,
+    /// Oldest first.
+    sources: Vec<Source>,
+    /// Merges the series that several sources have.
+    current: Option<Merge>,
+}
+
+/// One series that is in several sources.
+#[derive(Debug)]
+struct Merge {
+    series: SeriesId,
+    lanes: Vec<Lane>,
+}
+
+#[derive(Debug)]
+struct Lane {
+    source: usize,
+    part: Part,
+    /// Rows read and not yet merged.
+    buffer: Rows,
+}
+
+impl Scan {
+    /// A scan of a snapshot.
+    pub(crate) fn of_snapshot(snapshot: &Snapshot, request: Request) -> Result<Self> {
+        let Snapshot { table, head, .. } = snapshot;
+        let sources = sources(table, &table.segments, head, &request)?;
+        Ok(Self::new(sources, table.schema.settings.policy, request))
+    }
+
+    /// A scan of sources, oldest first.
+    pub(crate) fn new(sources: Vec<Source>, policy: DuplicatePolicy, request: Request) -> Self {
+        Self {
+            request,
+            policy,
+            sources,
+            current: None,
+        }
+    }
+
+    /// The next rows; `None` at the end. Every requested field has a column.
+    pub(crate) fn next(&mut self) -> Result<Option<Rows>> {
+        let mut out = self.empty();
+        while out.len() < BATCH_ROWS {
+            if let Some(merge) = &mut self.current {
+                match merge.next(&mut self.sources, &self.request, self.policy)? {
+                    Some(rows) => append(&mut out, &rows),
+                    None => self.current = None,
+                }
+                continue;
+            }
+            let Some(series) = self.next_series()? else {
+                break;
+            };
+            let mut lanes = Vec::new();
+            for source in 0..self.sources.len() {
+                if let Some(part) = self.sources[source].take(series)? {
+                    lanes.push(Lane {
+                        source,
+                        part,
+                        buffer: Rows::default(),
+                    });
+                }
+            }
+            self.current = Some(Merge { series, lanes });
+        }
+        Ok((!out.is_empty()).then_some(out))
+    }
+
+    /// The lowest series that a source has and nobody has taken.
+    fn next_series(&mut self) -> Result<Option<SeriesId>> {
+        let mut lowest = None;
+        for source in &mut self.sources {
+            if let Some(series) = source.peek(self.request.series.as_deref())? {
+                lowest = Some(lowest.map_or(series, |l: SeriesId| l.min(series)));
+            }
+        }
+        Ok(lowest)
+    }
+
+    fn empty(&self) -> Rows {
+        let columns = self
+            .request
+            .fields
+            .iter()
+            .map(|f| (f.id, Column::new(f.field_type)))
+            .collect();
+        Rows {
+            series: Vec::new(),
+            times: Vec::new(),
+            columns,
+        }
+    }
+}
+
+/// The sources of a snapshot that may have rows of the request, oldest first.
+pub(crate) fn sources(
+    table: &TableVersion,
+    segments: &[Arc<Segment>],
+    head: &HeadView,
+    request: &Request,
+) -> Result<Vec<Source>> {
+    let range = TimeRange {
+        start: request.range.start.max(table.horizon),
+        end: request.range.end,
+    };
+    let hiding = |last: Lsn, times: &TimeRange| -> Vec<Arc<Tombstone>> {
+        let all = table.tombstones.iter().chain(&head.tombstones);
+        all.filter(|(lsn, t)| *lsn > last && t.range.overlaps(times))
+            .map(|(_, t)| t.clone())
+            .collect()
+    };
+    let mut sources = Vec::new();
+    let mut by_age: Vec<&Arc<Segment>> = segments
+        .iter()
+        .filter(|s| s.entry.times.overlaps(&range))
+        .collect();
+    by_age.sort_by_key(|s| (s.entry.first_lsn, s.entry.partition.start));
+    for segment in by_age {
+        let tombstones = hiding(segment.entry.last_lsn, &segment.entry.times);
+        sources.push(Source::segment(segment.open()?, range, tombstones));
+    }
+    for chunk in &head.chunks {
+        if chunk.time_range().overlaps(&range) {
+            let tombstones = hiding(chunk.last_lsn(), &chunk.time_range());
+            sources.push(Source::chunk(chunk.sorted(), range, tombstones));
+        }
+    }
+    Ok(sources)
+}
+
+/// Appends rows that have the same columns.
+fn append(out: &mut Rows, rows: &Rows) {
+    out.series.extend_from_slice(&rows.series);
+    out.times.extend_from_slice(&rows.times);
+    for (field, column) in &mut out.columns {
+        match rows.column(*field) {
+            Some(values) => column.extend_from(values, 0, values.len()),
+            None => (0..rows.len()).for_each(|_| column.push_null()),
+        }
+    }
+}
+
+impl Merge {
+    /// The next rows of the series; `None` at its end.
+    fn next(
+        &mut self,
+        sources: &mut [Source],
+        request: &Request,
+        policy: DuplicatePolicy,
+    ) -> Result<Option<Rows>> {
+        self.fill(sources, request)?;
+        match &mut self.lanes[..] {
+            [] => Ok(None),
+            [only] => Ok(Some(std::mem::take(&mut only.buffer))),
+            lanes => {
+                // Up to here (not included) every lane has been read.
+                let unread = lanes.iter().filter(|l| !l.part.is_done());
+                let cut = unread.filter_map(|l| l.buffer.times.last().copied()).min();
+                let mut ready = Vec::with_capacity(lanes.len());
+                for lane in lanes.iter_mut() {
+                    let at = match cut {
+                        Some(cut) => lane.buffer.times.partition_point(|t| *t < cut),
+                        None => lane.buffer.len(),
+                    };
+                    let rest = lane.buffer.slice(at, lane.buffer.len());
+                    let rows = std::mem::replace(&mut lane.buffer, rest);
+                    ready.push(if at == rows.len() {
+                        rows
+                    } else {
+                        rows.slice(0, at)
+                    });
+                }
+                if ready.iter().all(Rows::is_empty) {
+                    // Every row read so far is at the cut: read on in the lanes that end there.
+                    for lane in lanes.iter_mut() {
+                        if lane.buffer.times.last().copied() == cut && !lane.part.is_done() {
+                            lane.read(self.series, sources, &request.fields)?;
+                        }
+                    }
+                    return Ok(Some(Rows::default()));
+                }
+                let ready: Vec<&Rows> = ready.iter().filter(|r| !r.is_empty()).collect();
+                Ok(Some(rows::merge(&ready, policy)))
+            }
+        }
+    }
+
+    /// Reads on in lanes that are empty, and drops those that have ended.
+    fn fill(&mut self, sources: &mut [Source], request: &Request) -> Result<()> {
+        for lane in &mut self.lanes {
+            while lane.buffer.is_empty() && !lane.part.is_done() {
+                lane.read(self.series, sources, &request.fields)?;
+            }
+        }
+        self.lanes.retain(|lane| !lane.buffer.is_empty());
+        Ok(())
+    }
+}
+
+impl Lane {
+    fn read(&mut self, series: SeriesId, sources: &mut [Source], fields: &[Field]) -> Result<()> {
+        let more = sources[self.source].read(series, &mut self.part, fields)?;
+        if self.buffer.is_empty() {
+            self.buffer = more;
+        } else {
+            append(&mut self.buffer, &more);
+        }
+        Ok(())
+    }
+}
+
+/// The fields with these ids, ascending.
+pub(crate) fn fields_of(table: &TableVersion, ids: &[FieldId]) -> Arc<[Field]> {
+    let fields = table.schema.fields.iter().filter(|f| ids.contains(&f.id));
+    fields.cloned().collect()
+}

@@ -1,0 +1,207 @@
+//! Reading a segment series by series.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+use tidestone_format::column::{Column, Values};
+use tidestone_format::schema::Field;
+use tidestone_format::segment::{SeriesPage, SeriesRows};
+use tidestone_format::version::{GROUP_VECTORS, VECTOR_ROWS};
+use tidestone_format::{FieldId, FieldType, SeriesId, TimeRange};
+
+use crate::error::Result;
+use crate::rows::Rows;
+use crate::store::OpenSegment;
+
+/// A place in a segment: the next series, and the vectors decoded last (small series share them).
+#[derive(Debug)]
+pub(super) struct SegmentCursor {
+    open: Arc<OpenSegment>,
+    page: usize,
+    at: usize,
+    loaded: Option<(usize, Arc<SeriesPage>)>,
+    /// The vector decoded last, of each field.
+    vectors: FxHashMap<FieldId, (u64, Column)>,
+}
+
+impl SegmentCursor {
+    pub(super) fn new(open: Arc<OpenSegment>) -> Self {
+        Self {
+            open,
+            page: 0,
+            at: 0,
+            loaded: None,
+            vectors: FxHashMap::default(),
+        }
+    }
+
+    /// The next series.
+    pub(super) fn peek(&mut self) -> Result<Option<SeriesRows>> {
+        while self.page < self.open.root().series_pages.len() {
+            let page = self.load()?;
+            match page.rows(self.at) {
+                Some(rows) => return Ok(Some(rows)),
+                None => (self.page, self.at) = (self.page + 1, 0),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Goes past the next series.
+    pub(super) fn advance(&mut self) {
+        self.at += 1;
+    }
+
+    /// Goes forward to the first series that is not below `series`.
+    pub(super) fn skip_to(&mut self, series: SeriesId) -> Result<()> {
+        let pages = &self.open.root().series_pages;
+        let page = pages.partition_point(|p| p.last_series < series);
+        if page > self.page {
+            (self.page, self.at) = (page, 0);
+        }
+        if self.page < pages.len() {
+            let page = self.load()?;
+            while page.id(self.at).is_some_and(|id| id < series) {
+                let rest = page.len() - self.at;
+                // Galloping would save little: pages have at most 1,024 series.
+                self.at += if page.id(self.at + rest / 2).is_some_and(|id| id < series) {
+                    rest / 2 + 1
+                } else {
+                    1
+                };
+            }
+        }
+        Ok(())
+    }
+
+    fn load(&mut self) -> Result<Arc<SeriesPage>> {
+        match &self.loaded {
+            Some((number, page)) if *number == self.page => Ok(page.clone()),
+            _ => {
+                let page = self.open.series_page(self.page)?;
+                self.loaded = Some((self.page, page.clone()));
+                Ok(page)
+            }
+        }
+    }
+
+    /// Reads about `limit` of the rows `left` of a series, those in `range`, and moves the start of
+    /// `left` behind what was looked at.
+    pub(super) fn read(
+        &mut self,
+        series: SeriesId,
+        left: &mut Range<u64>,
+        range: TimeRange,
+        fields: &[Field],
+        limit: usize,
+    ) -> Result<Rows> {
+        let columns = fields
+            .iter()
+            .map(|f| (f.id, Column::new(f.field_type)))
+            .collect();
+        let mut out = Rows {
+            series: Vec::new(),
+            times: Vec::new(),
+            columns,
+        };
+        let whole = left.clone();
+        while !left.is_empty() && out.len() < limit {
+            let vector = left.start / VECTOR_ROWS as u64;
+            let first = vector * VECTOR_ROWS as u64;
+            let end = left.end.min(first + VECTOR_ROWS as u64);
+            let from = usize::try_from(left.start - first).unwrap_or(0);
+            let to = usize::try_from(end - first).unwrap_or(0);
+            left.start = end;
+            let inside = whole.start <= first && end == first + VECTOR_ROWS as u64;
+            if inside && !self.may_overlap(vector, range)? {
+                continue;
+            }
+            let (from, to) = self.append_times(vector, from..to, range, &mut out.times)?;
+            for (column, field) in out.columns.iter_mut().zip(fields) {
+                self.append_values(vector, from, to, field, &mut column.1)?;
+            }
+        }
+        out.series.resize(out.times.len(), series);
+        Ok(out)
+    }
+
+    /// Whether a vector of one series only may have rows in `range`.
+    fn may_overlap(&self, vector: u64, range: TimeRange) -> Result<bool> {
+        let (group, at) = place(vector);
+        let Some(stats) = self.open.stats(group, FieldId::TIME)? else {
+            return Ok(true);
+        };
+        Ok(match stats.vectors().get(at).map(|v| v.of) {
+            Some(tidestone_format::codec::stats::ValueStats::Time { min, max, .. }) => range
+                .overlaps(&TimeRange {
+                    start: min,
+                    end: max,
+                }),
+            _ => true,
+        })
+    }
+
+    /// Appends the times of the rows of a vector that lie in `range`, and says which rows they are.
+    fn append_times(
+        &mut self,
+        vector: u64,
+        rows: Range<usize>,
+        range: TimeRange,
+        out: &mut Vec<i64>,
+    ) -> Result<(usize, usize)> {
+        let column = self.vector(vector, FieldId::TIME, FieldType::I64)?;
+        let Values::I64(times) = &column.values else {
+            return Ok((rows.start, rows.start));
+        };
+        let times = &times[rows.clone()];
+        let from = times.partition_point(|t| *t < range.start);
+        let to = times.partition_point(|t| *t <= range.end).max(from);
+        out.extend_from_slice(&times[from..to]);
+        Ok((rows.start + from, rows.start + to))
+    }
+
+    fn append_values(
+        &mut self,
+        vector: u64,
+        from: usize,
+        to: usize,
+        field: &Field,
+        out: &mut Column,
+    ) -> Result<()> {
+        if self.open.root().column(field.id).is_none() {
+            (from..to).for_each(|_| out.push_null());
+            return Ok(());
+        }
+        let column = self.vector(vector, field.id, field.field_type)?;
+        out.extend_from(column, from, to);
+        Ok(())
+    }
+
+    /// A vector, decoded; the last one of each field is kept.
+    fn vector(&mut self, vector: u64, field: FieldId, field_type: FieldType) -> Result<&Column> {
+        let (known, column) = self
+            .vectors
+            .entry(field)
+            .or_insert_with(|| (u64::MAX, Column::new(field_type)));
+        if *known != vector {
+            *known = u64::MAX;
+            column.clear();
+            let (group, at) = place(vector);
+            let dictionary = self.open.dictionary(field)?;
+            if let Some(block) = self.open.block(group, field)? {
+                block
+                    .decode(at, dictionary.as_deref(), column)
+                    .map_err(|e| self.open.damaged(e))?;
+            }
+            *known = vector;
+        }
+        Ok(column)
+    }
+}
+
+/// Row group and number within it of a vector.
+fn place(vector: u64) -> (usize, usize) {
+    let vector = usize::try_from(vector).unwrap_or(usize::MAX);
+    (vector / GROUP_VECTORS, vector % GROUP_VECTORS)
+}

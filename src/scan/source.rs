@@ -1,0 +1,179 @@
+//! One sorted run that a scan reads: a segment or a chunk of the head.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use tidestone_format::column::Column;
+use tidestone_format::log::Tombstone;
+use tidestone_format::schema::Field;
+use tidestone_format::{SeriesId, TimeRange};
+
+use super::segment::SegmentCursor;
+use crate::error::Result;
+use crate::flush::hides;
+use crate::rows::Rows;
+use crate::store::OpenSegment;
+
+/// Rows of a slice read at a time.
+const SLICE_ROWS: usize = 8_192;
+
+/// A run, read series by series.
+#[derive(Debug)]
+pub(crate) struct Source {
+    run: Run,
+    range: TimeRange,
+    tombstones: Vec<Arc<Tombstone>>,
+}
+
+#[derive(Debug)]
+enum Run {
+    Segment(Box<SegmentCursor>),
+    Chunk { rows: Arc<Rows>, at: usize },
+}
+
+/// The rows of one series of a source that are still to be read.
+#[derive(Debug, Clone)]
+pub(crate) struct Part {
+    rows: Range<u64>,
+}
+
+impl Part {
+    pub(crate) fn is_done(&self) -> bool {
+        self.rows.is_empty()
+    }
+}
+
+impl Source {
+    pub(crate) fn segment(
+        open: Arc<OpenSegment>,
+        range: TimeRange,
+        tombstones: Vec<Arc<Tombstone>>,
+    ) -> Self {
+        Self {
+            run: Run::Segment(Box::new(SegmentCursor::new(open))),
+            range,
+            tombstones,
+        }
+    }
+
+    pub(crate) fn chunk(
+        rows: Arc<Rows>,
+        range: TimeRange,
+        tombstones: Vec<Arc<Tombstone>>,
+    ) -> Self {
+        Self {
+            run: Run::Chunk { rows, at: 0 },
+            range,
+            tombstones,
+        }
+    }
+
+    /// The next series that is wanted, without taking it.
+    pub(crate) fn peek(&mut self, wanted: Option<&[SeriesId]>) -> Result<Option<SeriesId>> {
+        loop {
+            let next = match &mut self.run {
+                Run::Segment(cursor) => cursor.peek()?.map(|s| s.id),
+                Run::Chunk { rows, at } => rows.series.get(*at).copied(),
+            };
+            let (Some(series), Some(wanted)) = (next, wanted) else {
+                return Ok(next);
+            };
+            let place = wanted.partition_point(|w| *w < series);
+            match wanted.get(place) {
+                None => return Ok(None),
+                Some(w) if *w == series => return Ok(Some(series)),
+                Some(w) => self.skip_to(*w)?,
+            }
+        }
+    }
+
+    fn skip_to(&mut self, series: SeriesId) -> Result<()> {
+        match &mut self.run {
+            Run::Segment(cursor) => cursor.skip_to(series),
+            Run::Chunk { rows, at } => {
+                *at += rows.series[*at..].partition_point(|s| *s < series);
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes a series, if it is the next one; the part is read with [`Source::read`].
+    pub(crate) fn take(&mut self, series: SeriesId) -> Result<Option<Part>> {
+        match &mut self.run {
+            Run::Segment(cursor) => {
+                let Some(next) = cursor.peek()?.filter(|s| s.id == series) else {
+                    return Ok(None);
+                };
+                cursor.advance();
+                let rows = if next.times.overlaps(&self.range) {
+                    next.rows
+                } else {
+                    0..0
+                };
+                Ok(Some(Part { rows }))
+            }
+            Run::Chunk { rows, at } => {
+                if rows.series.get(*at) != Some(&series) {
+                    return Ok(None);
+                }
+                let len = rows.series[*at..].partition_point(|s| *s == series);
+                let times = &rows.times[*at..*at + len];
+                let from = *at + times.partition_point(|t| *t < self.range.start);
+                let to = *at + times.partition_point(|t| *t <= self.range.end);
+                *at += len;
+                Ok(Some(Part {
+                    rows: from as u64..to.max(from) as u64,
+                }))
+            }
+        }
+    }
+
+    /// Reads on in a part: rows of the range that no tombstone hides. There may be none although
+    /// the part is not done.
+    pub(crate) fn read(
+        &mut self,
+        series: SeriesId,
+        part: &mut Part,
+        fields: &[Field],
+    ) -> Result<Rows> {
+        let rows = match &mut self.run {
+            Run::Segment(cursor) => {
+                cursor.read(series, &mut part.rows, self.range, fields, SLICE_ROWS)?
+            }
+            Run::Chunk { rows, .. } => {
+                let end = part.rows.end.min(part.rows.start + SLICE_ROWS as u64);
+                let from = usize::try_from(part.rows.start).unwrap_or(usize::MAX);
+                let to = usize::try_from(end).unwrap_or(usize::MAX);
+                part.rows.start = end;
+                slice(rows, from, to, fields)
+            }
+        };
+        if self.tombstones.is_empty() {
+            return Ok(rows);
+        }
+        Ok(rows.retain(|series, time| !self.tombstones.iter().any(|t| hides(t, series, time))))
+    }
+}
+
+/// The rows `from..to`, with the columns of `fields`.
+fn slice(rows: &Rows, from: usize, to: usize, fields: &[Field]) -> Rows {
+    let columns = fields
+        .iter()
+        .map(|field| {
+            let column = match rows.column(field.id) {
+                Some(column) => {
+                    let mut part = Column::new(field.field_type);
+                    part.extend_from(column, from, to);
+                    part
+                }
+                None => Column::nulls(field.field_type, to - from),
+            };
+            (field.id, column)
+        })
+        .collect();
+    Rows {
+        series: rows.series[from..to].to_vec(),
+        times: rows.times[from..to].to_vec(),
+        columns,
+    }
+}

@@ -1,0 +1,342 @@
+//! The manifest file of an open database.
+//!
+//! # Invariants
+//! 1. An edit is synced before it counts: what [`Manifest::commit`] returned survives.
+//! 2. The file with the highest number holds. A new one is complete and synced before it gets its
+//!    name; the one before is removed after that.
+//! 3. A failed write or sync poisons the manifest; the state stays what it was before.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tidestone_format::FileUuid;
+use tidestone_format::header::{FileHeader, FileKind};
+use tidestone_format::manifest::{EDITS_START, Edit, Entry, Replay, State, append_edit, replay};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::io::{self, Disk, File};
+
+/// Zeros kept ready behind the last edit, so that small edits need no space on a full disk.
+const RESERVE: u64 = 256 << 10;
+/// A file that is longer than this, and several times its snapshot, is written anew.
+const COMPACT_AT: u64 = 1 << 20;
+
+/// The manifest.
+#[derive(Debug)]
+pub(crate) struct Manifest {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    tmp: PathBuf,
+    database: FileUuid,
+    number: u64,
+    file: Arc<dyn File>,
+    /// Where the next edit goes.
+    position: u64,
+    /// Length of the file; bytes from `position` on are zero.
+    len: u64,
+    snapshot_len: u64,
+    version: u64,
+    state: State,
+    poisoned: Option<Error>,
+}
+
+/// What [`Manifest::open`] found.
+#[derive(Debug)]
+pub(crate) struct ManifestReport {
+    /// Bytes of an edit that was not synced when the power failed, and that were dropped.
+    pub(crate) torn: Option<String>,
+}
+
+fn path_of(dir: &Path, number: u64) -> PathBuf {
+    dir.join(format!("{number:020}.manifest"))
+}
+
+fn number_of(name: &str) -> Option<u64> {
+    let digits = name.strip_suffix(".manifest")?;
+    (digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit()))
+        .then(|| digits.parse().ok())?
+}
+
+/// The number and path of the manifest file that holds.
+pub(crate) fn newest(disk: &dyn Disk, dir: &Path) -> Result<(u64, PathBuf)> {
+    let names = disk
+        .list(dir)
+        .map_err(|e| Error::io("list the manifest folder", dir, e))?;
+    let number = names
+        .iter()
+        .filter_map(|e| number_of(&e.name))
+        .max()
+        .ok_or_else(|| {
+            Error::corrupt(
+                dir,
+                0,
+                "there is no manifest file in it; restore one from a backup",
+            )
+        })?;
+    Ok((number, path_of(dir, number)))
+}
+
+/// Reads a manifest file.
+pub(crate) fn read(path: &Path, bytes: &[u8]) -> Result<(FileHeader, Replay)> {
+    let format = |e| Error::format(path, e);
+    let header = FileHeader::decode_kind(bytes, FileKind::Manifest).map_err(format)?;
+    let replay = replay(bytes).map_err(format)?;
+    Ok((header, replay))
+}
+
+fn check_database(path: &Path, header: &FileHeader, database: FileUuid) -> Result<()> {
+    if header.database == database {
+        return Ok(());
+    }
+    let message = format!(
+        "the manifest belongs to database {}, this is {database}",
+        header.database
+    );
+    Err(Error::corrupt(path, 24, message))
+}
+
+impl Manifest {
+    /// The manifest of a new database, with `entries` as its first state.
+    pub(crate) fn create(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        tmp: &Path,
+        database: FileUuid,
+        entries: &[Entry],
+    ) -> Result<Self> {
+        let mut state = State::new();
+        for entry in entries {
+            state.apply(entry).map_err(|e| Error::format(dir, e))?;
+        }
+        Self::write_snapshot(disk, dir, tmp, database, 1, 1, state)
+    }
+
+    /// The manifest of a database that is there.
+    pub(crate) fn open(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        tmp: &Path,
+        database: FileUuid,
+    ) -> Result<(Self, ManifestReport)> {
+        let (number, path) = newest(&*disk, dir)?;
+        let file = disk
+            .open_write(&path)
+            .map_err(|e| Error::io("open the manifest", &path, e))?;
+        let bytes = io::read_all(&*file).map_err(|e| Error::io("read the manifest", &path, e))?;
+        let (
+            header,
+            Replay {
+                state,
+                version,
+                end: position,
+                torn,
+            },
+        ) = read(&path, &bytes)?;
+        check_database(&path, &header, database)?;
+        let len = bytes.len() as u64;
+        if let Some(error) = torn {
+            let report = ManifestReport {
+                torn: Some(error.to_string()),
+            };
+            let next = number + 1;
+            let this = Self::write_snapshot(disk, dir, tmp, database, next, version + 1, state)?;
+            return Ok((this, report));
+        }
+        let this = Self {
+            disk,
+            dir: dir.to_owned(),
+            tmp: tmp.to_owned(),
+            database,
+            number,
+            file,
+            position,
+            len,
+            snapshot_len: 0,
+            version,
+            state,
+            poisoned: None,
+        };
+        this.remove_older()?;
+        Ok((this, ManifestReport { torn: None }))
+    }
+
+    /// The manifest as another process has left it by now. It cannot be committed to.
+    pub(crate) fn open_read_only(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        database: FileUuid,
+    ) -> Result<Self> {
+        let (number, path) = newest(&*disk, dir)?;
+        let file = disk
+            .open(&path)
+            .map_err(|e| Error::io("open the manifest", &path, e))?;
+        let bytes = io::read_all(&*file).map_err(|e| Error::io("read the manifest", &path, e))?;
+        let (
+            header,
+            Replay {
+                state,
+                version,
+                end,
+                ..
+            },
+        ) = read(&path, &bytes)?;
+        check_database(&path, &header, database)?;
+        let read_only = Error::new(
+            ErrorKind::Closed,
+            "the database was opened for reading only",
+        );
+        Ok(Self {
+            disk,
+            dir: dir.to_owned(),
+            tmp: dir.to_owned(),
+            database,
+            number,
+            file,
+            position: end,
+            len: bytes.len() as u64,
+            snapshot_len: 0,
+            version,
+            state,
+            poisoned: Some(read_only),
+        })
+    }
+
+    /// Makes entries durable, all or none, and returns the version that has them.
+    pub(crate) fn commit(&mut self, entries: Vec<Entry>) -> Result<u64> {
+        if let Some(cause) = &self.poisoned {
+            return Err(cause.poisoned());
+        }
+        let path = path_of(&self.dir, self.number);
+        let mut next = self.state.clone();
+        for entry in &entries {
+            next.apply(entry).map_err(|e| Error::format(&path, e))?;
+        }
+        let version = self.version + 1;
+        let mut bytes = Vec::new();
+        append_edit(&mut bytes, &Edit { version, entries })?;
+        let end = self.position + bytes.len() as u64;
+        let written = self
+            .file
+            .write_all_at(&bytes, self.position)
+            .map_err(|e| Error::io("write the manifest", &path, e));
+        let synced = written.and_then(|()| {
+            self.file
+                .sync()
+                .map_err(|e| Error::io("sync the manifest", &path, e))
+        });
+        if let Err(error) = synced {
+            self.poisoned = Some(error.clone());
+            return Err(error);
+        }
+        self.position = end;
+        self.len = self.len.max(end);
+        self.version = version;
+        self.state = next;
+        self.maintain();
+        Ok(version)
+    }
+
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+
+    pub(crate) fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Bytes of edits, and of the whole file.
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Keeps the reserve and rewrites a long file. Neither is needed for what was committed, so a
+    /// failure (a full disk, say) only means that it is tried again after the next edit.
+    fn maintain(&mut self) {
+        if self.position > COMPACT_AT.max(4 * self.snapshot_len) {
+            let rewritten = Self::write_snapshot(
+                self.disk.clone(),
+                &self.dir,
+                &self.tmp,
+                self.database,
+                self.number + 1,
+                self.version + 1,
+                self.state.clone(),
+            );
+            if let Ok(rewritten) = rewritten {
+                *self = rewritten;
+                return;
+            }
+        }
+        if self.len < self.position + RESERVE / 4 {
+            let zeros = vec![0; usize::try_from(RESERVE).unwrap_or(1 << 18)];
+            if self.file.write_all_at(&zeros, self.len).is_ok() {
+                self.len += RESERVE;
+            }
+        }
+    }
+
+    /// Writes a manifest file whose only edit is a snapshot of `state`, and removes older ones.
+    fn write_snapshot(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        tmp: &Path,
+        database: FileUuid,
+        number: u64,
+        version: u64,
+        state: State,
+    ) -> Result<Self> {
+        let path = path_of(dir, number);
+        let header = FileHeader::manifest(database, state.incarnation(), number);
+        let mut bytes = header.encode().to_vec();
+        bytes.resize(EDITS_START, 0);
+        append_edit(
+            &mut bytes,
+            &Edit {
+                version,
+                entries: state.snapshot_entries(),
+            },
+        )?;
+        let position = bytes.len() as u64;
+        let len = position + RESERVE;
+        bytes.resize(usize::try_from(len).unwrap_or(bytes.len()), 0);
+        let tmp_path = tmp.join(format!("{number:020}.manifest"));
+        let write = || -> std::io::Result<Arc<dyn File>> {
+            if let Err(e) = disk.remove(&tmp_path)
+                && e.kind() != std::io::ErrorKind::NotFound
+            {
+                return Err(e);
+            }
+            io::write_atomically(&*disk, &tmp_path, &path, &bytes)?;
+            disk.open_write(&path)
+        };
+        let file = write().map_err(|e| Error::io("write a new manifest", &path, e))?;
+        let this = Self {
+            disk,
+            dir: dir.to_owned(),
+            tmp: tmp.to_owned(),
+            database,
+            number,
+            file,
+            position,
+            len: bytes.len() as u64,
+            snapshot_len: position,
+            version,
+            state,
+            poisoned: None,
+        };
+        this.remove_older()?;
+        Ok(this)
+    }
+
+    fn remove_older(&self) -> Result<()> {
+        let list = |e| Error::io("list the manifest folder", &self.dir, e);
+        for entry in self.disk.list(&self.dir).map_err(list)? {
+            if number_of(&entry.name).is_some_and(|n| n < self.number) {
+                let path = self.dir.join(&entry.name);
+                let removed = self.disk.remove(&path);
+                removed.map_err(|e| Error::io("remove an old manifest", &path, e))?;
+            }
+        }
+        Ok(())
+    }
+}

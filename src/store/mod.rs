@@ -1,0 +1,398 @@
+//! Which segments live, and what readers see of them.
+//!
+//! A [`Version`] is the manifest as of one edit: tables, live segments, tombstones, horizons. It never
+//! changes; an edit makes a new one. A reader that holds a version keeps its files.
+//!
+//! | file | what |
+//! |---|---|
+//! | `manifest` | the file the edits are in |
+//! | `segment` | one segment file: opened, checked, removed |
+
+mod manifest;
+mod segment;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
+use rustc_hash::{FxHashMap, FxHashSet};
+use tidestone_format::log::Tombstone;
+use tidestone_format::manifest::{Entry, SegmentEntry, State};
+use tidestone_format::schema::TableSchema;
+use tidestone_format::segment::{SegmentMeta, SegmentWriter, WriteError};
+use tidestone_format::{FileUuid, Lsn, TableId, Timestamp};
+
+pub(crate) use manifest::Manifest;
+pub(crate) use segment::{OpenSegment, Segment, place_of};
+
+use crate::error::{Error, Result};
+use crate::io::{self, Disk};
+use segment::FileSink;
+
+/// What a reader sees of manifest and segments.
+#[derive(Debug)]
+pub(crate) struct Version {
+    pub(crate) number: u64,
+    /// Every row at or below this LSN is in a segment or dropped.
+    pub(crate) flushed: Lsn,
+    pub(crate) tables: BTreeMap<TableId, TableVersion>,
+}
+
+/// One table in a [`Version`].
+#[derive(Debug, Clone)]
+pub(crate) struct TableVersion {
+    pub(crate) schema: Arc<TableSchema>,
+    /// By partition, then by LSN: older ones first.
+    pub(crate) segments: Vec<Arc<Segment>>,
+    pub(crate) tombstones: Vec<(Lsn, Arc<Tombstone>)>,
+    /// Rows before it are gone.
+    pub(crate) horizon: Timestamp,
+}
+
+/// The folders of a database.
+#[derive(Debug, Clone)]
+pub(crate) struct Folders {
+    pub(crate) root: PathBuf,
+}
+
+impl Folders {
+    pub(crate) fn new(root: &Path) -> Self {
+        Self {
+            root: root.to_owned(),
+        }
+    }
+    pub(crate) fn identity(&self) -> PathBuf {
+        self.root.join("IDENTITY")
+    }
+    pub(crate) fn lock(&self) -> PathBuf {
+        self.root.join("LOCK")
+    }
+    pub(crate) fn wal(&self) -> PathBuf {
+        self.root.join("wal")
+    }
+    pub(crate) fn manifest(&self) -> PathBuf {
+        self.root.join("manifest")
+    }
+    pub(crate) fn segments(&self) -> PathBuf {
+        self.root.join("segments")
+    }
+    pub(crate) fn index(&self) -> PathBuf {
+        self.root.join("index")
+    }
+    pub(crate) fn tmp(&self) -> PathBuf {
+        self.root.join("tmp")
+    }
+}
+
+/// The manifest and segments of an open database.
+#[derive(Debug)]
+pub(crate) struct Store {
+    disk: Arc<dyn Disk>,
+    folders: Folders,
+    database: FileUuid,
+    /// Locked by whoever edits, from the decision to the publication of the new version.
+    manifest: Mutex<Manifest>,
+    current: Mutex<Arc<Version>>,
+    mapped_max: usize,
+}
+
+/// The right to edit the manifest.
+#[derive(Debug)]
+pub(crate) struct Editor<'a> {
+    store: &'a Store,
+    manifest: MutexGuard<'a, Manifest>,
+}
+
+impl Store {
+    pub(crate) fn new(
+        disk: Arc<dyn Disk>,
+        folders: Folders,
+        database: FileUuid,
+        manifest: Manifest,
+        mapped_max: usize,
+    ) -> Self {
+        let segments = folders.segments();
+        let make = |entry: &SegmentEntry| {
+            Arc::new(Segment::new(
+                disk.clone(),
+                &segments,
+                database,
+                entry.clone(),
+            ))
+        };
+        let version = version_of(
+            manifest.state(),
+            manifest.version(),
+            &FxHashMap::default(),
+            make,
+        );
+        Self {
+            disk,
+            folders,
+            database,
+            manifest: Mutex::new(manifest),
+            current: Mutex::new(Arc::new(version)),
+            mapped_max,
+        }
+    }
+
+    /// The newest version.
+    pub(crate) fn version(&self) -> Arc<Version> {
+        self.current.lock().clone()
+    }
+
+    /// Waits for the right to edit.
+    pub(crate) fn edit(&self) -> Editor<'_> {
+        Editor {
+            store: self,
+            manifest: self.manifest.lock(),
+        }
+    }
+
+    pub(crate) fn folders(&self) -> &Folders {
+        &self.folders
+    }
+
+    pub(crate) fn database(&self) -> FileUuid {
+        self.database
+    }
+
+    /// Bytes of the manifest file.
+    pub(crate) fn manifest_len(&self) -> u64 {
+        self.manifest.lock().len()
+    }
+
+    /// Writes a segment: `fill` pushes its rows. The file is durable and under its name when this
+    /// returns, and dead until the manifest names it. `None` if no row was pushed.
+    pub(crate) fn write_segment(
+        &self,
+        meta: SegmentMeta,
+        fill: impl FnOnce(&mut SegmentWriter<FileSink>) -> Result<()>,
+    ) -> Result<Option<SegmentEntry>> {
+        let tmp = self.folders.tmp().join(format!("{}.seg", meta.uuid));
+        let written = self.fill_segment(&tmp, meta, fill);
+        match written {
+            Ok(Some(entry)) => {
+                let path = place_of(&self.folders.segments(), &entry);
+                self.make_folders(&path)?;
+                io::publish(&*self.disk, &tmp, &path)
+                    .map_err(|e| Error::io("give a segment its name", &path, e))?;
+                Ok(Some(entry))
+            }
+            other => {
+                // What is left of it goes at the next open at the latest: tmp is emptied then.
+                let _ = self.disk.remove(&tmp);
+                other
+            }
+        }
+    }
+
+    fn fill_segment(
+        &self,
+        tmp: &Path,
+        meta: SegmentMeta,
+        fill: impl FnOnce(&mut SegmentWriter<FileSink>) -> Result<()>,
+    ) -> Result<Option<SegmentEntry>> {
+        let io = |e| Error::io("write a segment", tmp, e);
+        let wrong = |e| segment_error(tmp, e);
+        let file = self.disk.create(tmp).map_err(io)?;
+        let mut writer = SegmentWriter::new(FileSink::new(file.clone()), meta).map_err(wrong)?;
+        fill(&mut writer)?;
+        if writer.rows() == 0 {
+            return Ok(None);
+        }
+        let summary = writer.finish().map_err(wrong)?;
+        file.sync()
+            .map_err(|e| Error::io("sync a segment", tmp, e))?;
+        Ok(Some(summary.entry))
+    }
+
+    /// Makes the folders a segment lies in, durably.
+    fn make_folders(&self, path: &Path) -> Result<()> {
+        let segments = self.folders.segments();
+        let (Some(partition), Some(table)) = (path.parent(), path.parent().and_then(Path::parent))
+        else {
+            return Ok(());
+        };
+        let make = || {
+            self.disk.create_dir_all(partition)?;
+            self.disk.sync_dir(table)?;
+            self.disk.sync_dir(&segments)
+        };
+        make().map_err(|e| Error::io("make a folder for segments", partition, e))
+    }
+
+    /// Closes segments beyond the number that may be mapped, those opened by nobody else first.
+    pub(crate) fn bound_mapped(&self, just_opened: &[Arc<Segment>]) {
+        let version = self.version();
+        let all = version.tables.values().flat_map(|t| &t.segments);
+        let open: Vec<&Arc<Segment>> = all.filter(|s| s.is_open()).collect();
+        let excess = open.len().saturating_sub(self.mapped_max);
+        let idle = open
+            .into_iter()
+            .filter(|s| !just_opened.iter().any(|j| Arc::ptr_eq(j, s)));
+        idle.take(excess).for_each(|s| s.close());
+    }
+
+    /// Removes files of segments that no manifest names: left by a crash between a segment and
+    /// its edit, or between an edit and the removal. Called at open, before anything else.
+    pub(crate) fn remove_strays(&self) -> Result<usize> {
+        let version = self.version();
+        let live: FxHashSet<PathBuf> = version
+            .tables
+            .values()
+            .flat_map(|t| t.segments.iter().map(|s| s.path().to_owned()))
+            .collect();
+        let mut removed = 0;
+        for file in segment_files(&*self.disk, &self.folders.segments())? {
+            if !live.contains(&file) {
+                self.disk
+                    .remove(&file)
+                    .map_err(|e| Error::io("remove a segment no manifest names", &file, e))?;
+                removed += 1;
+            }
+        }
+        let tmp = self.folders.tmp();
+        let list = self
+            .disk
+            .list(&tmp)
+            .map_err(|e| Error::io("list the folder", &tmp, e))?;
+        for entry in list.into_iter().filter(|e| !e.is_dir) {
+            let path = tmp.join(entry.name);
+            self.disk
+                .remove(&path)
+                .map_err(|e| Error::io("remove", &path, e))?;
+        }
+        Ok(removed)
+    }
+}
+
+/// Every segment file below the folder of segments.
+pub(crate) fn segment_files(disk: &dyn Disk, segments: &Path) -> Result<Vec<PathBuf>> {
+    let list = |path: &Path| {
+        disk.list(path)
+            .map_err(|e| Error::io("list the folder", path, e))
+    };
+    let mut files = Vec::new();
+    for table in list(segments)?.into_iter().filter(|e| e.is_dir) {
+        let table = segments.join(table.name);
+        for partition in list(&table)?.into_iter().filter(|e| e.is_dir) {
+            let partition = table.join(partition.name);
+            for file in list(&partition)? {
+                if !file.is_dir && file.name.ends_with(".seg") {
+                    files.push(partition.join(file.name));
+                }
+            }
+        }
+    }
+    Ok(files)
+}
+
+fn segment_error(path: &Path, error: WriteError) -> Error {
+    match error {
+        WriteError::Io(e) => Error::io("write a segment", path, e),
+        WriteError::Input(e) => Error::from(e).with_path(path),
+        other => Error::corrupt(path, 0, other.to_string()),
+    }
+}
+
+/// The engine's error for rows that a segment refused.
+pub(crate) fn push_error(error: WriteError) -> Error {
+    segment_error(Path::new("segment being written"), error)
+}
+
+impl Editor<'_> {
+    /// The state before the edit.
+    pub(crate) fn state(&self) -> &State {
+        self.manifest.state()
+    }
+
+    /// Makes entries durable and gives the version with them, not yet published. `added` are the
+    /// segments the entries add.
+    pub(crate) fn commit(&mut self, entries: Vec<Entry>) -> Result<Arc<Version>> {
+        let number = self.manifest.commit(entries)?;
+        let store = self.store;
+        let before = store.version();
+        let known: FxHashMap<FileUuid, Arc<Segment>> = before
+            .tables
+            .values()
+            .flat_map(|t| t.segments.iter().map(|s| (s.entry.uuid, s.clone())))
+            .collect();
+        let folder = store.folders.segments();
+        let make = |entry: &SegmentEntry| {
+            Arc::new(Segment::new(
+                store.disk.clone(),
+                &folder,
+                store.database,
+                entry.clone(),
+            ))
+        };
+        let after = version_of(self.manifest.state(), number, &known, make);
+        let live: FxHashSet<FileUuid> = after
+            .tables
+            .values()
+            .flat_map(|t| t.segments.iter().map(|s| s.entry.uuid))
+            .collect();
+        for (uuid, segment) in &known {
+            if !live.contains(uuid) {
+                segment.doom();
+            }
+        }
+        Ok(Arc::new(after))
+    }
+
+    /// Makes a version the one that readers get.
+    pub(crate) fn publish(&mut self, version: Arc<Version>) {
+        *self.store.current.lock() = version;
+    }
+}
+
+fn version_of(
+    state: &State,
+    number: u64,
+    known: &FxHashMap<FileUuid, Arc<Segment>>,
+    make: impl Fn(&SegmentEntry) -> Arc<Segment>,
+) -> Version {
+    let mut tables: BTreeMap<TableId, TableVersion> = state
+        .tables()
+        .values()
+        .map(|schema| {
+            let table = TableVersion {
+                schema: Arc::new(schema.clone()),
+                segments: Vec::new(),
+                tombstones: Vec::new(),
+                horizon: state
+                    .horizons()
+                    .get(&schema.id)
+                    .copied()
+                    .unwrap_or(Timestamp::MIN),
+            };
+            (schema.id, table)
+        })
+        .collect();
+    for entry in state.segments().values() {
+        if let Some(table) = tables.get_mut(&entry.table) {
+            let segment = known
+                .get(&entry.uuid)
+                .cloned()
+                .unwrap_or_else(|| make(entry));
+            table.segments.push(segment);
+        }
+    }
+    for (lsn, tombstone) in state.tombstones() {
+        if let Some(table) = tables.get_mut(&tombstone.table) {
+            table.tombstones.push((*lsn, Arc::new(tombstone.clone())));
+        }
+    }
+    for table in tables.values_mut() {
+        table
+            .segments
+            .sort_by_key(|s| (s.entry.partition.start, s.entry.first_lsn, s.entry.uuid));
+    }
+    Version {
+        number,
+        flushed: state.flushed(),
+        tables,
+    }
+}

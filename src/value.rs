@@ -1,0 +1,121 @@
+//! A single value, as rows are written and answers are read.
+
+use tidestone_format::FieldType;
+use tidestone_format::column::{Column, Values};
+
+/// The value of a field in one row.
+///
+/// ```
+/// use tidestone::Value;
+/// assert_eq!(Value::from(1.5), Value::F64(1.5));
+/// assert_eq!(Value::from("up"), Value::String("up"));
+/// assert_eq!(Value::from(None::<f64>), Value::Null);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Value<'a> {
+    /// Not given.
+    Null,
+    /// Floating point; NaN and infinities are values like any other.
+    F64(f64),
+    /// Signed integer.
+    I64(i64),
+    /// Unsigned integer.
+    U64(u64),
+    /// True or false.
+    Bool(bool),
+    /// Text.
+    String(&'a str),
+}
+
+impl Value<'_> {
+    /// The type of field that can hold it; `None` for null, which every field can hold.
+    pub fn field_type(&self) -> Option<FieldType> {
+        Some(match self {
+            Self::Null => return None,
+            Self::F64(_) => FieldType::F64,
+            Self::I64(_) => FieldType::I64,
+            Self::U64(_) => FieldType::U64,
+            Self::Bool(_) => FieldType::Bool,
+            Self::String(_) => FieldType::String,
+        })
+    }
+
+    /// Whether a field of type `field_type` can hold it.
+    #[inline]
+    pub(crate) fn fits(&self, field_type: FieldType) -> bool {
+        self.field_type().is_none_or(|own| own == field_type)
+    }
+
+    /// Appends the value to a column it fits.
+    #[inline]
+    pub(crate) fn push_to(&self, column: &mut Column) {
+        match (self, &mut column.values) {
+            (Value::F64(v), Values::F64(to)) => to.push(*v),
+            (Value::I64(v), Values::I64(to)) => to.push(*v),
+            (Value::U64(v), Values::U64(to)) => to.push(*v),
+            (Value::Bool(v), Values::Bool(to)) => to.push(*v),
+            (Value::String(v), Values::String(to)) => to.push(v),
+            _ => {
+                column.push_null();
+                return;
+            }
+        }
+        if let Some(validity) = &mut column.validity {
+            validity.push(true);
+        }
+    }
+
+    /// The value in row `row` of a column.
+    ///
+    /// # Panics
+    /// `row` is out of bounds.
+    pub fn of_column(column: &Column, row: usize) -> Value<'_> {
+        if !column.is_valid(row) {
+            return Value::Null;
+        }
+        match &column.values {
+            Values::F64(v) => Value::F64(v[row]),
+            Values::I64(v) => Value::I64(v[row]),
+            Values::U64(v) => Value::U64(v[row]),
+            Values::Bool(v) => Value::Bool(v[row]),
+            Values::String(v) => Value::String(v.get(row)),
+        }
+    }
+}
+
+impl std::fmt::Display for Value<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Null => Ok(()),
+            Self::F64(v) => write!(f, "{v}"),
+            Self::I64(v) => write!(f, "{v}"),
+            Self::U64(v) => write!(f, "{v}"),
+            Self::Bool(v) => write!(f, "{v}"),
+            Self::String(v) => f.write_str(v),
+        }
+    }
+}
+
+macro_rules! from {
+    ($($from:ty => $variant:ident),*) => {$(
+        impl From<$from> for Value<'_> {
+            fn from(value: $from) -> Self {
+                Self::$variant(value)
+            }
+        }
+    )*};
+}
+
+from!(f64 => F64, i64 => I64, u64 => U64, bool => Bool);
+
+impl<'a> From<&'a str> for Value<'a> {
+    fn from(value: &'a str) -> Self {
+        Self::String(value)
+    }
+}
+
+impl<'a, T: Into<Value<'a>>> From<Option<T>> for Value<'a> {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Null, Into::into)
+    }
+}

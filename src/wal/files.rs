@@ -1,0 +1,408 @@
+//! The log's files: one being written, one ready, complete ones waiting to be recycled.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tidestone_format::Lsn;
+use tidestone_format::header::{Cut, FileHeader, HEADER_LEN, LogHeader};
+use tidestone_format::log::{FRAME_HEADER_LEN, FrameKind, append_frame_with_crc};
+use tidestone_format::version::{LOG_PAGE, MAX_REGION};
+
+use super::{Group, LogSettings};
+use crate::error::{Error, Result};
+use crate::io::{self, Disk, File};
+
+/// CRC-32 of no bytes.
+pub(super) const EMPTY_CRC: u32 = 0;
+/// Complete and flushed files that are kept to be recycled.
+const SPARE_FILES: usize = 2;
+/// Bytes written at a time when a file is filled with zeros.
+const ZERO_CHUNK: usize = 1 << 20;
+
+/// Where and how a log goes on.
+#[derive(Debug, Clone)]
+pub(crate) struct Start {
+    pub(crate) next_lsn: Lsn,
+    /// Number of the file to be made.
+    pub(crate) file_number: u64,
+    /// Where replay of the files before it ended.
+    pub(crate) cut: Option<Cut>,
+    /// The files before it, oldest first.
+    pub(crate) old: Vec<LogFileInfo>,
+    /// Everything up to here is in segments.
+    pub(crate) flushed: Lsn,
+}
+
+/// A complete log file, or the current one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LogFileInfo {
+    pub(crate) number: u64,
+    pub(crate) len: u64,
+    /// First and last LSN it holds; last < first if it holds none.
+    pub(crate) first: Lsn,
+    pub(crate) last: Lsn,
+}
+
+#[derive(Debug)]
+pub(super) struct Files {
+    current: LogFileInfo,
+    file: Arc<dyn File>,
+    cut: Option<Cut>,
+    /// Offset of the group that is not yet taken.
+    position: u64,
+    ready: Option<(Arc<dyn File>, LogFileInfo)>,
+    /// A frame waits for a file of at least this length.
+    needed: u64,
+    /// Why the last attempt to make a file failed; told once, then tried again.
+    failed: Option<Error>,
+    retired: Vec<LogFileInfo>,
+    flushed: Lsn,
+    consumers: BTreeMap<String, Lsn>,
+    dropped: Vec<(String, Lsn)>,
+}
+
+/// Whether a frame can be appended.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Fit {
+    Here,
+    Rotate,
+    Wait,
+}
+
+/// Work of the file thread.
+#[derive(Debug)]
+pub(super) enum Job {
+    Make {
+        number: u64,
+        len: u64,
+        recycle: Option<u64>,
+        discard: Option<u64>,
+    },
+    Remove(u64),
+}
+
+/// What became of a [`Job`].
+#[derive(Debug)]
+pub(super) enum Outcome {
+    Made(Arc<dyn File>, LogFileInfo),
+    Removed,
+    Failed(Error),
+}
+
+/// The path of log file `number`.
+pub(super) fn path_of(dir: &Path, number: u64) -> PathBuf {
+    dir.join(format!("{number:020}.log"))
+}
+
+/// The number in a log file's name.
+pub(super) fn number_of(name: &str) -> Option<u64> {
+    let digits = name.strip_suffix(".log")?;
+    (digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit()))
+        .then(|| digits.parse().ok())?
+}
+
+/// Length of a frame with a payload of `payload` bytes.
+pub(super) fn frame_len(payload: usize) -> Result<u64> {
+    if payload > MAX_REGION {
+        let message = format!(
+            "a batch of {payload} bytes; at most {MAX_REGION} fit: split it into smaller ones"
+        );
+        return Err(Error::invalid(message));
+    }
+    Ok((FRAME_HEADER_LEN + payload).next_multiple_of(8) as u64)
+}
+
+/// Appends a frame whose payload checksum is known.
+pub(super) fn put_frame(
+    out: &mut Vec<u8>,
+    kind: FrameKind,
+    file_number: u64,
+    lsn: Lsn,
+    durable_lsn: Lsn,
+    payload: &[u8],
+    payload_crc: u32,
+) -> Result<()> {
+    append_frame_with_crc(
+        out,
+        kind,
+        file_number,
+        lsn,
+        durable_lsn,
+        payload,
+        payload_crc,
+    )?;
+    Ok(())
+}
+
+/// Fills a group up to whole pages.
+pub(super) fn pad_group(bytes: &mut Vec<u8>) {
+    bytes.resize(bytes.len().next_multiple_of(LOG_PAGE), 0);
+}
+
+impl Files {
+    /// Makes the file in which the log goes on.
+    pub(super) fn start(disk: &dyn Disk, settings: &LogSettings, start: Start) -> Result<Self> {
+        let (file, current) = make(disk, settings, start.file_number, settings.file_len, None)?;
+        Ok(Self {
+            current: LogFileInfo {
+                first: start.next_lsn,
+                last: Lsn(0),
+                ..current
+            },
+            file,
+            cut: start.cut,
+            position: LOG_PAGE as u64,
+            ready: None,
+            needed: 0,
+            failed: None,
+            retired: start.old,
+            flushed: start.flushed,
+            consumers: BTreeMap::new(),
+            dropped: Vec::new(),
+        })
+    }
+
+    /// The first page of the current file, as the start of a group.
+    pub(super) fn first_group(&mut self, settings: &LogSettings, first: Lsn) -> Group {
+        let log = LogHeader {
+            file_len: self.current.len,
+            first_lsn: first,
+            cut: self.cut.take(),
+        };
+        let (database, incarnation) = (settings.database, settings.incarnation);
+        let header = FileHeader::log(database, incarnation, self.current.number, log);
+        let mut bytes = Vec::with_capacity(LOG_PAGE);
+        bytes.extend_from_slice(&header.encode());
+        debug_assert!(bytes.len() == HEADER_LEN);
+        bytes.resize(LOG_PAGE, 0);
+        Group {
+            file: self.file.clone(),
+            offset: 0,
+            bytes,
+            last: Lsn(0),
+        }
+    }
+
+    pub(super) fn current_number(&self) -> u64 {
+        self.current.number
+    }
+
+    pub(super) fn current_file(&self) -> &Arc<dyn File> {
+        &self.file
+    }
+
+    pub(super) fn current_path(&self, settings: &LogSettings) -> PathBuf {
+        path_of(&settings.dir, self.current.number)
+    }
+
+    /// Offset at which the next group starts.
+    pub(super) fn position(&self) -> u64 {
+        self.position
+    }
+
+    pub(super) fn advance_to(&mut self, position: u64) {
+        self.position = position;
+    }
+
+    /// Whether a frame fits behind `pending` bytes of the open group.
+    pub(super) fn fit(&mut self, frame_len: u64, pending: usize) -> Result<Fit> {
+        if self.position + pending as u64 + frame_len <= self.current.len {
+            return Ok(Fit::Here);
+        }
+        let needed = LOG_PAGE as u64 + frame_len;
+        match &self.ready {
+            Some((_, info)) if info.len >= needed => Ok(Fit::Rotate),
+            _ => match self.failed.take() {
+                Some(error) => Err(error),
+                None => {
+                    self.needed = self.needed.max(needed);
+                    Ok(Fit::Wait)
+                }
+            },
+        }
+    }
+
+    /// Retires the current file, whose last LSN is `last`, and goes on in the ready one.
+    pub(super) fn rotate(&mut self, last: Lsn) {
+        let Some((file, info)) = self.ready.take() else {
+            return;
+        };
+        let next = LogFileInfo {
+            first: Lsn(last.0 + 1),
+            last: Lsn(0),
+            ..info
+        };
+        let mut done = std::mem::replace(&mut self.current, next);
+        done.last = last;
+        self.retired.push(done);
+        self.file = file;
+        self.position = 0;
+        self.needed = 0;
+    }
+
+    pub(super) fn set_flushed(&mut self, flushed: Lsn) {
+        self.flushed = self.flushed.max(flushed);
+    }
+
+    pub(super) fn set_consumer(&mut self, name: &str, lsn: Lsn) {
+        self.consumers.insert(name.to_owned(), lsn);
+    }
+
+    pub(super) fn remove_consumer(&mut self, name: &str) {
+        self.consumers.remove(name);
+    }
+
+    pub(super) fn take_dropped(&mut self) -> Vec<(String, Lsn)> {
+        std::mem::take(&mut self.dropped)
+    }
+
+    pub(super) fn infos(&self) -> Vec<LogFileInfo> {
+        let mut all = self.retired.clone();
+        all.push(self.current.clone());
+        all
+    }
+
+    /// The next thing the file thread should do.
+    pub(super) fn next_job(&mut self, settings: &LogSettings) -> Option<Job> {
+        self.drop_slow_consumers(settings);
+        let free = self.recyclable();
+        let ready_len = self.ready.as_ref().map(|(_, info)| info.len);
+        if self.failed.is_none() && ready_len.is_none_or(|len| len < self.needed) {
+            let len = settings
+                .file_len
+                .max(self.needed.next_multiple_of(LOG_PAGE as u64));
+            let recycle =
+                (free > 0 && self.retired[0].len == len).then(|| self.retired.remove(0).number);
+            let discard = self.ready.take().map(|(_, info)| info.number);
+            return Some(Job::Make {
+                number: self.current.number + 1,
+                len,
+                recycle,
+                discard,
+            });
+        }
+        if free > SPARE_FILES {
+            return Some(Job::Remove(self.retired.remove(0).number));
+        }
+        None
+    }
+
+    pub(super) fn finish_job(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Made(file, info) => self.ready = Some((file, info)),
+            Outcome::Removed => {}
+            Outcome::Failed(error) => self.failed = Some(error),
+        }
+    }
+
+    /// How many of the oldest complete files nobody needs.
+    fn recyclable(&self) -> usize {
+        let needed_from = self
+            .consumers
+            .values()
+            .copied()
+            .fold(self.flushed, Lsn::min);
+        self.retired
+            .iter()
+            .take_while(|f| f.last <= needed_from)
+            .count()
+    }
+
+    fn drop_slow_consumers(&mut self, settings: &LogSettings) {
+        while self.retired.iter().map(|f| f.len).sum::<u64>() > settings.retained_max {
+            let slowest = self.consumers.iter().min_by_key(|(_, lsn)| **lsn);
+            let Some((name, lsn)) = slowest.filter(|(_, lsn)| **lsn < self.flushed) else {
+                return;
+            };
+            let (name, lsn) = (name.clone(), *lsn);
+            self.consumers.remove(&name);
+            self.dropped.push((name, lsn));
+            if self.recyclable() > SPARE_FILES {
+                return;
+            }
+        }
+    }
+}
+
+/// Does a job, without any lock.
+pub(super) fn run_job(disk: &dyn Disk, settings: &LogSettings, job: Job) -> Outcome {
+    let done = match job {
+        Job::Make {
+            number,
+            len,
+            recycle,
+            discard,
+        } => {
+            let discarded = discard.map_or(Ok(()), |n| remove(disk, settings, n));
+            discarded
+                .and_then(|()| make(disk, settings, number, len, recycle))
+                .map(|(file, info)| Outcome::Made(file, info))
+        }
+        Job::Remove(number) => remove(disk, settings, number).map(|()| Outcome::Removed),
+    };
+    done.unwrap_or_else(Outcome::Failed)
+}
+
+fn remove(disk: &dyn Disk, settings: &LogSettings, number: u64) -> Result<()> {
+    let path = path_of(&settings.dir, number);
+    disk.remove(&path)
+        .map_err(|e| Error::io("remove a log file", &path, e))
+}
+
+/// Makes log file `number`: an old one under a new name, or a new one full of zeros.
+fn make(
+    disk: &dyn Disk,
+    settings: &LogSettings,
+    number: u64,
+    len: u64,
+    recycle: Option<u64>,
+) -> Result<(Arc<dyn File>, LogFileInfo)> {
+    let path = path_of(&settings.dir, number);
+    let from = match recycle {
+        Some(old) => path_of(&settings.dir, old),
+        None => fill_with_zeros(disk, settings, len)?,
+    };
+    io::publish(disk, &from, &path).map_err(|e| Error::io("make a log file", &path, e))?;
+    let file = disk
+        .open_write(&path)
+        .map_err(|e| Error::io("open a log file", &path, e))?;
+    Ok((
+        file,
+        LogFileInfo {
+            number,
+            len,
+            first: Lsn(0),
+            last: Lsn(0),
+        },
+    ))
+}
+
+fn fill_with_zeros(disk: &dyn Disk, settings: &LogSettings, len: u64) -> Result<PathBuf> {
+    let path = settings.dir.join("new.tmp");
+    let fill = || -> std::io::Result<()> {
+        if let Err(e) = disk.remove(&path)
+            && e.kind() != std::io::ErrorKind::NotFound
+        {
+            return Err(e);
+        }
+        let file = disk.create(&path)?;
+        let zeros = vec![0u8; ZERO_CHUNK];
+        let mut at = 0;
+        while at < len {
+            let step = (len - at).min(ZERO_CHUNK as u64);
+            // `step` is at most ZERO_CHUNK.
+            file.write_all_at(&zeros[..usize::try_from(step).unwrap_or(ZERO_CHUNK)], at)?;
+            at += step;
+        }
+        file.sync()
+    };
+    match fill() {
+        Ok(()) => Ok(path),
+        Err(error) => {
+            // Give the space back; the error that matters is the first one.
+            let _ = disk.remove(&path);
+            Err(Error::io("fill a log file with zeros", &path, error))
+        }
+    }
+}

@@ -1,0 +1,542 @@
+//! The write-ahead log: what makes a commit survive.
+//!
+//! Commits append *frames*; frames that are written together form a *group*; one `fdatasync` per
+//! group makes them durable. Groups go to *log files* of a fixed length that were filled with
+//! zeros beforehand, so that a sync writes data and no metadata.
+//!
+//! # Invariants
+//! 1. LSNs are given in the order frames are appended and have no gaps between two openings.
+//! 2. A group starts at a multiple of 4,096: no byte that was synced is written again before its
+//!    file is recycled.
+//! 3. Groups are written and synced in LSN order; `durable` never names an LSN whose bytes, or
+//!    the bytes of any lower LSN, were not synced.
+//! 4. A failed write or sync poisons the log with its cause. Nothing is retried.
+//! 5. A file is recycled only when every LSN in it is flushed to segments and no registered
+//!    consumer needs it.
+//! 6. Replay never appends to a file it read: a new file names the cut.
+//!
+//! | file | what |
+//! |---|---|
+//! | `mod` | appending, group commit, waiting |
+//! | `files` | the fixed-length files: made ahead, rotated, recycled |
+//! | `replay` | reading the log at open: where it ends, what is damage |
+
+mod files;
+mod replay;
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Waker;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
+use tidestone_format::log::FrameKind;
+use tidestone_format::{FileUuid, Lsn};
+
+pub(crate) use files::{LogFileInfo, Start};
+pub(crate) use replay::{remove_unused, replay};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::io::{Disk, File};
+
+/// What the log needs to know of its database.
+#[derive(Debug, Clone)]
+pub(crate) struct LogSettings {
+    pub(crate) dir: PathBuf,
+    pub(crate) database: FileUuid,
+    pub(crate) incarnation: FileUuid,
+    /// Length of a log file; a larger frame gets a file of its own.
+    pub(crate) file_len: u64,
+    /// Appended bytes that are written without being asked for.
+    pub(crate) write_behind: usize,
+    /// Appended bytes not yet written at which appending waits.
+    pub(crate) pending_max: usize,
+    /// Bytes of complete log files at which the slowest consumer is dropped.
+    pub(crate) retained_max: u64,
+}
+
+/// The log of an open database.
+#[derive(Debug)]
+pub(crate) struct Log {
+    disk: Arc<dyn Disk>,
+    settings: LogSettings,
+    state: Mutex<State>,
+    /// Something was written, synced, prepared or poisoned.
+    progress: Condvar,
+    /// The log thread or the file thread may have something to do.
+    work: Condvar,
+    /// Copy of `State::durable` that is read without the lock.
+    durable: AtomicU64,
+    syncs: AtomicU64,
+}
+
+#[derive(Debug)]
+struct State {
+    next_lsn: Lsn,
+    written: Lsn,
+    durable: Lsn,
+    /// Highest LSN somebody wants in the page cache, and on the disk.
+    wanted_write: Lsn,
+    wanted_sync: Lsn,
+    /// Groups not yet written, oldest first; the last one grows with each frame.
+    pending: VecDeque<Group>,
+    pending_bytes: usize,
+    /// Somebody is writing or syncing groups.
+    busy: bool,
+    /// Files with bytes that were written and not yet synced, oldest first.
+    unsynced: Vec<Arc<dyn File>>,
+    /// Buffers of groups that were written, for the next ones.
+    spare: Vec<Vec<u8>>,
+    files: files::Files,
+    poisoned: Option<Error>,
+    closing: bool,
+    wakers: Vec<(Lsn, Waker)>,
+}
+
+/// Frames that are written together to one file.
+#[derive(Debug)]
+struct Group {
+    file: Arc<dyn File>,
+    offset: u64,
+    bytes: Vec<u8>,
+    last: Lsn,
+}
+
+impl Log {
+    /// A log whose next frame gets `next_lsn`, in a new file behind those that `old` names. All of
+    /// what stands before `next_lsn` counts as durable.
+    pub(crate) fn start(
+        disk: Arc<dyn Disk>,
+        settings: LogSettings,
+        start: files::Start,
+    ) -> Result<Self> {
+        let next_lsn = start.next_lsn;
+        let files = files::Files::start(&*disk, &settings, start)?;
+        let before = Lsn(next_lsn.0 - 1);
+        let mut state = State {
+            next_lsn,
+            written: before,
+            durable: before,
+            wanted_write: before,
+            wanted_sync: before,
+            pending: VecDeque::new(),
+            pending_bytes: 0,
+            busy: false,
+            unsynced: Vec::new(),
+            spare: Vec::new(),
+            files,
+            poisoned: None,
+            closing: false,
+            wakers: Vec::new(),
+        };
+        // The header with the cut is on the disk before anything is built on it.
+        let header = state.files.first_group(&settings, next_lsn);
+        header.file.write_all_at(&header.bytes, 0).map_err(|e| {
+            Error::io(
+                "write the header of a log file",
+                &state.files.current_path(&settings),
+                e,
+            )
+        })?;
+        header.file.sync().map_err(|e| {
+            Error::io(
+                "sync the header of a log file",
+                &state.files.current_path(&settings),
+                e,
+            )
+        })?;
+        Ok(Self {
+            disk,
+            settings,
+            state: Mutex::new(state),
+            progress: Condvar::new(),
+            work: Condvar::new(),
+            durable: AtomicU64::new(before.0),
+            syncs: AtomicU64::new(0),
+        })
+    }
+
+    /// Appends a frame and gives it its LSN. Nothing is written yet.
+    ///
+    /// `payload_crc` is the CRC-32 of `payload`. Waits while more is pending than allowed, or no
+    /// file is ready for a frame that does not fit the current one.
+    pub(crate) fn append(&self, kind: FrameKind, payload: &[u8], payload_crc: u32) -> Result<Lsn> {
+        let frame_len = files::frame_len(payload.len())?;
+        let mut state = self.state.lock();
+        loop {
+            state.check()?;
+            if state.closing {
+                return Err(Error::new(ErrorKind::Closed, "the database was closed"));
+            }
+            if state.pending_bytes >= self.settings.pending_max && state.pending_bytes > 0 {
+                state.wanted_write = Lsn(state.next_lsn.0 - 1);
+                state = self.lead_or_wait(state, None)?;
+                continue;
+            }
+            let pending = state.pending.back().map_or(0, |g| g.bytes.len());
+            match state.files.fit(frame_len, pending)? {
+                files::Fit::Here => break,
+                files::Fit::Rotate => {
+                    state.rotate(&self.settings);
+                    self.work.notify_all();
+                }
+                files::Fit::Wait => {
+                    self.work.notify_all();
+                    self.progress.wait(&mut state);
+                }
+            }
+        }
+        let lsn = state.next_lsn;
+        let (durable, file_number) = (state.durable, state.files.current_number());
+        let group = state.open_group();
+        let before = group.bytes.len();
+        files::put_frame(
+            &mut group.bytes,
+            kind,
+            file_number,
+            lsn,
+            durable,
+            payload,
+            payload_crc,
+        )?;
+        group.last = lsn;
+        // A frame that was refused above left nothing behind and takes no LSN.
+        let added = group.bytes.len() - before;
+        state.next_lsn = Lsn(lsn.0 + 1);
+        state.pending_bytes += added;
+        if state.pending_bytes >= self.settings.write_behind && !state.busy {
+            state.wanted_write = lsn;
+            self.work.notify_all();
+        }
+        Ok(lsn)
+    }
+
+    /// Asks for everything up to `lsn` to be written, and synced if `sync`, by the log thread.
+    pub(crate) fn request(&self, lsn: Lsn, sync: bool) {
+        let mut state = self.state.lock();
+        let asked = if sync {
+            &mut state.wanted_sync
+        } else {
+            &mut state.wanted_write
+        };
+        if *asked < lsn {
+            *asked = lsn;
+            self.work.notify_all();
+        }
+    }
+
+    /// Returns once everything up to `lsn` is durable. The caller writes and syncs the group
+    /// itself if nobody else is at it.
+    pub(crate) fn sync_to(&self, lsn: Lsn) -> Result<()> {
+        let mut state = self.state.lock();
+        while state.durable < lsn {
+            state.check()?;
+            state.wanted_sync = state.wanted_sync.max(lsn);
+            state = self.lead_or_wait(state, None)?;
+        }
+        Ok(())
+    }
+
+    /// Returns once everything up to `lsn` is in the page cache. The caller writes the group itself
+    /// if nobody else is at it.
+    pub(crate) fn write_to(&self, lsn: Lsn) -> Result<()> {
+        let mut state = self.state.lock();
+        while state.written < lsn {
+            state.check()?;
+            state.wanted_write = state.wanted_write.max(lsn);
+            state = self.lead_or_wait(state, None)?;
+        }
+        Ok(())
+    }
+
+    /// Waits until somebody has made everything up to `lsn` durable; `false` after `timeout`.
+    pub(crate) fn wait_durable(&self, lsn: Lsn, timeout: Option<Duration>) -> Result<bool> {
+        if self.durable_lsn() >= lsn {
+            return Ok(true);
+        }
+        let mut state = self.state.lock();
+        while state.durable < lsn {
+            state.check()?;
+            match timeout {
+                None => self.progress.wait(&mut state),
+                Some(timeout) => {
+                    if self.progress.wait_for(&mut state, timeout).timed_out() {
+                        return Ok(state.durable >= lsn);
+                    }
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether everything up to `lsn` is durable; if not, `waker` is woken when it is, or when
+    /// the log is poisoned.
+    pub(crate) fn poll_durable(&self, lsn: Lsn, waker: &Waker) -> Option<Result<()>> {
+        let mut state = self.state.lock();
+        if state.durable >= lsn {
+            return Some(Ok(()));
+        }
+        if let Err(error) = state.check() {
+            return Some(Err(error));
+        }
+        state.wakers.push((lsn, waker.clone()));
+        None
+    }
+
+    /// The highest LSN that survives a power loss.
+    pub(crate) fn durable_lsn(&self) -> Lsn {
+        Lsn(self.durable.load(Ordering::Acquire))
+    }
+
+    /// The LSN of the last frame appended.
+    pub(crate) fn last_lsn(&self) -> Lsn {
+        Lsn(self.state.lock().next_lsn.0 - 1)
+    }
+
+    /// How many groups were synced.
+    pub(crate) fn syncs(&self) -> u64 {
+        self.syncs.load(Ordering::Relaxed)
+    }
+
+    /// Why nothing can be written any more, if that is so.
+    pub(crate) fn poisoned(&self) -> Option<Error> {
+        self.state.lock().poisoned.clone()
+    }
+
+    /// Everything up to `flushed` is in segments: files that hold nothing else may be recycled.
+    pub(crate) fn trim(&self, flushed: Lsn) {
+        self.state.lock().files.set_flushed(flushed);
+        self.work.notify_all();
+    }
+
+    /// Registers a reader of the log, which has read everything up to `lsn`, or moves it.
+    pub(crate) fn set_consumer(&self, name: &str, lsn: Lsn) {
+        self.state.lock().files.set_consumer(name, lsn);
+        self.work.notify_all();
+    }
+
+    /// Forgets a reader of the log.
+    pub(crate) fn remove_consumer(&self, name: &str) {
+        self.state.lock().files.remove_consumer(name);
+        self.work.notify_all();
+    }
+
+    /// Readers that were dropped because they held back more log than allowed; each is told once.
+    pub(crate) fn take_dropped_consumers(&self) -> Vec<(String, Lsn)> {
+        self.state.lock().files.take_dropped()
+    }
+
+    /// Complete log files and the current one, oldest first.
+    pub(crate) fn file_infos(&self) -> Vec<LogFileInfo> {
+        self.state.lock().files.infos()
+    }
+
+    /// The body of the log thread: writes and syncs groups nobody waits for in person.
+    pub(crate) fn run_log_thread(&self) {
+        let mut state = self.state.lock();
+        loop {
+            let wanted = state.wanted_sync > state.durable || state.wanted_write > state.written;
+            if state.poisoned.is_some() || (state.closing && !wanted) {
+                return;
+            }
+            if wanted && !state.busy {
+                state = match self.lead_or_wait(state, None) {
+                    Ok(state) => state,
+                    Err(_) => return, // the log keeps the cause and hands it to every caller
+                };
+            } else if wanted {
+                self.progress.wait(&mut state);
+            } else {
+                self.work.wait(&mut state);
+            }
+        }
+    }
+
+    /// The body of the file thread: makes the next file ahead of need, recycles and removes.
+    pub(crate) fn run_file_thread(&self) {
+        let mut state = self.state.lock();
+        loop {
+            if state.closing || state.poisoned.is_some() {
+                self.progress.notify_all();
+                return;
+            }
+            let Some(job) = state.files.next_job(&self.settings) else {
+                self.work.wait(&mut state);
+                continue;
+            };
+            let outcome = MutexGuard::unlocked(&mut state, || {
+                files::run_job(&*self.disk, &self.settings, job)
+            });
+            state.files.finish_job(outcome);
+            self.progress.notify_all();
+        }
+    }
+
+    /// Makes everything durable, notes that it is, and ends the threads. Further appends fail.
+    pub(crate) fn close(&self) -> Result<()> {
+        let last = self.last_lsn();
+        let result = self.sync_to(last).and_then(|()| {
+            let note = self.append(FrameKind::Note, &[], files::EMPTY_CRC)?;
+            self.sync_to(note)
+        });
+        self.state.lock().closing = true;
+        self.work.notify_all();
+        self.progress.notify_all();
+        result
+    }
+
+    /// Writes (and syncs, where wanted) what is pending if nobody is at it, or else waits for who is.
+    fn lead_or_wait<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        timeout: Option<Duration>,
+    ) -> Result<MutexGuard<'a, State>> {
+        if state.busy {
+            match timeout {
+                None => self.progress.wait(&mut state),
+                Some(timeout) => drop(self.progress.wait_for(&mut state, timeout)),
+            }
+            return Ok(state);
+        }
+        let sync = state.wanted_sync > state.durable;
+        let last = state.pending.back().map_or(state.written, |g| g.last);
+        let groups = state.take_groups();
+        state.busy = true;
+        let mut unsynced = std::mem::take(&mut state.unsynced);
+        let (outcome, groups) = MutexGuard::unlocked(&mut state, || {
+            let outcome = write_groups(&groups, &mut unsynced, sync);
+            (outcome, groups)
+        });
+        state.busy = false;
+        state.unsynced = unsynced;
+        for group in groups {
+            state.recycle_buffer(group.bytes);
+        }
+        match outcome {
+            Ok(()) => {
+                state.written = last;
+                if sync {
+                    self.syncs.fetch_add(1, Ordering::Relaxed);
+                    state.durable = last;
+                    self.durable.store(last.0, Ordering::Release);
+                    state.wake();
+                }
+            }
+            Err(cause) => {
+                let path = state.files.current_path(&self.settings);
+                let action = if sync {
+                    "write and sync the log"
+                } else {
+                    "write the log"
+                };
+                state.poisoned = Some(Error::io(action, &path, cause));
+                state.wake();
+                self.work.notify_all();
+            }
+        }
+        self.progress.notify_all();
+        state.check()?;
+        Ok(state)
+    }
+}
+
+fn write_groups(
+    groups: &[Group],
+    unsynced: &mut Vec<Arc<dyn File>>,
+    sync: bool,
+) -> std::io::Result<()> {
+    for group in groups {
+        group.file.write_all_at(&group.bytes, group.offset)?;
+        if unsynced.last().is_none_or(|f| !Arc::ptr_eq(f, &group.file)) {
+            unsynced.push(group.file.clone());
+        }
+    }
+    if sync {
+        for file in unsynced.drain(..) {
+            file.sync()?;
+        }
+    }
+    Ok(())
+}
+
+impl State {
+    fn check(&self) -> Result<()> {
+        match &self.poisoned {
+            None => Ok(()),
+            Some(cause) => Err(cause.poisoned()),
+        }
+    }
+
+    /// The group that the next frame joins.
+    fn open_group(&mut self) -> &mut Group {
+        let current = self.files.current_file();
+        let joins = self
+            .pending
+            .back()
+            .is_some_and(|g| Arc::ptr_eq(&g.file, current));
+        if !joins {
+            let group = Group {
+                file: current.clone(),
+                offset: self.files.position(),
+                bytes: self.spare.pop().unwrap_or_default(),
+                last: Lsn(0),
+            };
+            self.pending.push_back(group);
+        }
+        let last = self.pending.len() - 1;
+        &mut self.pending[last]
+    }
+
+    /// Closes the current file and goes on in the one that is ready.
+    fn rotate(&mut self, settings: &LogSettings) {
+        let last = Lsn(self.next_lsn.0 - 1);
+        if let Some(group) = self.pending.back_mut()
+            && Arc::ptr_eq(&group.file, self.files.current_file())
+        {
+            files::pad_group(&mut group.bytes);
+        }
+        self.files.rotate(last);
+        let mut group = self.files.first_group(settings, self.next_lsn);
+        group.last = last;
+        self.pending_bytes += group.bytes.len();
+        self.pending.push_back(group);
+    }
+
+    /// Takes what is pending, each group padded to whole pages.
+    fn take_groups(&mut self) -> Vec<Group> {
+        self.pending_bytes = 0;
+        let mut groups: Vec<Group> = std::mem::take(&mut self.pending).into();
+        for group in &mut groups {
+            files::pad_group(&mut group.bytes);
+        }
+        if let Some(group) = groups.last() {
+            // The last group is always one of the current file: frames go nowhere else.
+            self.files
+                .advance_to(group.offset + group.bytes.len() as u64);
+        }
+        groups
+    }
+
+    fn recycle_buffer(&mut self, mut bytes: Vec<u8>) {
+        const SPARE_BUFFERS: usize = 4;
+        const SPARE_MAX: usize = 16 << 20;
+        if self.spare.len() < SPARE_BUFFERS && bytes.capacity() <= SPARE_MAX {
+            bytes.clear();
+            self.spare.push(bytes);
+        }
+    }
+
+    /// Wakes the async waiters whose LSN is durable, or all of them if the log is poisoned.
+    fn wake(&mut self) {
+        let (durable, poisoned) = (self.durable, self.poisoned.is_some());
+        self.wakers.retain(|(lsn, waker)| {
+            let ready = poisoned || *lsn <= durable;
+            if ready {
+                waker.wake_by_ref();
+            }
+            !ready
+        });
+    }
+}

@@ -1,0 +1,94 @@
+//! Background threads: the log's two, and one that flushes, merges and drops.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "this is the seam the rule points to"
+)]
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use crate::compaction;
+use crate::engine::{Engine, Work};
+use crate::error::{Error, Result};
+use crate::flush;
+use crate::retention;
+use crate::wal::Log;
+
+/// The threads of an open database.
+#[derive(Debug, Default)]
+pub(crate) struct Workers(Vec<JoinHandle<()>>);
+
+impl Workers {
+    /// Starts the threads of a database that may be written to.
+    pub(crate) fn start(engine: &Arc<Engine>) -> Result<Self> {
+        let mut workers = Self::default();
+        workers.spawn("tidestone-log", engine, |e| {
+            with_log(e, Log::run_log_thread)
+        })?;
+        workers.spawn("tidestone-files", engine, |e| {
+            with_log(e, Log::run_file_thread)
+        })?;
+        workers.spawn("tidestone-work", engine, background)?;
+        Ok(workers)
+    }
+
+    fn spawn(
+        &mut self,
+        name: &str,
+        engine: &Arc<Engine>,
+        body: impl FnOnce(&Engine) + Send + 'static,
+    ) -> Result<()> {
+        let engine = engine.clone();
+        let thread = std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || body(&engine))
+            .map_err(|e| {
+                Error::new(
+                    crate::ErrorKind::Io,
+                    format!("cannot start thread {name}: {e}"),
+                )
+            })?;
+        self.0.push(thread);
+        Ok(())
+    }
+
+    /// Waits until the threads have ended. Somebody told them to.
+    pub(crate) fn join(self) {
+        for thread in self.0 {
+            // A thread that panicked has said so on standard error.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn with_log(engine: &Engine, body: impl FnOnce(&Log)) {
+    if let Some(log) = engine.log() {
+        body(log);
+    }
+}
+
+/// Flushes when asked or when rows get old, merges segments, drops what is past retention. A
+/// failure is kept for whoever waits, and the work is tried again at the next occasion.
+fn background(engine: &Engine) {
+    while let Some(work) = engine.signals.next_work(engine.options.flush_after) {
+        let outcome = run(engine, work);
+        engine.signals.note(&outcome);
+    }
+}
+
+fn run(engine: &Engine, work: Work) -> Result<()> {
+    match work {
+        Work::Flush => {
+            let flushed = flush::flush(engine)?;
+            retention::enforce(engine)?;
+            if flushed && engine.options.auto_compact {
+                engine.signals.want_compaction();
+            }
+            Ok(())
+        }
+        Work::Compact => {
+            while !engine.signals.is_closing() && compaction::step(engine)? {}
+            Ok(())
+        }
+    }
+}
