@@ -153,7 +153,7 @@ impl Options {
 
     /// Bytes of log that may wait to be written.
     pub(crate) fn log_pending_max(&self) -> usize {
-        self.memory_budget_bytes / 16
+        (self.memory_budget_bytes / 16).min(64 << 20)
     }
 }
 

@@ -25,6 +25,10 @@ use crate::rows::Rows;
 use crate::store::{Folders, Manifest, Segment, Store, Version};
 use crate::wal::{self, Log, LogSettings};
 
+/// Appended bytes at which the log thread starts to write without being asked: enough that the call
+/// costs little beside the copy, little enough that buffers stay in the cache.
+const LOG_WRITE_BEHIND: usize = 1 << 20;
+
 /// What a database is opened with.
 #[derive(Debug, Clone)]
 pub(crate) struct Components {
@@ -108,6 +112,7 @@ pub(crate) fn create(path: &Path, components: &Components, options: &Options) ->
         cut: None,
         old: Vec::new(),
         flushed: Lsn(0),
+        recycle: None,
     };
     drop(Log::start(disk.clone(), settings, start)?);
     // The identity comes last: with it the folder is a database.
@@ -164,7 +169,7 @@ fn log_settings(
         database,
         incarnation,
         file_len: options.log_file_bytes,
-        write_behind: options.log_pending_max() / 4,
+        write_behind: options.log_pending_max().min(LOG_WRITE_BEHIND),
         pending_max: options.log_pending_max(),
         retained_max: options.log_retained_bytes,
     }
@@ -253,9 +258,10 @@ pub(crate) fn open(
             tail.file, tail.offset, tail.why
         )
     });
-    wal::remove_unused(&*disk, &wal, &replayed.unused)?;
     let settings = log_settings(&folders, &options, database, incarnation);
-    let log = Log::start(disk, settings, replayed.start)?;
+    let mut start = replayed.start;
+    start.recycle = wal::remove_unused(&*disk, &wal, &replayed.unused, settings.file_len)?;
+    let log = Log::start(disk, settings, start)?;
     let engine = Engine::new(Parts {
         options,
         clock,

@@ -109,6 +109,13 @@ pub trait File: Send + Sync + Debug {
     /// As the operating system says.
     fn len(&self) -> io::Result<u64>;
 
+    /// Extends the file with zeros to `len` bytes, their space reserved but not written: quick, but
+    /// the first sync of bytes written there has to write metadata too.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    fn allocate(&self, len: u64) -> io::Result<()>;
+
     /// Maps the first `len` bytes for reading. They must not change while the map lives: only
     /// immutable files are mapped.
     ///

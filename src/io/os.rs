@@ -101,6 +101,15 @@ impl File for OsFile {
         Ok(self.0.metadata()?.len())
     }
 
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        let flags = rustix::fs::FallocateFlags::empty();
+        match rustix::fs::fallocate(&self.0, flags, 0, len) {
+            // A file system that cannot reserve can still extend.
+            Err(rustix::io::Errno::OPNOTSUPP) => self.0.set_len(len),
+            other => Ok(other?),
+        }
+    }
+
     fn map(&self, len: usize) -> io::Result<Mapping> {
         let actual = self.len()?;
         if actual < len as u64 {

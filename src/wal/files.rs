@@ -32,6 +32,8 @@ pub(crate) struct Start {
     pub(crate) old: Vec<LogFileInfo>,
     /// Everything up to here is in segments.
     pub(crate) flushed: Lsn,
+    /// A file of the usual length that holds nothing of use, to become the new one.
+    pub(crate) recycle: Option<u64>,
 }
 
 /// A complete log file, or the current one.
@@ -78,6 +80,8 @@ pub(super) enum Job {
         len: u64,
         recycle: Option<u64>,
         discard: Option<u64>,
+        /// Somebody waits for the file: its space is reserved and not filled with zeros.
+        hurry: bool,
     },
     Remove(u64),
 }
@@ -143,7 +147,8 @@ pub(super) fn pad_group(bytes: &mut Vec<u8>) {
 impl Files {
     /// Makes the file in which the log goes on.
     pub(super) fn start(disk: &dyn Disk, settings: &LogSettings, start: Start) -> Result<Self> {
-        let (file, current) = make(disk, settings, start.file_number, settings.file_len, None)?;
+        let (number, len) = (start.file_number, settings.file_len);
+        let (file, current) = make(disk, settings, number, len, start.recycle, false)?;
         Ok(Self {
             current: LogFileInfo {
                 first: start.next_lsn,
@@ -280,6 +285,7 @@ impl Files {
                 len,
                 recycle,
                 discard,
+                hurry: self.needed > 0,
             });
         }
         if free > SPARE_FILES {
@@ -333,10 +339,11 @@ pub(super) fn run_job(disk: &dyn Disk, settings: &LogSettings, job: Job) -> Outc
             len,
             recycle,
             discard,
+            hurry,
         } => {
             let discarded = discard.map_or(Ok(()), |n| remove(disk, settings, n));
             discarded
-                .and_then(|()| make(disk, settings, number, len, recycle))
+                .and_then(|()| make(disk, settings, number, len, recycle, hurry))
                 .map(|(file, info)| Outcome::Made(file, info))
         }
         Job::Remove(number) => remove(disk, settings, number).map(|()| Outcome::Removed),
@@ -357,11 +364,12 @@ fn make(
     number: u64,
     len: u64,
     recycle: Option<u64>,
+    hurry: bool,
 ) -> Result<(Arc<dyn File>, LogFileInfo)> {
     let path = path_of(&settings.dir, number);
     let from = match recycle {
         Some(old) => path_of(&settings.dir, old),
-        None => fill_with_zeros(disk, settings, len)?,
+        None => blank(disk, settings, len, hurry)?,
     };
     io::publish(disk, &from, &path).map_err(|e| Error::io("make a log file", &path, e))?;
     let file = disk
@@ -378,7 +386,8 @@ fn make(
     ))
 }
 
-fn fill_with_zeros(disk: &dyn Disk, settings: &LogSettings, len: u64) -> Result<PathBuf> {
+/// A new file of zeros under a temporary name.
+fn blank(disk: &dyn Disk, settings: &LogSettings, len: u64, hurry: bool) -> Result<PathBuf> {
     let path = settings.dir.join("new.tmp");
     let fill = || -> std::io::Result<()> {
         if let Err(e) = disk.remove(&path)
@@ -387,6 +396,10 @@ fn fill_with_zeros(disk: &dyn Disk, settings: &LogSettings, len: u64) -> Result<
             return Err(e);
         }
         let file = disk.create(&path)?;
+        if hurry {
+            file.allocate(len)?;
+            return file.sync();
+        }
         let zeros = vec![0u8; ZERO_CHUNK];
         let mut at = 0;
         while at < len {

@@ -136,6 +136,7 @@ pub(crate) fn replay(
         cut,
         old,
         flushed,
+        recycle: None,
     };
     Ok(Replay {
         start,
@@ -387,13 +388,27 @@ fn read(disk: &dyn Disk, path: &Path) -> Result<Vec<u8>> {
     io::read_all(&*file).map_err(|e| Error::io("read a log file", path, e))
 }
 
-/// Removes files of which replay used nothing, before the log goes on.
-pub(crate) fn remove_unused(disk: &dyn Disk, dir: &Path, numbers: &[u64]) -> Result<()> {
+/// Removes files of which replay used nothing, before the log goes on, but for one of length `keep`,
+/// whose number it returns: it has been written to its end and can be used again under a new number.
+pub(crate) fn remove_unused(
+    disk: &dyn Disk,
+    dir: &Path,
+    numbers: &[u64],
+    keep: u64,
+) -> Result<Option<u64>> {
+    let mut kept = None;
     for number in numbers {
         let path = path_of(dir, *number);
+        let len = disk.open(&path).and_then(|f| f.len());
+        let len = len.map_err(|e| Error::io("look at an unused log file", &path, e))?;
+        if kept.is_none() && len == keep {
+            kept = Some(*number);
+            continue;
+        }
         disk.remove(&path)
             .map_err(|e| Error::io("remove an unused log file", &path, e))?;
     }
     disk.sync_dir(dir)
-        .map_err(|e| Error::io("sync the log folder", dir, e))
+        .map_err(|e| Error::io("sync the log folder", dir, e))?;
+    Ok(kept)
 }

@@ -3,6 +3,7 @@
 mod files;
 mod select;
 
+use tidestone_format::{SeriesId, SeriesKey};
 use roaring::RoaringTreemap;
 use tempfile::TempDir;
 
