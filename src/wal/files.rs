@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tidestone_format::Lsn;
 use tidestone_format::header::{Cut, FileHeader, HEADER_LEN, LogHeader};
-use tidestone_format::log::{FRAME_HEADER_LEN, FrameKind, append_frame_with_crc};
+use tidestone_format::log::{FRAME_HEADER_LEN, FrameKind, LogIdentity, append_frame_with_crc};
 use tidestone_format::version::{LOG_PAGE, MAX_REGION};
 
 use super::{Group, LogSettings};
@@ -121,21 +121,13 @@ pub(super) fn frame_len(payload: usize) -> Result<u64> {
 pub(super) fn put_frame(
     out: &mut Vec<u8>,
     kind: FrameKind,
-    file_number: u64,
+    file: LogIdentity,
     lsn: Lsn,
     durable_lsn: Lsn,
     payload: &[u8],
     payload_crc: u32,
 ) -> Result<()> {
-    append_frame_with_crc(
-        out,
-        kind,
-        file_number,
-        lsn,
-        durable_lsn,
-        payload,
-        payload_crc,
-    )?;
+    append_frame_with_crc(out, kind, file, lsn, durable_lsn, payload, payload_crc)?;
     Ok(())
 }
 
@@ -189,8 +181,11 @@ impl Files {
         }
     }
 
-    pub(super) fn current_number(&self) -> u64 {
-        self.current.number
+    pub(super) fn current_identity(&self, settings: &LogSettings) -> LogIdentity {
+        LogIdentity {
+            incarnation: settings.incarnation,
+            file_number: self.current.number,
+        }
     }
 
     pub(super) fn current_file(&self) -> &Arc<dyn File> {

@@ -189,13 +189,13 @@ impl Log {
             }
         }
         let lsn = state.next_lsn;
-        let (durable, file_number) = (state.durable, state.files.current_number());
+        let (durable, file) = (state.durable, state.files.current_identity(&self.settings));
         let group = state.open_group();
         let before = group.bytes.len();
         files::put_frame(
             &mut group.bytes,
             kind,
-            file_number,
+            file,
             lsn,
             durable,
             payload,

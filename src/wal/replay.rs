@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use tidestone_format::header::{Cut, FileHeader, FileKind, HEADER_LEN, LogHeader, Specific};
-use tidestone_format::log::frame::Frame;
+use tidestone_format::log::frame::{Frame, LogIdentity};
 use tidestone_format::log::scan::{FrameCursor, Stop, find_later_evidence};
 use tidestone_format::{FileUuid, FormatError, Lsn};
 
@@ -36,6 +36,7 @@ pub(crate) struct Tail {
 #[derive(Debug)]
 struct Live {
     number: u64,
+    incarnation: FileUuid,
     len: u64,
     header: LogHeader,
 }
@@ -146,6 +147,15 @@ pub(crate) fn replay(
     })
 }
 
+impl Live {
+    fn identity(&self) -> LogIdentity {
+        LogIdentity {
+            incarnation: self.incarnation,
+            file_number: self.number,
+        }
+    }
+}
+
 struct Run<'a> {
     disk: &'a dyn Disk,
     dir: &'a Path,
@@ -179,7 +189,7 @@ impl Run<'_> {
             .iter()
             .filter_map(|f| f.header.cut)
             .find(|cut| cut.file_number == file.number);
-        let mut cursor = FrameCursor::new(&bytes, file.number, file.header.first_lsn);
+        let mut cursor = FrameCursor::new(&bytes, file.identity(), file.header.first_lsn);
         let mut last = Lsn(file.header.first_lsn.0 - 1);
         let mut end = cursor.offset();
         loop {
@@ -249,18 +259,18 @@ impl Run<'_> {
     ) -> Result<()> {
         let here = path_of(self.dir, self.live[at].number);
         let mut damage = None;
-        let mut look = |bytes: &[u8], number: u64, from: u64| {
-            if let Some(found) = find_later_evidence(bytes, from, number, expected)
+        let mut look = |bytes: &[u8], file: LogIdentity, from: u64| {
+            if let Some(found) = find_later_evidence(bytes, from, file, expected)
                 && damage.is_none()
             {
-                damage = Some((number, found));
+                damage = Some((file.file_number, found));
             }
         };
-        look(bytes, self.live[at].number, stopped);
+        look(bytes, self.live[at].identity(), stopped);
         for later in &self.live[at + 1..] {
             let bytes = read(self.disk, &path_of(self.dir, later.number))?;
-            look(&bytes, later.number, 0);
-            let mut cursor = FrameCursor::new(&bytes, later.number, later.header.first_lsn);
+            look(&bytes, later.identity(), 0);
+            let mut cursor = FrameCursor::new(&bytes, later.identity(), later.header.first_lsn);
             if let Some(frame) = cursor.by_ref().last() {
                 self.highest = self.highest.max(frame.header.lsn);
             }
@@ -350,6 +360,7 @@ fn find_files(
                 }
                 live.push(Live {
                     number,
+                    incarnation: file,
                     len,
                     header: log,
                 });
@@ -359,7 +370,15 @@ fn find_files(
                 return Err(Error::format(&path, error));
             }
             Err(error) => {
-                check_blank(disk, &path, number, &error)?;
+                check_blank(
+                    disk,
+                    &path,
+                    LogIdentity {
+                        incarnation,
+                        file_number: number,
+                    },
+                    &error,
+                )?;
                 blank.push(number);
             }
         }
@@ -368,14 +387,14 @@ fn find_files(
 }
 
 /// A file without a sound header was made ready and never used, or its header was being written
-/// when the power failed. If it holds frames of its own number that record a durable LSN at or past
+/// when the power failed. If it holds frames of its own number and of this incarnation that record a durable LSN at or past
 /// the first of them, its header was durable once and is damaged.
-fn check_blank(disk: &dyn Disk, path: &Path, number: u64, error: &FormatError) -> Result<()> {
+fn check_blank(disk: &dyn Disk, path: &Path, file: LogIdentity, error: &FormatError) -> Result<()> {
     let bytes = read(disk, path)?;
-    let Some(first) = find_later_evidence(&bytes, 0, number, Lsn(0)) else {
+    let Some(first) = find_later_evidence(&bytes, 0, file, Lsn(0)) else {
         return Ok(());
     };
-    if find_later_evidence(&bytes, 0, number, first.lsn).is_none() {
+    if find_later_evidence(&bytes, 0, file, first.lsn).is_none() {
         return Ok(());
     }
     Err(Error::format(path, error.clone()))
