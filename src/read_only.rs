@@ -93,6 +93,7 @@ fn attempt(path: &Path, components: &Components, options: Options) -> Result<Eng
         database,
         incarnation,
         version.flushed,
+        wal::Missing::Refused,
         |frame| recover::take_in(&mut head, &series, &tables, frame).map_err(|e| e.with_path(&wal)),
     )?;
     Ok(Engine::new(Parts {

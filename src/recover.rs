@@ -158,7 +158,7 @@ pub(crate) fn lock(disk: &dyn Disk, folders: &Folders) -> Result<Box<dyn Send + 
     })
 }
 
-fn log_settings(
+pub(crate) fn log_settings(
     folders: &Folders,
     options: &Options,
     database: FileUuid,
@@ -175,11 +175,13 @@ fn log_settings(
     }
 }
 
-/// Opens a database for writing. The lock is held by whoever gets the engine.
+/// Opens a database for writing. The lock is held by whoever gets the engine. `up_to_damage`: a log with
+/// damage is read as if it ended before that; for a repair.
 pub(crate) fn open(
     path: &Path,
     components: &Components,
     options: Options,
+    up_to_damage: bool,
 ) -> Result<(Engine, OpenReport)> {
     let Components {
         disk,
@@ -195,6 +197,7 @@ pub(crate) fn open(
     report.manifest_tail = found.torn;
     let incarnation = manifest.state().incarnation();
     let next_series = manifest.state().next_series();
+    let cursors = manifest.state().cursors().clone();
     let lone: Vec<SeriesDefinition> = manifest.state().series().values().cloned().collect();
     let mapped = options.mapped_segments;
     let store = Store::new(disk.clone(), folders.clone(), database, manifest, mapped);
@@ -243,12 +246,18 @@ pub(crate) fn open(
     let series = SeriesRegistry::new(Arc::new(index), next_series);
     let mut head = Head::default();
     let wal = folders.wal();
+    let mut lost = None;
     let replayed = wal::replay(
         &*disk,
         &wal,
         database,
         incarnation,
         version.flushed,
+        if up_to_damage {
+            wal::Missing::Cut(&mut lost)
+        } else {
+            wal::Missing::Refused
+        },
         |frame| take_in(&mut head, &series, &tables, frame).map_err(|e| e.with_path(&wal)),
     )?;
     report.replayed = replayed.frames;
@@ -260,8 +269,14 @@ pub(crate) fn open(
     });
     let settings = log_settings(&folders, &options, database, incarnation);
     let mut start = replayed.start;
-    start.recycle = wal::remove_unused(&*disk, &wal, &replayed.unused, settings.file_len)?;
+    if lost.is_none() {
+        let unused = &replayed.unused;
+        start.recycle = wal::remove_unused(&*disk, &wal, unused, settings.file_len)?;
+    }
     let log = Log::start(disk, settings, start)?;
+    for (name, lsn) in cursors {
+        log.set_consumer(&name, lsn);
+    }
     let engine = Engine::new(Parts {
         options,
         clock,

@@ -81,6 +81,7 @@ fn run(engine: &Engine, work: Work) -> Result<()> {
         Work::Flush => {
             let flushed = flush::flush(engine)?;
             retention::enforce(engine)?;
+            engine.drop_slow_cursors()?;
             if flushed && engine.options.auto_compact {
                 engine.signals.want_compaction();
             }

@@ -100,7 +100,7 @@ pub(super) fn path_of(dir: &Path, number: u64) -> PathBuf {
 }
 
 /// The number in a log file's name.
-pub(super) fn number_of(name: &str) -> Option<u64> {
+pub(crate) fn number_of(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(".log")?;
     (digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit()))
         .then(|| digits.parse().ok())?

@@ -35,8 +35,9 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use tidestone_format::log::FrameKind;
 use tidestone_format::{FileUuid, Lsn};
 
+pub(crate) use files::number_of;
 pub(crate) use files::{LogFileInfo, Start};
-pub(crate) use replay::{remove_unused, replay};
+pub(crate) use replay::{Missing, remove_unused, replay};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::{Disk, File};

@@ -1,6 +1,6 @@
 //! Reading the log at open: every frame that was acknowledged, where the log ends, what is damage.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tidestone_format::header::{Cut, FileHeader, FileKind, HEADER_LEN, LogHeader, Specific};
 use tidestone_format::log::frame::{Frame, LogIdentity};
@@ -32,6 +32,27 @@ pub(crate) struct Tail {
     pub(crate) why: String,
 }
 
+/// What replay does about parts of the log that are not there.
+#[derive(Debug)]
+pub(crate) enum Missing<'a> {
+    /// Fails.
+    Refused,
+    /// The log may start behind what is flushed: for looking at what there is.
+    Allowed,
+    /// As if the log ended before the damage, which is told: for a repair.
+    Cut(&'a mut Option<Lost>),
+}
+
+/// Acknowledged frames that are not readable.
+#[derive(Debug, Clone)]
+pub(crate) struct Lost {
+    pub(crate) path: PathBuf,
+    pub(crate) offset: u64,
+    pub(crate) first_lost: Lsn,
+    pub(crate) last_acknowledged: Lsn,
+    pub(crate) what: String,
+}
+
 /// A log file whose header is sound.
 #[derive(Debug)]
 struct Live {
@@ -54,6 +75,7 @@ pub(crate) fn replay(
     database: FileUuid,
     incarnation: FileUuid,
     flushed: Lsn,
+    mut missing: Missing<'_>,
     mut visit: impl FnMut(&Frame<'_>) -> Result<()>,
 ) -> Result<Replay> {
     let (live, blank) = find_files(disk, dir, database, incarnation)?;
@@ -68,7 +90,7 @@ pub(crate) fn replay(
         .map_or(first.header.first_lsn.0 - 1, |cut| {
             cut.last_lsn.0.min(first.header.first_lsn.0 - 1)
         });
-    if reaches > flushed.0 {
+    if reaches > flushed.0 && !matches!(missing, Missing::Allowed) {
         let path = path_of(dir, first.number);
         let message = format!(
             "the log starts behind LSN {reaches}, but only what is up to {flushed} was flushed: \
@@ -82,12 +104,18 @@ pub(crate) fn replay(
         live: &live,
         frames: 0,
         highest: flushed,
+        missing: &mut missing,
     };
     let mut old = Vec::new();
     let mut tail = None;
     let mut cut = None;
     let mut used = live.len();
+    let mut skip_to = 0;
     for (at, file) in live.iter().enumerate() {
+        if at < skip_to {
+            // Left behind by a repair that was interrupted: the log was cut before it.
+            continue;
+        }
         let next = live.get(at + 1);
         if next.is_some_and(|n| n.header.cut.is_none() && n.header.first_lsn.0 <= flushed.0 + 1) {
             // Nothing in it is needed.
@@ -113,6 +141,7 @@ pub(crate) fn replay(
             offset: end.offset,
             last_lsn: end.last,
         });
+        skip_to = end.next;
         if !end.continues {
             tail = end.why.map(|why| Tail {
                 file: number,
@@ -156,13 +185,14 @@ impl Live {
     }
 }
 
-struct Run<'a> {
+struct Run<'a, 'm> {
     disk: &'a dyn Disk,
     dir: &'a Path,
     live: &'a [Live],
     frames: u64,
     /// The highest LSN seen anywhere, readable or not.
     highest: Lsn,
+    missing: &'a mut Missing<'m>,
 }
 
 /// Where a file ended.
@@ -171,10 +201,12 @@ struct End {
     /// The last LSN in the file; below its first if it has none.
     last: Lsn,
     continues: bool,
+    /// The file the log goes on in.
+    next: usize,
     why: Option<String>,
 }
 
-impl Run<'_> {
+impl Run<'_, '_> {
     /// Reads file number `at` of the live ones.
     fn file(
         &mut self,
@@ -185,10 +217,12 @@ impl Run<'_> {
         let file = &self.live[at];
         let path = path_of(self.dir, file.number);
         let bytes = read(self.disk, &path)?;
-        let limit = self.live[at + 1..]
-            .iter()
-            .filter_map(|f| f.header.cut)
-            .find(|cut| cut.file_number == file.number);
+        let cut_at = (at + 1..self.live.len()).find(|&later| {
+            let cut = self.live[later].header.cut;
+            cut.is_some_and(|cut| cut.file_number == file.number)
+        });
+        let goes_on = cut_at.unwrap_or(at + 1);
+        let limit = cut_at.and_then(|later| self.live[later].header.cut);
         let mut cursor = FrameCursor::new(&bytes, file.identity(), file.header.first_lsn);
         let mut last = Lsn(file.header.first_lsn.0 - 1);
         let mut end = cursor.offset();
@@ -199,6 +233,7 @@ impl Run<'_> {
                     offset: end,
                     last,
                     continues: true,
+                    next: goes_on,
                     why: None,
                 });
             }
@@ -231,6 +266,7 @@ impl Run<'_> {
                 offset: end,
                 last,
                 continues: true,
+                next: at + 1,
                 why: None,
             });
         }
@@ -244,6 +280,7 @@ impl Run<'_> {
             offset: end,
             last,
             continues: false,
+            next: at + 1,
             why,
         })
     }
@@ -279,6 +316,16 @@ impl Run<'_> {
         let Some((number, found)) = damage else {
             return Ok(());
         };
+        if let Missing::Cut(lost) = &mut self.missing {
+            **lost = Some(Lost {
+                path: here,
+                offset: stopped,
+                first_lost: expected,
+                last_acknowledged: found.durable_lsn,
+                what: why.unwrap_or("nothing but zeros").to_owned(),
+            });
+            return Ok(());
+        }
         let message = format!(
             "LSN {expected} was acknowledged and is not readable here ({}); the frame at offset {} of {} \
              records that LSN {} was durable. Run `tidestone verify` to see all damage and \

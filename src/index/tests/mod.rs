@@ -3,9 +3,9 @@
 mod files;
 mod select;
 
-use tidestone_format::{SeriesId, SeriesKey};
 use roaring::RoaringTreemap;
 use tempfile::TempDir;
+use tidestone_format::{SeriesId, SeriesKey};
 
 use super::*;
 use crate::error::ErrorKind;
