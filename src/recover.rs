@@ -253,6 +253,7 @@ pub(crate) fn open(
             tail.file, tail.offset, tail.why
         )
     });
+    wal::sync_read(&*disk, &wal, &replayed.start)?;
     wal::remove_unused(&*disk, &wal, &replayed.unused)?;
     let settings = log_settings(&folders, &options, database, incarnation);
     let log = Log::start(disk, settings, replayed.start)?;

@@ -258,6 +258,11 @@ impl Run<'_> {
             }
         };
         look(bytes, self.live[at].number, stopped);
+        // A cut names what was read when the log was opened, and all of that was made durable.
+        let mut cuts = self.live[at + 1..]
+            .iter()
+            .filter_map(|f| Some((f.number, f.header.cut?)));
+        let behind = cuts.find(|(_, cut)| cut.last_lsn >= expected);
         for later in &self.live[at + 1..] {
             let bytes = read(self.disk, &path_of(self.dir, later.number))?;
             look(&bytes, later.number, 0);
@@ -268,7 +273,17 @@ impl Run<'_> {
             self.highest = self.highest.max(Lsn(later.header.first_lsn.0));
         }
         let Some((number, found)) = damage else {
-            return Ok(());
+            let Some((number, cut)) = behind else {
+                return Ok(());
+            };
+            let message = format!(
+                "LSN {expected} was acknowledged and is not readable here; {} was begun behind LSN {}: a log file \
+                 between them is missing. Restore it, or run `tidestone repair` to see what dropping the \
+                 rest of the log would lose",
+                path_of(self.dir, number).display(),
+                cut.last_lsn,
+            );
+            return Err(Error::corrupt(&here, stopped, message));
         };
         let message = format!(
             "LSN {expected} was acknowledged and is not readable here ({}); the frame at offset {} of {} \
@@ -387,6 +402,17 @@ fn read(disk: &dyn Disk, path: &Path) -> Result<Vec<u8>> {
         .open(path)
         .map_err(|e| Error::io("open a log file", path, e))?;
     io::read_all(&*file).map_err(|e| Error::io("read a log file", path, e))
+}
+
+/// Makes what replay read durable, before it counts as such: a process that was killed leaves bytes
+/// in the page cache that no sync has covered.
+pub(crate) fn sync_read(disk: &dyn Disk, dir: &Path, start: &Start) -> Result<()> {
+    for file in start.old.iter().filter(|f| f.last > start.flushed) {
+        let path = path_of(dir, file.number);
+        let synced = disk.open_write(&path).and_then(|file| file.sync());
+        synced.map_err(|e| Error::io("sync a log file that was read", &path, e))?;
+    }
+    Ok(())
 }
 
 /// Removes files of which replay used nothing, before the log goes on.
