@@ -267,6 +267,7 @@ pub(crate) fn open(
             tail.file, tail.offset, tail.why
         )
     });
+    wal::sync_read(&*disk, &wal, &replayed.start)?;
     let settings = log_settings(&folders, &options, database, incarnation);
     let mut start = replayed.start;
     if lost.is_none() {

@@ -56,7 +56,7 @@ pub(super) struct Files {
     ready: Option<(Arc<dyn File>, LogFileInfo)>,
     /// A frame waits for a file of at least this length.
     needed: u64,
-    /// Why the last attempt to make a file failed; told once, then tried again.
+    /// Why the last attempt to make a file failed; told to who waited for it, then tried again.
     failed: Option<Error>,
     retired: Vec<LogFileInfo>,
     flushed: Lsn,
@@ -205,8 +205,9 @@ impl Files {
         self.position = position;
     }
 
-    /// Whether a frame fits behind `pending` bytes of the open group.
-    pub(super) fn fit(&mut self, frame_len: u64, pending: usize) -> Result<Fit> {
+    /// Whether a frame fits behind `pending` bytes of the open group. A failure to make a file is
+    /// told only to who has `waited` for it: an older one says nothing about the disk of now.
+    pub(super) fn fit(&mut self, frame_len: u64, pending: usize, waited: bool) -> Result<Fit> {
         if self.position + pending as u64 + frame_len <= self.current.len {
             return Ok(Fit::Here);
         }
@@ -214,8 +215,8 @@ impl Files {
         match &self.ready {
             Some((_, info)) if info.len >= needed => Ok(Fit::Rotate),
             _ => match self.failed.take() {
-                Some(error) => Err(error),
-                None => {
+                Some(error) if waited => Err(error),
+                _ => {
                     self.needed = self.needed.max(needed);
                     Ok(Fit::Wait)
                 }
@@ -287,6 +288,11 @@ impl Files {
             return Some(Job::Remove(self.retired.remove(0).number));
         }
         None
+    }
+
+    #[cfg(test)]
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.is_some()
     }
 
     pub(super) fn finish_job(&mut self, outcome: Outcome) {

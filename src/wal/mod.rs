@@ -23,6 +23,8 @@
 
 mod files;
 mod replay;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -37,7 +39,7 @@ use tidestone_format::{FileUuid, Lsn};
 
 pub(crate) use files::number_of;
 pub(crate) use files::{LogFileInfo, Start};
-pub(crate) use replay::{Missing, remove_unused, replay};
+pub(crate) use replay::{Missing, remove_unused, replay, sync_read};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::{Disk, File};
@@ -166,6 +168,7 @@ impl Log {
     pub(crate) fn append(&self, kind: FrameKind, payload: &[u8], payload_crc: u32) -> Result<Lsn> {
         let frame_len = files::frame_len(payload.len())?;
         let mut state = self.state.lock();
+        let mut waited = false;
         loop {
             state.check()?;
             if state.closing {
@@ -173,11 +176,11 @@ impl Log {
             }
             if state.pending_bytes >= self.settings.pending_max && state.pending_bytes > 0 {
                 state.wanted_write = Lsn(state.next_lsn.0 - 1);
-                state = self.lead_or_wait(state, None)?;
+                state = self.lead_or_wait(state)?;
                 continue;
             }
             let pending = state.pending.back().map_or(0, |g| g.bytes.len());
-            match state.files.fit(frame_len, pending)? {
+            match state.files.fit(frame_len, pending, waited)? {
                 files::Fit::Here => break,
                 files::Fit::Rotate => {
                     state.rotate(&self.settings);
@@ -186,6 +189,7 @@ impl Log {
                 files::Fit::Wait => {
                     self.work.notify_all();
                     self.progress.wait(&mut state);
+                    waited = true;
                 }
             }
         }
@@ -235,7 +239,7 @@ impl Log {
         while state.durable < lsn {
             state.check()?;
             state.wanted_sync = state.wanted_sync.max(lsn);
-            state = self.lead_or_wait(state, None)?;
+            state = self.lead_or_wait(state)?;
         }
         Ok(())
     }
@@ -247,7 +251,7 @@ impl Log {
         while state.written < lsn {
             state.check()?;
             state.wanted_write = state.wanted_write.max(lsn);
-            state = self.lead_or_wait(state, None)?;
+            state = self.lead_or_wait(state)?;
         }
         Ok(())
     }
@@ -258,18 +262,18 @@ impl Log {
             return Ok(true);
         }
         let mut state = self.state.lock();
-        while state.durable < lsn {
-            state.check()?;
-            match timeout {
-                None => self.progress.wait(&mut state),
-                Some(timeout) => {
-                    if self.progress.wait_for(&mut state, timeout).timed_out() {
-                        return Ok(state.durable >= lsn);
-                    }
-                }
+        let waits = |state: &mut State| state.durable < lsn && state.poisoned.is_none();
+        match timeout {
+            None => self.progress.wait_while(&mut state, waits),
+            Some(timeout) => {
+                // The whole wait takes no longer, however often others make progress.
+                self.progress.wait_while_for(&mut state, waits, timeout);
             }
         }
-        Ok(true)
+        match state.durable >= lsn {
+            true => Ok(true),
+            false => state.check().map(|()| false),
+        }
     }
 
     /// Whether everything up to `lsn` is durable; if not, `waker` is woken when it is, or when
@@ -282,7 +286,10 @@ impl Log {
         if let Err(error) = state.check() {
             return Some(Err(error));
         }
-        state.wakers.push((lsn, waker.clone()));
+        let known = |(of, other): &(Lsn, Waker)| *of == lsn && other.will_wake(waker);
+        if !state.wakers.iter().any(known) {
+            state.wakers.push((lsn, waker.clone()));
+        }
         None
     }
 
@@ -343,7 +350,7 @@ impl Log {
                 return;
             }
             if wanted && !state.busy {
-                state = match self.lead_or_wait(state, None) {
+                state = match self.lead_or_wait(state) {
                     Ok(state) => state,
                     Err(_) => return, // the log keeps the cause and hands it to every caller
                 };
@@ -392,13 +399,9 @@ impl Log {
     fn lead_or_wait<'a>(
         &'a self,
         mut state: MutexGuard<'a, State>,
-        timeout: Option<Duration>,
     ) -> Result<MutexGuard<'a, State>> {
         if state.busy {
-            match timeout {
-                None => self.progress.wait(&mut state),
-                Some(timeout) => drop(self.progress.wait_for(&mut state, timeout)),
-            }
+            self.progress.wait(&mut state);
             return Ok(state);
         }
         let sync = state.wanted_sync > state.durable;

@@ -225,6 +225,8 @@ impl Run<'_, '_> {
         let limit = cut_at.and_then(|later| self.live[later].header.cut);
         let mut cursor = FrameCursor::new(&bytes, file.identity(), file.header.first_lsn);
         let mut last = Lsn(file.header.first_lsn.0 - 1);
+        // Where a log was cut LSNs have a gap; none of it is given again.
+        self.see(last);
         let mut end = cursor.offset();
         loop {
             if limit.is_some_and(|cut| last >= cut.last_lsn) {
@@ -304,6 +306,11 @@ impl Run<'_, '_> {
             }
         };
         look(bytes, self.live[at].identity(), stopped);
+        // A cut names what was read when the log was opened, and all of that was made durable.
+        let mut cuts = self.live[at + 1..]
+            .iter()
+            .filter_map(|f| Some((f.number, f.header.cut?)));
+        let behind = cuts.find(|(_, cut)| cut.last_lsn >= expected);
         for later in &self.live[at + 1..] {
             let bytes = read(self.disk, &path_of(self.dir, later.number))?;
             look(&bytes, later.identity(), 0);
@@ -314,7 +321,27 @@ impl Run<'_, '_> {
             self.highest = self.highest.max(Lsn(later.header.first_lsn.0));
         }
         let Some((number, found)) = damage else {
-            return Ok(());
+            let Some((number, cut)) = behind else {
+                return Ok(());
+            };
+            if let Missing::Cut(lost) = &mut self.missing {
+                **lost = Some(Lost {
+                    path: here,
+                    offset: stopped,
+                    first_lost: expected,
+                    last_acknowledged: cut.last_lsn,
+                    what: "a log file is missing behind it".to_owned(),
+                });
+                return Ok(());
+            }
+            let message = format!(
+                "LSN {expected} was acknowledged and is not readable here; {} was begun behind LSN {}: a log file \
+                 between them is missing. Restore it, or run `tidestone repair` to see what dropping the \
+                 rest of the log would lose",
+                path_of(self.dir, number).display(),
+                cut.last_lsn,
+            );
+            return Err(Error::corrupt(&here, stopped, message));
         };
         if let Missing::Cut(lost) = &mut self.missing {
             **lost = Some(Lost {
@@ -452,6 +479,17 @@ fn read(disk: &dyn Disk, path: &Path) -> Result<Vec<u8>> {
         .open(path)
         .map_err(|e| Error::io("open a log file", path, e))?;
     io::read_all(&*file).map_err(|e| Error::io("read a log file", path, e))
+}
+
+/// Makes what replay read durable, before it counts as such: a process that was killed leaves bytes
+/// in the page cache that no sync has covered.
+pub(crate) fn sync_read(disk: &dyn Disk, dir: &Path, start: &Start) -> Result<()> {
+    for file in start.old.iter().filter(|f| f.last > start.flushed) {
+        let path = path_of(dir, file.number);
+        let synced = disk.open_write(&path).and_then(|file| file.sync());
+        synced.map_err(|e| Error::io("sync a log file that was read", &path, e))?;
+    }
+    Ok(())
 }
 
 /// Removes files of which replay used nothing, before the log goes on, but for one of length `keep`,
