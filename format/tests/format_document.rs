@@ -18,7 +18,7 @@ use tidestone_format::log::frame::{
     encode_frame_header,
 };
 use tidestone_format::manifest::{
-    EDIT_HEADER_LEN, EDIT_MAGIC, EDITS_START, Edit, Entry, EntryTag, append_edit,
+    EDIT_HEADER_LEN, EDIT_MAGIC, EDITS_START, Edit, Entry, EntryTag, ManifestIdentity, append_edit,
 };
 use tidestone_format::version::{FORMAT_VERSION, LOG_PAGE};
 use tidestone_format::{FieldId, FieldType, FileUuid, Lsn, SeriesId, TableId};
@@ -199,7 +199,8 @@ fn the_frame_header_is_where_the_document_says() {
 #[test]
 fn the_edit_is_where_the_document_says() {
     let bytes = edit();
-    let covered = [&bytes[..16], &bytes[24..37]].concat();
+    let header = FileHeader::manifest(uuid(0xa0), uuid(0xb0), 3).encode();
+    let covered = [&header[24..64], &bytes[..16], &bytes[24..37]].concat();
     let layout = layout("## 4. Manifest file");
     assert_eq!(layout.last().unwrap().0, EDIT_HEADER_LEN);
     assert_laid_out(
@@ -283,6 +284,7 @@ fn edit() -> Vec<u8> {
     let entries = vec![Entry::Flushed(Lsn(9))];
     append_edit(
         &mut out,
+        ManifestIdentity::of(&FileHeader::manifest(uuid(0xa0), uuid(0xb0), 3)),
         &Edit {
             version: 42,
             entries,

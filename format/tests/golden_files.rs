@@ -25,7 +25,7 @@ use tidestone_format::log::record::{
 };
 use tidestone_format::log::scan::{FrameCursor, Stop};
 use tidestone_format::manifest::{
-    Edit, EditCursor, Entry, SegmentEntry, State, Tier, append_edit, replay,
+    Edit, EditCursor, Entry, ManifestIdentity, SegmentEntry, State, Tier, append_edit, replay,
 };
 use tidestone_format::schema::{DuplicatePolicy, Field, SchemaMode, TableSchema, TableSettings};
 use tidestone_format::version::LOG_PAGE;
@@ -382,8 +382,9 @@ fn manifest() {
     let header = FileHeader::manifest(DATABASE, INCARNATION, 6);
     let mut bytes = header.encode().to_vec();
     bytes.resize(256, 0);
+    let identity = ManifestIdentity::of(&header);
     for edit in edits() {
-        append_edit(&mut bytes, &edit).unwrap();
+        append_edit(&mut bytes, identity, &edit).unwrap();
     }
     let stored = golden("manifest.bin", &bytes);
     assert_eq!(
@@ -391,11 +392,11 @@ fn manifest() {
         header
     );
     assert!(
-        EditCursor::new(&stored)
+        EditCursor::new(&stored, identity)
             .map(|located| located.edit)
             .eq(edits())
     );
-    let replayed = replay(&stored).unwrap();
+    let replayed = replay(&stored, identity).unwrap();
     assert_eq!((replayed.version, replayed.end), (44, stored.len() as u64));
     assert_eq!(replayed.torn, None);
     let uuids: Vec<_> = replayed

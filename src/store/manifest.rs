@@ -11,7 +11,9 @@ use std::sync::Arc;
 
 use tidestone_format::FileUuid;
 use tidestone_format::header::{FileHeader, FileKind};
-use tidestone_format::manifest::{EDITS_START, Edit, Entry, Replay, State, append_edit, replay};
+use tidestone_format::manifest::{
+    EDITS_START, Edit, Entry, ManifestIdentity, Replay, State, append_edit, replay,
+};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::{self, Disk, File};
@@ -27,8 +29,7 @@ pub(crate) struct Manifest {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     tmp: PathBuf,
-    database: FileUuid,
-    number: u64,
+    identity: ManifestIdentity,
     file: Arc<dyn File>,
     /// Where the next edit goes.
     position: u64,
@@ -80,19 +81,24 @@ pub(crate) fn newest(disk: &dyn Disk, dir: &Path) -> Result<(u64, PathBuf)> {
 pub(crate) fn read(path: &Path, bytes: &[u8]) -> Result<(FileHeader, Replay)> {
     let format = |e| Error::format(path, e);
     let header = FileHeader::decode_kind(bytes, FileKind::Manifest).map_err(format)?;
-    let replay = replay(bytes).map_err(format)?;
+    let replay = replay(bytes, ManifestIdentity::of(&header)).map_err(format)?;
     Ok((header, replay))
 }
 
-fn check_database(path: &Path, header: &FileHeader, database: FileUuid) -> Result<()> {
-    if header.database == database {
-        return Ok(());
+/// Checks that the file is the one it is named, of this database.
+fn check_header(path: &Path, header: &FileHeader, database: FileUuid, number: u64) -> Result<()> {
+    if header.database != database {
+        let message = format!(
+            "the manifest belongs to database {}, this is {database}",
+            header.database
+        );
+        return Err(Error::corrupt(path, 24, message));
     }
-    let message = format!(
-        "the manifest belongs to database {}, this is {database}",
-        header.database
-    );
-    Err(Error::corrupt(path, 24, message))
+    if header.number != number {
+        let message = format!("the manifest is number {}, not {number}", header.number);
+        return Err(Error::corrupt(path, 56, message));
+    }
+    Ok(())
 }
 
 impl Manifest {
@@ -132,7 +138,8 @@ impl Manifest {
                 torn,
             },
         ) = read(&path, &bytes)?;
-        check_database(&path, &header, database)?;
+        check_header(&path, &header, database, number)?;
+        let identity = ManifestIdentity::of(&header);
         let len = bytes.len() as u64;
         if let Some(error) = torn {
             let report = ManifestReport {
@@ -146,8 +153,7 @@ impl Manifest {
             disk,
             dir: dir.to_owned(),
             tmp: tmp.to_owned(),
-            database,
-            number,
+            identity,
             file,
             position,
             len,
@@ -180,7 +186,8 @@ impl Manifest {
                 ..
             },
         ) = read(&path, &bytes)?;
-        check_database(&path, &header, database)?;
+        check_header(&path, &header, database, number)?;
+        let identity = ManifestIdentity::of(&header);
         let read_only = Error::new(
             ErrorKind::Closed,
             "the database was opened for reading only",
@@ -189,8 +196,7 @@ impl Manifest {
             disk,
             dir: dir.to_owned(),
             tmp: dir.to_owned(),
-            database,
-            number,
+            identity,
             file,
             position: end,
             len: bytes.len() as u64,
@@ -206,14 +212,14 @@ impl Manifest {
         if let Some(cause) = &self.poisoned {
             return Err(cause.poisoned());
         }
-        let path = path_of(&self.dir, self.number);
+        let path = path_of(&self.dir, self.identity.number);
         let mut next = self.state.clone();
         for entry in &entries {
             next.apply(entry).map_err(|e| Error::format(&path, e))?;
         }
         let version = self.version + 1;
         let mut bytes = Vec::new();
-        append_edit(&mut bytes, &Edit { version, entries })?;
+        append_edit(&mut bytes, self.identity, &Edit { version, entries })?;
         let end = self.position + bytes.len() as u64;
         let written = self
             .file
@@ -257,8 +263,8 @@ impl Manifest {
                 self.disk.clone(),
                 &self.dir,
                 &self.tmp,
-                self.database,
-                self.number + 1,
+                self.identity.database,
+                self.identity.number + 1,
                 self.version + 1,
                 self.state.clone(),
             );
@@ -287,10 +293,12 @@ impl Manifest {
     ) -> Result<Self> {
         let path = path_of(dir, number);
         let header = FileHeader::manifest(database, state.incarnation(), number);
+        let identity = ManifestIdentity::of(&header);
         let mut bytes = header.encode().to_vec();
         bytes.resize(EDITS_START, 0);
         append_edit(
             &mut bytes,
+            identity,
             &Edit {
                 version,
                 entries: state.snapshot_entries(),
@@ -314,8 +322,7 @@ impl Manifest {
             disk,
             dir: dir.to_owned(),
             tmp: tmp.to_owned(),
-            database,
-            number,
+            identity,
             file,
             position,
             len: bytes.len() as u64,
@@ -331,7 +338,7 @@ impl Manifest {
     fn remove_older(&self) -> Result<()> {
         let list = |e| Error::io("list the manifest folder", &self.dir, e);
         for entry in self.disk.list(&self.dir).map_err(list)? {
-            if number_of(&entry.name).is_some_and(|n| n < self.number) {
+            if number_of(&entry.name).is_some_and(|n| n < self.identity.number) {
                 let path = self.dir.join(&entry.name);
                 let removed = self.disk.remove(&path);
                 removed.map_err(|e| Error::io("remove an old manifest", &path, e))?;
