@@ -342,6 +342,7 @@ fn edits() -> Vec<Edit> {
             Entry::SegmentAdded(segment(2, Tier::Archive, "a/b/2.seg")),
             Entry::Flushed(Lsn(13)),
             Entry::SeriesDefined(definitions()[0].clone()),
+            Entry::SeriesDefined(definitions()[1].clone()),
             cursor(9),
         ],
         vec![],
@@ -367,6 +368,7 @@ fn edits() -> Vec<Edit> {
             Entry::CursorDropped {
                 name: "mirror".to_string(),
             },
+            Entry::SeriesForgotten(SeriesId(1)),
             Entry::TableDropped(TableId(2)),
             cursor(13),
         ],
@@ -406,5 +408,6 @@ fn manifest() {
         .map(|uuid| uuid.0[0])
         .collect();
     assert_eq!(uuids, [2, 3]);
+    assert!(replayed.state.series().keys().eq([&SeriesId(2)]));
     assert_eq!(replayed.state.tables()[&TableId(1)], table());
 }

@@ -105,8 +105,8 @@ impl State {
     /// Makes a change.
     ///
     /// # Errors
-    /// The change contradicts the state: it names a table, segment, tombstone or cursor that is
-    /// not there, adds one that is, takes an id that was not given out, or turns back what only
+    /// The change contradicts the state: it names a table, segment, tombstone, series or cursor that
+    /// is not there, adds one that is, takes an id that was not given out, or turns back what only
     /// grows. The state is then as it was.
     pub fn apply(&mut self, entry: &Entry) -> Result<()> {
         match entry {
@@ -169,12 +169,18 @@ impl State {
                     return Err(contradiction("a cursor that is there", actual));
                 }
             }
+            Entry::SeriesForgotten(id) => {
+                if self.series.remove(id).is_none() {
+                    return Err(contradiction("a series that is defined", id));
+                }
+            }
         }
         Ok(())
     }
 
     /// Forgets the definitions of series for which `keep` is false: those a live segment holds,
-    /// before a snapshot. There is no entry for it, so only a snapshot makes it last.
+    /// before a snapshot, which makes it last. To forget one series by an edit, see
+    /// [`Entry::SeriesForgotten`].
     pub fn retain_series(&mut self, mut keep: impl FnMut(&SeriesDefinition) -> bool) {
         self.series.retain(|_, definition| keep(definition));
     }

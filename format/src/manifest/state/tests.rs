@@ -119,6 +119,8 @@ fn contradictions_are_refused_and_change_nothing() {
         horizon(1, 99),
         horizon(3, 1),
         no_cursor("backup"),
+        Entry::SeriesForgotten(SeriesId(7)),
+        Entry::SeriesForgotten(SeriesId(100)),
     ] {
         let mut state = full();
         let error = state.apply(&entry).unwrap_err();
@@ -168,6 +170,20 @@ fn definitions_can_be_forgotten_before_a_snapshot() {
     state.retain_series(|definition| definition.id == SeriesId(6));
     assert!(state.series().keys().eq([&SeriesId(6)]));
     assert_eq!(refold(&state), state);
+}
+
+#[test]
+fn a_forgotten_series_can_be_defined_again_but_not_forgotten_twice() {
+    let mut state = full();
+    let forgotten = Entry::SeriesForgotten(SeriesId(5));
+    state.apply(&forgotten).unwrap();
+    assert!(state.series().keys().eq([&SeriesId(6)]));
+    assert_eq!(refold(&state), state);
+    assert_eq!(state.next_series(), SeriesId(100));
+    assert_eq!(state.apply(&forgotten).unwrap_err().kind, Invalid);
+    // The log is replayed behind the edit, and may define it once more.
+    state.apply(&Entry::SeriesDefined(series(1, 5))).unwrap();
+    assert_eq!(state, full());
 }
 
 // Files.
@@ -420,7 +436,7 @@ proptest! {
     /// Any sequence of entries: those that are refused change nothing, and the state can always be
     /// said in a snapshot.
     #[test]
-    fn any_state_survives_its_snapshot(picks in prop::collection::vec((0usize..13, 1u32..4, 1u64..6), 0..60)) {
+    fn any_state_survives_its_snapshot(picks in prop::collection::vec((0usize..14, 1u32..4, 1u64..6), 0..60)) {
         let mut state = full();
         for (kind, t, n) in picks {
             let byte = u8::try_from(n).unwrap();
@@ -437,6 +453,7 @@ proptest! {
                 10 => horizon(t, 98 + i64::from(byte)),
                 11 => cursor(&"x".repeat(byte as usize), u64::from(t)),
                 12 => no_cursor(&"x".repeat(byte as usize)),
+                13 => Entry::SeriesForgotten(SeriesId(n)),
                 _ => one_of_each()[1].clone(),
             };
             let before = state.clone();
@@ -463,7 +480,7 @@ proptest! {
 
     #[test]
     fn damaged_entries_never_panic(
-        which in 0usize..13,
+        which in 0usize..14,
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
     ) {
         let mut bytes = Vec::new();
