@@ -174,6 +174,31 @@ fn append_latency() {
             &histogram,
         );
     }
+    for (what, commit_every) in [
+        ("Memory, commit every 16 rows included", 16),
+        ("append alone, nothing committed", u64::MAX),
+    ] {
+        let bench = open(
+            10,
+            Options {
+                memory_budget_bytes: 2 << 30,
+                ..Options::default()
+            },
+        );
+        let series = bench.table.series(&[("host", "a")]).unwrap();
+        let mut writer = bench.db.writer();
+        let histogram = measure(Box::new(move |i| {
+            writer
+                .append(&series, START + i.cast_signed() * 2000, &row(i))
+                .unwrap();
+            if i % commit_every == commit_every - 1 {
+                let _ticket = writer.commit_as(Durability::Memory).unwrap();
+            } else if i % 100_000 == 99_999 {
+                writer.clear();
+            }
+        }));
+        print(what, &histogram);
+    }
 }
 
 /// One committer, each commit waited for, beside a bare overwrite and sync of one page.

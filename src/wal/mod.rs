@@ -88,6 +88,10 @@ struct State {
     pending_bytes: usize,
     /// Somebody is writing or syncing groups.
     busy: bool,
+    /// Frames that were synced together last.
+    last_group: u64,
+    /// Highest LSN of the group before.
+    last_synced: Lsn,
     /// Files with bytes that were written and not yet synced, oldest first.
     unsynced: Vec<Arc<dyn File>>,
     /// Buffers of groups that were written, for the next ones.
@@ -127,6 +131,8 @@ impl Log {
             pending: VecDeque::new(),
             pending_bytes: 0,
             busy: false,
+            last_group: 0,
+            last_synced: before,
             unsynced: Vec::new(),
             spare: Vec::new(),
             files,
@@ -404,10 +410,15 @@ impl Log {
             self.progress.wait(&mut state);
             return Ok(state);
         }
+        state.busy = true;
+        if state.last_group > 1 {
+            // Others committed together with this thread last time, and the sync has just woken them:
+            // let those that are ready to run append first. With nobody else ready it is a no-op.
+            MutexGuard::unlocked(&mut state, std::thread::yield_now);
+        }
         let sync = state.wanted_sync > state.durable;
         let last = state.pending.back().map_or(state.written, |g| g.last);
         let groups = state.take_groups();
-        state.busy = true;
         let mut unsynced = std::mem::take(&mut state.unsynced);
         let (outcome, groups) = MutexGuard::unlocked(&mut state, || {
             let outcome = write_groups(&groups, &mut unsynced, sync);
@@ -423,6 +434,8 @@ impl Log {
                 state.written = last;
                 if sync {
                     self.syncs.fetch_add(1, Ordering::Relaxed);
+                    state.last_group = last.0 - state.last_synced.0;
+                    state.last_synced = last;
                     state.durable = last;
                     self.durable.store(last.0, Ordering::Release);
                     state.wake();
