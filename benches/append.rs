@@ -11,7 +11,6 @@
     reason = "a benchmark measures with the machine's clock"
 )]
 #![expect(clippy::unwrap_used, reason = "a benchmark ends at the first failure")]
-#![expect(missing_docs, reason = "a benchmark has no users")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::collections::VecDeque;

@@ -103,7 +103,7 @@ impl Options {
         )?;
         let log = self.log_file_bytes;
         check(
-            (64 << 10..=1 << 30).contains(&log) && log % 4096 == 0,
+            (64 << 10..=1 << 30).contains(&log) && log.is_multiple_of(4096),
             "log_file_bytes",
             "from 64 KiB to 1 GiB and a multiple of 4096",
             log.to_string(),

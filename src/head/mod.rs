@@ -19,7 +19,6 @@ mod tests;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
-use tidestone_format::column::Column;
 use tidestone_format::log::Tombstone;
 use tidestone_format::schema::DuplicatePolicy;
 use tidestone_format::{Lsn, TableId};

@@ -84,6 +84,10 @@ pub struct DirEntry {
 }
 
 /// An open file. All calls take a position and may be made from any thread.
+#[expect(
+    clippy::len_without_is_empty,
+    reason = "nobody asks a file whether it is empty"
+)]
 pub trait File: Send + Sync + Debug {
     /// Fills `buf` from the bytes at `offset`.
     ///

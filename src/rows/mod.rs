@@ -29,6 +29,9 @@ pub(crate) struct Rows {
     pub(crate) columns: Vec<(FieldId, Column)>,
 }
 
+/// The next row of a source: its key, then the source, so that the oldest comes first.
+type Next = Reverse<((SeriesId, Timestamp), u32, u32)>;
+
 /// A row of a source: the number of the source and of the row in it.
 pub(super) type Pick = (u32, u32);
 
@@ -138,13 +141,6 @@ impl Rows {
         }
         gather::rows(&[&self], &picks, &[])
     }
-
-    /// The rows of `series`, in a sorted run.
-    pub(crate) fn range_of(&self, series: SeriesId) -> std::ops::Range<usize> {
-        let start = self.series.partition_point(|s| *s < series);
-        let len = self.series[start..].partition_point(|s| *s == series);
-        start..start + len
-    }
 }
 
 /// Row numbers within a run fit 32 bits: runs are bounded far below that.
@@ -201,7 +197,7 @@ fn concatenate(sources: &[&Rows]) -> Rows {
 fn merge_order(sources: &[&Rows]) -> Vec<Pick> {
     let total = sources.iter().map(|s| s.len()).sum();
     let mut order = Vec::with_capacity(total);
-    let mut heap: BinaryHeap<Reverse<((SeriesId, Timestamp), u32, u32)>> = sources
+    let mut heap: BinaryHeap<Next> = sources
         .iter()
         .enumerate()
         .filter(|(_, s)| !s.is_empty())
