@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use tidestone_format::header::{Cut, FileHeader, FileKind, HEADER_LEN, LogHeader, Specific};
-use tidestone_format::log::frame::Frame;
+use tidestone_format::log::frame::{Frame, FrameKind};
 use tidestone_format::log::scan::{FrameCursor, Stop, find_later_evidence};
 use tidestone_format::{FileUuid, FormatError, Lsn};
 
@@ -16,7 +16,7 @@ use crate::io::{self, Disk};
 pub(crate) struct Replay {
     /// How the log goes on.
     pub(crate) start: Start,
-    /// Frames that were handed to the visitor.
+    /// Frames that were handed to the visitor, notes not counted.
     pub(crate) frames: u64,
     /// Why the log ended where it did, if that was not at zeros: an unsynced tail that was cut.
     pub(crate) tail: Option<Tail>,
@@ -183,6 +183,7 @@ impl Run<'_> {
         // Where a log was cut LSNs have a gap; none of it is given again.
         self.see(last);
         let mut end = cursor.offset();
+        let mut closed = false;
         loop {
             if limit.is_some_and(|cut| last >= cut.last_lsn) {
                 self.see(last);
@@ -196,9 +197,10 @@ impl Run<'_> {
             let Some(frame) = cursor.next() else { break };
             last = frame.header.lsn;
             end = frame.end();
+            closed = frame.header.kind == FrameKind::Note;
             self.see(last);
             if last > flushed {
-                self.frames += 1;
+                self.frames += u64::from(frame.header.kind != FrameKind::Note);
                 visit(&frame)?;
             }
         }
@@ -231,11 +233,12 @@ impl Run<'_> {
             _ => None,
         };
         self.evidence(at, &bytes, stopped, expected, why.as_deref())?;
+        // Behind the note of an orderly end stand zeros, or what an earlier life of the file left.
         Ok(End {
             offset: end,
             last,
             continues: false,
-            why,
+            why: why.filter(|_| !closed),
         })
     }
 
