@@ -3,8 +3,9 @@
 //! # Locks, in the order they are taken
 //! 1. [`Engine::compacting`]: whoever removes segments;
 //! 2. the manifest ([`Store::edit`]): flush, schema changes, compaction, retention;
-//! 3. the commit lock ([`Engine::head`]): commits, deletes, snapshots, publication of a version;
-//! 4. the log's own.
+//! 3. the giving of series ids (in [`SeriesRegistry`]);
+//! 4. the commit lock ([`Engine::head`]): commits, deletes, snapshots, publication of a version;
+//! 5. the log's own.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};

@@ -248,10 +248,13 @@ pub(crate) fn open(
     let wal = folders.wal();
     let mut lost = None;
     let replayed = wal::replay(
-        &*disk,
-        &wal,
-        database,
-        incarnation,
+        &wal::LogFiles {
+            disk: &*disk,
+            dir: &wal,
+            database,
+            incarnation,
+            exclusive: true,
+        },
         version.flushed,
         if up_to_damage {
             wal::Missing::Cut(&mut lost)

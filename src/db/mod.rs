@@ -301,6 +301,7 @@ impl Inner {
         let engine = &self.engine;
         let Some(log) = engine.log() else {
             engine.mark_closed();
+            engine.series.close();
             return Ok(());
         };
         engine.signals.close();
@@ -313,10 +314,11 @@ impl Inner {
         let closed = log.close();
         running.workers.join();
         let index = if flush_first {
-            engine.series.index().flush()
+            engine.series.index().and_then(|index| index.flush())
         } else {
             Ok(())
         };
+        engine.series.close();
         flushed.and(closed).and(index)
     }
 }

@@ -87,6 +87,20 @@ fn flushed_chunks_are_forgotten() {
 }
 
 #[test]
+fn rows_that_come_during_a_flush_stay_apart_from_those_it_took() {
+    let mut head = Head::default();
+    head.append(TABLE, POLICY, Lsn(1), &mut one(1, 1, 1));
+    let taken = head.take_for_flush(Lsn(1));
+    head.append(TABLE, POLICY, Lsn(2), &mut one(1, 2, 2));
+    head.view(TABLE);
+    head.append(TABLE, POLICY, Lsn(3), &mut one(1, 3, 3));
+    head.view(TABLE);
+    assert_eq!(all_rows(&taken[0].1), [(1, 1)]);
+    head.forget(Lsn(1));
+    assert_eq!(all_rows(&head.view(TABLE)), [(1, 2), (1, 3)]);
+}
+
+#[test]
 fn fields_that_come_later_are_null_before() {
     let mut head = Head::default();
     head.append(TABLE, POLICY, Lsn(1), &mut one(1, 1, 1));

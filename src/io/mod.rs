@@ -121,7 +121,7 @@ pub trait File: Send + Sync + Debug {
     fn allocate(&self, len: u64) -> io::Result<()>;
 
     /// Maps the first `len` bytes for reading. They must not change while the map lives: only
-    /// immutable files are mapped.
+    /// segments, which are immutable, and the log while nobody writes to it are mapped.
     ///
     /// # Errors
     /// [`io::ErrorKind::UnexpectedEof`] if the file is shorter; else as the operating system says.

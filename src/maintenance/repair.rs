@@ -103,10 +103,13 @@ fn plan(folders: &Folders, database: FileUuid) -> Result<RepairPlan> {
     let flushed = replay.state.flushed();
     let mut cut = None;
     let replayed = wal::replay(
-        &*disk,
-        &folders.wal(),
-        database,
-        replay.state.incarnation(),
+        &wal::LogFiles {
+            disk: &*disk,
+            dir: &folders.wal(),
+            database,
+            incarnation: replay.state.incarnation(),
+            exclusive: true,
+        },
         flushed,
         wal::Missing::Cut(&mut cut),
         |_| Ok(()),

@@ -69,10 +69,13 @@ pub fn verify(path: &Path) -> Result<VerifyReport> {
 
     let mut frames = 0;
     let replayed = wal::replay(
-        &disk,
-        &folders.wal(),
-        database,
-        state.incarnation(),
+        &wal::LogFiles {
+            disk: &disk,
+            dir: &folders.wal(),
+            database,
+            incarnation: state.incarnation(),
+            exclusive: true,
+        },
         Lsn(0),
         wal::Missing::Allowed,
         |frame| {

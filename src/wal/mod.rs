@@ -39,7 +39,7 @@ use tidestone_format::{FileUuid, Lsn};
 
 pub(crate) use files::number_of;
 pub(crate) use files::{LogFileInfo, Start};
-pub(crate) use replay::{Missing, remove_unused, replay, sync_read};
+pub(crate) use replay::{LogFiles, Missing, remove_unused, replay, sync_read};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::{Disk, File};

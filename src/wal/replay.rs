@@ -3,20 +3,20 @@
 use std::path::{Path, PathBuf};
 
 use tidestone_format::header::{Cut, FileHeader, FileKind, HEADER_LEN, LogHeader, Specific};
-use tidestone_format::log::frame::{Frame, LogIdentity};
+use tidestone_format::log::frame::{Frame, FrameKind, LogIdentity};
 use tidestone_format::log::scan::{FrameCursor, Stop, find_later_evidence};
 use tidestone_format::{FileUuid, FormatError, Lsn};
 
 use super::files::{LogFileInfo, Start, number_of, path_of};
 use crate::error::{Error, Result};
-use crate::io::{self, Disk};
+use crate::io::{self, Disk, Mapping};
 
 /// What replay found.
 #[derive(Debug)]
 pub(crate) struct Replay {
     /// How the log goes on.
     pub(crate) start: Start,
-    /// Frames that were handed to the visitor.
+    /// Frames that were handed to the visitor, notes not counted.
     pub(crate) frames: u64,
     /// Why the log ended where it did, if that was not at zeros: an unsynced tail that was cut.
     pub(crate) tail: Option<Tail>,
@@ -62,23 +62,32 @@ struct Live {
     header: LogHeader,
 }
 
-/// Reads the log of a database in `dir` and hands every frame above `flushed` to `visit`, in order.
+/// The log to be read.
+#[derive(Debug)]
+pub(crate) struct LogFiles<'a> {
+    pub(crate) disk: &'a dyn Disk,
+    pub(crate) dir: &'a Path,
+    pub(crate) database: FileUuid,
+    pub(crate) incarnation: FileUuid,
+    /// Nobody writes to the log meanwhile, so that its files can be mapped.
+    pub(crate) exclusive: bool,
+}
+
+/// Reads a log and hands every frame above `flushed` to `visit`, in order.
 ///
-/// Memory: one log file at a time.
+/// Memory: one log file at a time, and none of it where files are mapped.
 ///
 /// # Errors
 /// Damage: an acknowledged frame that is not readable, a file that is missing or belongs to another
 /// database; or an error of `visit`.
 pub(crate) fn replay(
-    disk: &dyn Disk,
-    dir: &Path,
-    database: FileUuid,
-    incarnation: FileUuid,
+    files: &LogFiles<'_>,
     flushed: Lsn,
     mut missing: Missing<'_>,
     mut visit: impl FnMut(&Frame<'_>) -> Result<()>,
 ) -> Result<Replay> {
-    let (live, blank) = find_files(disk, dir, database, incarnation)?;
+    let dir = files.dir;
+    let (live, blank) = find_files(files)?;
     let Some(first) = live.first() else {
         let message = "there is no log file with a valid header in it; \
                        restore them, or let repair accept the loss of what was not flushed";
@@ -99,7 +108,7 @@ pub(crate) fn replay(
         return Err(Error::corrupt(&path, 144, message));
     }
     let mut run = Run {
-        disk,
+        files,
         dir,
         live: &live,
         frames: 0,
@@ -186,7 +195,7 @@ impl Live {
 }
 
 struct Run<'a, 'm> {
-    disk: &'a dyn Disk,
+    files: &'a LogFiles<'a>,
     dir: &'a Path,
     live: &'a [Live],
     frames: u64,
@@ -216,7 +225,7 @@ impl Run<'_, '_> {
     ) -> Result<End> {
         let file = &self.live[at];
         let path = path_of(self.dir, file.number);
-        let bytes = read(self.disk, &path)?;
+        let bytes = read(self.files, &path)?;
         let cut_at = (at + 1..self.live.len()).find(|&later| {
             let cut = self.live[later].header.cut;
             cut.is_some_and(|cut| cut.file_number == file.number)
@@ -228,6 +237,7 @@ impl Run<'_, '_> {
         // Where a log was cut LSNs have a gap; none of it is given again.
         self.see(last);
         let mut end = cursor.offset();
+        let mut closed = false;
         loop {
             if limit.is_some_and(|cut| last >= cut.last_lsn) {
                 self.see(last);
@@ -242,9 +252,10 @@ impl Run<'_, '_> {
             let Some(frame) = cursor.next() else { break };
             last = frame.header.lsn;
             end = frame.end();
+            closed = frame.header.kind == FrameKind::Note;
             self.see(last);
             if last > flushed {
-                self.frames += 1;
+                self.frames += u64::from(frame.header.kind != FrameKind::Note);
                 visit(&frame)?;
             }
         }
@@ -278,12 +289,13 @@ impl Run<'_, '_> {
             _ => None,
         };
         self.evidence(at, &bytes, stopped, expected, why.as_deref())?;
+        // Behind the note of an orderly end stand zeros, or what an earlier life of the file left.
         Ok(End {
             offset: end,
             last,
             continues: false,
             next: at + 1,
-            why,
+            why: why.filter(|_| !closed),
         })
     }
 
@@ -312,7 +324,7 @@ impl Run<'_, '_> {
             .filter_map(|f| Some((f.number, f.header.cut?)));
         let behind = cuts.find(|(_, cut)| cut.last_lsn >= expected);
         for later in &self.live[at + 1..] {
-            let bytes = read(self.disk, &path_of(self.dir, later.number))?;
+            let bytes = read(self.files, &path_of(self.dir, later.number))?;
             look(&bytes, later.identity(), 0);
             let mut cursor = FrameCursor::new(&bytes, later.identity(), later.header.first_lsn);
             if let Some(frame) = cursor.by_ref().last() {
@@ -372,12 +384,14 @@ impl Run<'_, '_> {
 
 /// The log files with a sound header of this database, by number, and the numbers of those that
 /// were made ready and never used.
-fn find_files(
-    disk: &dyn Disk,
-    dir: &Path,
-    database: FileUuid,
-    incarnation: FileUuid,
-) -> Result<(Vec<Live>, Vec<u64>)> {
+fn find_files(files: &LogFiles<'_>) -> Result<(Vec<Live>, Vec<u64>)> {
+    let LogFiles {
+        disk,
+        dir,
+        database,
+        incarnation,
+        ..
+    } = *files;
     let names = disk
         .list(dir)
         .map_err(|e| Error::io("list the log folder", dir, e))?;
@@ -445,7 +459,7 @@ fn find_files(
             }
             Err(error) => {
                 check_blank(
-                    disk,
+                    files,
                     &path,
                     LogIdentity {
                         incarnation,
@@ -463,8 +477,13 @@ fn find_files(
 /// A file without a sound header was made ready and never used, or its header was being written
 /// when the power failed. If it holds frames of its own number and of this incarnation that record a durable LSN at or past
 /// the first of them, its header was durable once and is damaged.
-fn check_blank(disk: &dyn Disk, path: &Path, file: LogIdentity, error: &FormatError) -> Result<()> {
-    let bytes = read(disk, path)?;
+fn check_blank(
+    files: &LogFiles<'_>,
+    path: &Path,
+    file: LogIdentity,
+    error: &FormatError,
+) -> Result<()> {
+    let bytes = read(files, path)?;
     let Some(first) = find_later_evidence(&bytes, 0, file, Lsn(0)) else {
         return Ok(());
     };
@@ -474,11 +493,20 @@ fn check_blank(disk: &dyn Disk, path: &Path, file: LogIdentity, error: &FormatEr
     Err(Error::format(path, error.clone()))
 }
 
-fn read(disk: &dyn Disk, path: &Path) -> Result<Vec<u8>> {
-    let file = disk
+/// The bytes of a log file.
+fn read(files: &LogFiles<'_>, path: &Path) -> Result<Mapping> {
+    let file = files
+        .disk
         .open(path)
         .map_err(|e| Error::io("open a log file", path, e))?;
-    io::read_all(&*file).map_err(|e| Error::io("read a log file", path, e))
+    let read = || {
+        if files.exclusive {
+            let len = usize::try_from(file.len()?).map_err(std::io::Error::other)?;
+            return file.map(len);
+        }
+        Ok(Mapping::Memory(io::read_all(&*file)?.into()))
+    };
+    read().map_err(|e| Error::io("read a log file", path, e))
 }
 
 /// Makes what replay read durable, before it counts as such: a process that was killed leaves bytes

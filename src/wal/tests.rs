@@ -58,10 +58,13 @@ fn new_log(disk: &SimDisk) -> Log {
 fn read(disk: &SimDisk, flushed: u64) -> Result<(Frames, replay::Replay)> {
     let mut frames = Frames::new();
     let found = replay(
-        disk,
-        Path::new(DIR),
-        DATABASE,
-        INCARNATION,
+        &LogFiles {
+            disk,
+            dir: Path::new(DIR),
+            database: DATABASE,
+            incarnation: INCARNATION,
+            exclusive: true,
+        },
         Lsn(flushed),
         Missing::Refused,
         |frame| {
@@ -693,10 +696,13 @@ fn many_threads_commit_on_real_files() {
     });
     let mut frames = Frames::new();
     replay(
-        &OsDisk,
-        folder.path(),
-        DATABASE,
-        INCARNATION,
+        &LogFiles {
+            disk: &OsDisk,
+            dir: folder.path(),
+            database: DATABASE,
+            incarnation: INCARNATION,
+            exclusive: true,
+        },
         Lsn(0),
         Missing::Refused,
         |frame| {
