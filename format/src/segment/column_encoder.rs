@@ -25,8 +25,13 @@ pub(crate) struct ColumnEncoder {
     failures: u32,
     /// Row groups to go before it is tried again.
     pause: u32,
+    /// How values were taken for decimals, and how many of 1,024 did not fit then.
+    decimals: Option<(alp::Candidates, usize)>,
     uses: [EncodingUse; Encoding::ALL.len()],
 }
+
+/// So many more values of 1,024 may not fit before decimals are looked at anew.
+const MORE_MISFITS: usize = 4;
 
 /// Memory that encoders share, one after another.
 #[derive(Debug, Default)]
@@ -160,6 +165,7 @@ impl ColumnEncoder {
             strings: StringCodes::default(),
             failures: 0,
             pause: 0,
+            decimals: None,
             uses: Default::default(),
         }
     }
@@ -217,31 +223,7 @@ impl ColumnEncoder {
             scratch.stats.push(stats);
             shape.fill(values);
         }
-        let candidates = alp::Candidates::sample(values);
-        for shape in &scratch.shapes {
-            if shape.all_null {
-                scratch.choices.push(Choice::direct(Encoding::AllNull));
-                continue;
-            }
-            let payload = shape.payload(values, &mut scratch.dense.floats);
-            let bits = payload[0].to_bits();
-            if payload.iter().all(|v| v.to_bits() == bits) {
-                scratch.choices.push(Choice::direct(Encoding::Constant));
-                continue;
-            }
-            let start = scratch.payloads.len();
-            let decimals = alp::encode(payload, &candidates, &mut scratch.payloads);
-            let len = scratch.payloads.len() - start;
-            if decimals.is_some() && worth_encoding(len, payload.len()) {
-                scratch.choices.push(Choice {
-                    encoding: Encoding::Alp,
-                    payload: start..start + len,
-                });
-            } else {
-                scratch.payloads.truncate(start);
-                scratch.choices.push(Choice::direct(Encoding::Raw));
-            }
-        }
+        self.encode_decimals(values, scratch);
         self.try_float_dictionary(values, scratch);
         self.assemble(scratch, |shape, encoding, dense, out| {
             let payload = shape.payload(values, &mut dense.floats);
@@ -250,6 +232,27 @@ impl ColumnEncoder {
                 _ => put_raw(out, payload, f64::to_le_bytes),
             }
         });
+    }
+
+    /// Chooses among all null, constant, decimals and raw.
+    ///
+    /// To find how values are best taken for decimals costs about as much as to encode them, so
+    /// what was found for an earlier row group is used until it fits less well.
+    fn encode_decimals(&mut self, values: &[f64], scratch: &mut Scratch) {
+        if let Some((candidates, misfits)) = self.decimals.take()
+            && !candidates.pairs().is_empty()
+        {
+            let found = choose_floats(values, &candidates, scratch);
+            if found <= misfits + MORE_MISFITS {
+                self.decimals = Some((candidates, misfits));
+                return;
+            }
+            scratch.choices.clear();
+            scratch.payloads.clear();
+        }
+        let candidates = alp::Candidates::sample(values);
+        let misfits = choose_floats(values, &candidates, scratch);
+        self.decimals = Some((candidates, misfits));
     }
 
     /// Replaces choices by the dictionary where that makes the row group smaller.
@@ -549,6 +552,39 @@ impl ColumnEncoder {
             using.bytes += len as u64;
         }
     }
+}
+
+/// Chooses how the vectors of a column of doubles are written. Returns how many of 1,024 values
+/// did not fit the candidates.
+fn choose_floats(values: &[f64], candidates: &alp::Candidates, scratch: &mut Scratch) -> usize {
+    let (mut misfits, mut count) = (0, 0);
+    for shape in &scratch.shapes {
+        if shape.all_null {
+            scratch.choices.push(Choice::direct(Encoding::AllNull));
+            continue;
+        }
+        let payload = shape.payload(values, &mut scratch.dense.floats);
+        let bits = payload[0].to_bits();
+        if payload.iter().all(|v| v.to_bits() == bits) {
+            scratch.choices.push(Choice::direct(Encoding::Constant));
+            continue;
+        }
+        let start = scratch.payloads.len();
+        let decimals = alp::encode(payload, candidates, &mut scratch.payloads);
+        count += payload.len();
+        misfits += decimals.map_or(payload.len(), |d| d.exceptions);
+        let len = scratch.payloads.len() - start;
+        if decimals.is_some() && worth_encoding(len, payload.len()) {
+            scratch.choices.push(Choice {
+                encoding: Encoding::Alp,
+                payload: start..start + len,
+            });
+        } else {
+            scratch.payloads.truncate(start);
+            scratch.choices.push(Choice::direct(Encoding::Raw));
+        }
+    }
+    misfits * VECTOR_ROWS / count.max(1)
 }
 
 /// Whether an encoding of `len` bytes is enough smaller than `count` raw values, which can be
