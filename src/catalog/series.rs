@@ -158,6 +158,21 @@ impl SeriesRegistry {
         Ok(ids)
     }
 
+    /// The names of the tags that series of a table have, sorted.
+    pub(crate) fn tag_names(&self, table: TableId) -> Result<Vec<String>> {
+        let mut names: Vec<String> = {
+            let pending = self.pending.read();
+            let of_table = pending.by_id.values().filter(|(of, _, _)| *of == table);
+            of_table
+                .flat_map(|(_, key, _)| key.tags().map(|(name, _)| name.to_owned()))
+                .collect()
+        };
+        names.extend(self.index.tag_names(table)?);
+        names.sort_unstable();
+        names.dedup();
+        Ok(names)
+    }
+
     /// Forgets the series of a table that was dropped.
     pub(crate) fn drop_table(&self, table: TableId, applied: Applied) -> Result<()> {
         {

@@ -11,6 +11,7 @@ use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::TagMatch;
 use crate::ingest::{SeriesHandle, Ticket};
+use crate::query::Query;
 
 /// A table of an open database. Clones share it.
 #[derive(Debug, Clone)]
@@ -134,6 +135,11 @@ impl Table {
         let lsn = self.engine.delete(&self.core, tombstone)?;
         self.engine.writable()?.request(lsn, true);
         Ok(Ticket::new(self.engine.clone(), lsn))
+    }
+
+    /// A question to the table: rows of a range, last rows, aggregates.
+    pub fn query(&self) -> Query {
+        Query::new(self.engine.clone(), self.core.clone())
     }
 
     pub(crate) fn engine(&self) -> &Arc<Engine> {

@@ -1,0 +1,222 @@
+//! Saying what is wanted.
+
+use std::sync::Arc;
+
+use tidestone_format::schema::{Field, TableSchema};
+use tidestone_format::{SeriesId, TimeRange, Timestamp};
+
+use super::RowStream;
+use crate::catalog::TableCore;
+use crate::engine::{Engine, Snapshot};
+use crate::error::{Error, ErrorKind, Result};
+use crate::index::TagMatch;
+
+/// A question to a table, built step by step; see [`Table::query`](crate::Table::query).
+///
+/// It holds no rows and no files: each call that answers it takes a snapshot of its own.
+#[derive(Debug, Clone)]
+#[must_use = "a query does nothing until it is answered"]
+pub struct Query {
+    pub(super) engine: Arc<Engine>,
+    pub(super) table: Arc<TableCore>,
+    pub(super) range: TimeRange,
+    pub(super) tests: Vec<TagMatch>,
+    fields: Option<Vec<String>>,
+    pub(super) order: Order,
+    pub(super) limit: Option<usize>,
+    pub(super) threads: usize,
+    pub(super) statistics: bool,
+}
+
+/// The order of an answer's rows.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// By series (in the order they were made), then by time. What files are sorted by: the
+    /// cheapest.
+    #[default]
+    SeriesTime,
+    /// By time, then by series.
+    Time,
+    /// By time, latest first, then by series.
+    TimeDescending,
+}
+
+impl Query {
+    pub(crate) fn new(engine: Arc<Engine>, table: Arc<TableCore>) -> Self {
+        let threads = engine.options.query_threads;
+        Self {
+            engine,
+            table,
+            range: TimeRange::ALL,
+            tests: Vec::new(),
+            fields: None,
+            order: Order::default(),
+            limit: None,
+            threads,
+            statistics: true,
+        }
+    }
+
+    /// Only rows of this span; both ends belong to it. Default: all time.
+    pub fn range(mut self, range: TimeRange) -> Self {
+        self.range = range;
+        self
+    }
+
+    /// Only rows at or after `time`.
+    pub fn from(mut self, time: Timestamp) -> Self {
+        self.range.start = time;
+        self
+    }
+
+    /// Only rows at or before `time`.
+    pub fn to(mut self, time: Timestamp) -> Self {
+        self.range.end = time;
+        self
+    }
+
+    /// Only series that pass this test, and all others that were given.
+    pub fn filter(mut self, test: TagMatch) -> Self {
+        self.tests.push(test);
+        self
+    }
+
+    /// Only these fields, in this order. Default: all of the table's.
+    pub fn fields<S: AsRef<str>>(mut self, names: &[S]) -> Self {
+        self.fields = Some(names.iter().map(|n| n.as_ref().to_owned()).collect());
+        self
+    }
+
+    /// In this order. Default [`Order::SeriesTime`].
+    pub fn order(mut self, order: Order) -> Self {
+        self.order = order;
+        self
+    }
+
+    /// At most this many rows, the first in the order asked for. Default: all.
+    pub fn limit(mut self, rows: usize) -> Self {
+        self.limit = Some(rows);
+        self
+    }
+
+    /// On at most this many threads, the caller's among them. Answers do not depend on it.
+    /// Default [`Options::query_threads`](crate::Options::query_threads); 0 is taken for 1.
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = threads.max(1);
+        self
+    }
+
+    /// Whether statistics may answer for whole vectors. Default true; false is for measuring and
+    /// for checking one against the other.
+    pub fn statistics(mut self, use_them: bool) -> Self {
+        self.statistics = use_them;
+        self
+    }
+
+    /// The rows, streamed in batches.
+    ///
+    /// ```
+    /// # use tidestone::*;
+    /// # let db = Tidestone::builder("/db").disk(std::sync::Arc::new(io::SimDisk::new())).create()?;
+    /// # let table = db.create_table("cpu", TableOptions::new().field("usage", FieldType::F64))?;
+    /// # let host = table.series(&[("host", "a")])?;
+    /// # let mut writer = db.writer();
+    /// # for t in 0..10 { writer.append(&host, t, &[Value::from(0.5)])?; }
+    /// # drop(writer.commit()?);
+    /// let mut rows = table
+    ///     .query()
+    ///     .filter(TagMatch::equal("host", "a"))
+    ///     .fields(&["usage"])
+    ///     .from(3)
+    ///     .limit(5)
+    ///     .scan()?;
+    /// let batch = rows.next().transpose()?.unwrap();
+    /// assert_eq!(batch.times(), [3, 4, 5, 6, 7]);
+    /// assert_eq!(batch.value(0, 0), Value::F64(0.5));
+    /// assert_eq!(rows.key(batch.series(0))?.get("host"), Some("a"));
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The range starts after it ends; there is no such field or tag (the message names those there
+    /// are); a file cannot be read.
+    pub fn scan(&self) -> Result<RowStream> {
+        RowStream::new(self)
+    }
+
+    /// The table as of now.
+    pub(super) fn snapshot(&self) -> Result<Snapshot> {
+        if self.range.start > self.range.end {
+            let message = format!(
+                "the range starts at {} and ends at {}",
+                self.range.start, self.range.end
+            );
+            return Err(Error::invalid(message));
+        }
+        self.engine.snapshot(self.table.id)
+    }
+
+    /// The fields asked for, in that order.
+    pub(super) fn fields_of(&self, schema: &TableSchema) -> Result<Arc<[Field]>> {
+        let Some(names) = &self.fields else {
+            return Ok(schema.fields.clone().into());
+        };
+        let mut fields: Vec<Field> = Vec::with_capacity(names.len());
+        for name in names {
+            if fields.iter().any(|f| f.name == *name) {
+                return Err(Error::invalid(format!("field {name:?} is asked for twice")));
+            }
+            fields.push(field_of(schema, name)?.clone());
+        }
+        Ok(fields.into())
+    }
+
+    /// The series that pass the tests; `None`: every one.
+    pub(super) fn series(&self) -> Result<Option<Arc<[SeriesId]>>> {
+        if self.tests.is_empty() {
+            return Ok(None);
+        }
+        let series = self.engine.series.select(self.table.id, &self.tests)?;
+        let tags: Vec<&str> = self.tests.iter().map(|t| t.tag.as_str()).collect();
+        self.check_tags(&tags, series.first().copied())?;
+        Ok(Some(series.into()))
+    }
+
+    /// Fails if no series of the table has one of the tags; `one` is a series to look at first.
+    pub(super) fn check_tags(&self, tags: &[&str], one: Option<SeriesId>) -> Result<()> {
+        let registry = &self.engine.series;
+        if let Some(one) = one {
+            let key = registry.keys(self.table.id, &[one])?.into_iter().flatten();
+            if key
+                .into_iter()
+                .any(|k| tags.iter().all(|t| k.get(t).is_some()))
+            {
+                return Ok(());
+            }
+        }
+        let known = registry.tag_names(self.table.id)?;
+        let unknown = tags.iter().find(|t| known.iter().all(|k| k != *t));
+        match unknown {
+            Some(tag) if !known.is_empty() => {
+                let message = format!(
+                    "no series of table {:?} has a tag {tag:?}; there are {known:?}",
+                    self.table.name
+                );
+                Err(Error::new(ErrorKind::NotFound, message))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The field of that name.
+pub(super) fn field_of<'a>(schema: &'a TableSchema, name: &str) -> Result<&'a Field> {
+    schema.field_by_name(name).ok_or_else(|| {
+        let known: Vec<&str> = schema.fields.iter().map(|f| f.name.as_str()).collect();
+        let message = format!(
+            "table {:?} has no field {name:?}; it has {known:?}",
+            schema.name
+        );
+        Error::new(ErrorKind::NotFound, message)
+    })
+}

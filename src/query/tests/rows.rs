@@ -1,0 +1,100 @@
+//! Rows of a range.
+
+use super::*;
+
+fn sample() -> (Tidestone, Table) {
+    let (db, table) = table(DuplicatePolicy::Replace);
+    write(
+        &db,
+        &table,
+        &[("a", 0, 1.0, 1), ("b", 1, 2.0, 1), ("a", HOUR, 3.0, 1)],
+    );
+    db.flush().unwrap();
+    write(
+        &db,
+        &table,
+        &[("a", 5, 4.0, 1), ("a", 0, 1.5, 1), ("b", HOUR, 5.0, 1)],
+    );
+    (db, table)
+}
+
+fn row(host: &str, time: Timestamp, price: f64) -> (String, Timestamp, f64) {
+    (host.to_owned(), time, price)
+}
+
+#[test]
+fn a_scan_gives_the_rows_of_the_range_by_series_and_time() {
+    let (_db, table) = sample();
+    let all = [
+        row("a", 0, 1.5),
+        row("a", 5, 4.0),
+        row("a", HOUR, 3.0),
+        row("b", 1, 2.0),
+        row("b", HOUR, 5.0),
+    ];
+    assert_eq!(prices(&table.query()), all);
+    assert_eq!(
+        prices(&table.query().from(1).to(5)),
+        [all[1].clone(), all[3].clone()]
+    );
+    assert_eq!(prices(&table.query().limit(2)), all[..2]);
+    assert_eq!(prices(&table.query().limit(0)), []);
+    let of_b = table.query().filter(TagMatch::equal("host", "b"));
+    assert_eq!(prices(&of_b), all[3..]);
+    let nobody = table.query().filter(TagMatch::equal("host", "c"));
+    assert_eq!(prices(&nobody), []);
+}
+
+#[test]
+fn columns_come_in_the_order_asked_for() -> Result<()> {
+    let (_db, table) = sample();
+    let mut rows = table.query().fields(&["size", "price"]).scan()?;
+    let batch = rows.next().unwrap()?;
+    let names: Vec<&str> = batch.fields().iter().map(|f| f.name.as_str()).collect();
+    assert_eq!(names, ["size", "price"]);
+    assert_eq!(batch.value(0, 0), Value::I64(1));
+    assert_eq!(batch.value(0, 1), Value::F64(1.5));
+    let none: [&str; 0] = [];
+    let batch = table.query().fields(&none).scan()?.next().unwrap()?;
+    assert_eq!((batch.len(), batch.columns().len()), (5, 0));
+    Ok(())
+}
+
+#[test]
+fn what_is_not_there_is_an_error_that_names_what_is() {
+    let (_db, table) = sample();
+    let check = |query: Query, kind: ErrorKind, says: &str| {
+        let error = query.scan().unwrap_err();
+        assert_eq!(error.kind(), kind);
+        assert!(error.to_string().contains(says), "{error}");
+    };
+    check(
+        table.query().fields(&["prize"]),
+        ErrorKind::NotFound,
+        "price",
+    );
+    check(
+        table.query().fields(&["size", "size"]),
+        ErrorKind::Invalid,
+        "twice",
+    );
+    check(
+        table.query().from(2).to(1),
+        ErrorKind::Invalid,
+        "starts at 2",
+    );
+    let typo = TagMatch::not_equal("hots", "a");
+    check(table.query().filter(typo), ErrorKind::NotFound, "host");
+}
+
+#[test]
+fn an_answer_is_of_the_moment_it_was_asked() {
+    let (db, table) = sample();
+    let stream = table.query().scan().unwrap();
+    write(&db, &table, &[("a", 7, 9.0, 1)]);
+    drop(table.delete(&[], TimeRange::ALL).unwrap());
+    db.flush().unwrap();
+    let rows: usize = stream.map(|b| b.unwrap().len()).sum();
+    assert_eq!(rows, 5);
+    assert_eq!(prices(&table.query()), []);
+}
