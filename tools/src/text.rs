@@ -2,20 +2,29 @@
 
 use std::io::{self, Write};
 
-/// A table whose columns are as wide as their longest cell. Cells that start with a digit or a
-/// minus sign stand to the right if their whole column does.
+/// A table whose columns are as wide as their longest cell. Columns of numbers stand to the right.
+///
+/// Long tables are printed in parts: what was printed sets the width of what follows.
 #[derive(Debug)]
 pub(crate) struct TextTable {
     head: Vec<String>,
     rows: Vec<Vec<String>>,
+    widths: Vec<usize>,
+    /// Columns that stand to the right.
+    right: Vec<bool>,
+    started: bool,
 }
 
 impl TextTable {
     /// A table without rows.
     pub(crate) fn new<S: Into<String>>(head: impl IntoIterator<Item = S>) -> Self {
+        let head: Vec<String> = head.into_iter().map(Into::into).collect();
         Self {
-            head: head.into_iter().map(Into::into).collect(),
+            widths: head.iter().map(|h| width(h)).collect(),
+            right: vec![true; head.len()],
+            head,
             rows: Vec::new(),
+            started: false,
         }
     }
 
@@ -24,39 +33,51 @@ impl TextTable {
         self.rows.push(cells.into_iter().map(Into::into).collect());
     }
 
-    /// Whether there are no rows.
+    /// Whether there are no rows that were not printed.
     pub(crate) fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
-    /// Prints the table, each line after `indent`.
-    pub(crate) fn print(&self, indent: &str, out: &mut dyn Write) -> io::Result<()> {
-        let columns = self.head.len();
-        let mut widths: Vec<usize> = self.head.iter().map(|h| width(h)).collect();
-        let mut right = vec![true; columns];
+    /// How many rows were not printed.
+    #[cfg(feature = "engine")]
+    pub(crate) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Prints what was not printed yet, each line after `indent`.
+    pub(crate) fn print(&mut self, indent: &str, out: &mut dyn Write) -> io::Result<()> {
         for row in &self.rows {
-            for ((cell, widest), right) in row.iter().zip(&mut widths).zip(&mut right) {
+            for ((cell, widest), right) in row.iter().zip(&mut self.widths).zip(&mut self.right) {
                 *widest = (*widest).max(width(cell));
-                *right &= cell.is_empty() || cell == "-" || is_number(cell);
+                *right &= self.started || cell.is_empty() || cell == "-" || is_number(cell);
             }
         }
-        for row in std::iter::once(&self.head).chain(&self.rows) {
-            let mut line = String::from(indent);
-            for (i, cell) in row.iter().take(columns).enumerate() {
-                let pad = " ".repeat(widths[i] - width(cell));
-                let gap = if i == 0 { "" } else { "  " };
-                line.push_str(gap);
-                if right[i] {
-                    line.push_str(&pad);
-                }
-                line.push_str(cell);
-                if !right[i] {
-                    line.push_str(&pad);
-                }
-            }
-            writeln!(out, "{}", line.trim_end())?;
+        if !self.started {
+            self.line(&self.head, indent, out)?;
+            self.started = true;
+        }
+        for row in std::mem::take(&mut self.rows) {
+            self.line(&row, indent, out)?;
         }
         Ok(())
+    }
+
+    fn line(&self, row: &[String], indent: &str, out: &mut dyn Write) -> io::Result<()> {
+        let mut line = String::from(indent);
+        for (i, (cell, widest)) in row.iter().zip(&self.widths).enumerate() {
+            let pad = " ".repeat(widest - width(cell));
+            if i > 0 {
+                line.push_str("  ");
+            }
+            if self.right[i] {
+                line.push_str(&pad);
+            }
+            line.push_str(cell);
+            if !self.right[i] {
+                line.push_str(&pad);
+            }
+        }
+        writeln!(out, "{}", line.trim_end())
     }
 }
 
@@ -101,7 +122,9 @@ mod tests {
         table.row(["bcdef", "1000"]);
         let mut out = Vec::new();
         table.print("  ", &mut out).unwrap();
-        let expected = "  name   rows\n  a         1\n  bcdef  1000\n";
+        table.row(["x", "22"]);
+        table.print("  ", &mut out).unwrap();
+        let expected = "  name   rows\n  a         1\n  bcdef  1000\n  x        22\n";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }
 

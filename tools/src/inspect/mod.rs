@@ -13,7 +13,7 @@
 //! | `manifest` | edits and their entries |
 //! | `segment` | trailer, root, pages, blocks, vectors |
 
-mod check;
+pub(crate) mod check;
 mod entries;
 mod header;
 mod kind;
@@ -32,6 +32,20 @@ use tidestone_format::header::FileKind;
 use crate::outcome::{Failure, Outcome, Run};
 use check::Damage;
 use header::HeaderReport;
+
+#[cfg(feature = "engine")]
+/// Shows a whole file, as `tidestone inspect FILE` does.
+pub(crate) fn show(file: PathBuf, out: &mut dyn Write) -> Run {
+    let args = InspectArgs {
+        file,
+        region: None,
+        vector: None,
+        column: None,
+        vectors: false,
+        json: false,
+    };
+    run(&args, out)
+}
 
 /// What to show of which file.
 #[derive(Debug, Args)]
