@@ -4,12 +4,13 @@
 //! threads. Nothing is written before the log has been read to its end; what is written then are a
 //! manifest without a torn edit, a new log file that names the cut, and the index.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tidestone_format::header::{FileHeader, FileKind, Specific};
 use tidestone_format::log::{Frame, Record, SectionSeries, SeriesDefinition};
 use tidestone_format::manifest::Entry;
+use tidestone_format::version::LOG_PAGE;
 use tidestone_format::{FileUuid, Lsn, SeriesId, TableId};
 
 use crate::catalog::{SeriesRegistry, Tables};
@@ -66,18 +67,19 @@ pub(crate) fn create(path: &Path, components: &Components, options: &Options) ->
     } = components;
     let folders = Folders::new(path);
     let io = |e| Error::io("create a database", path, e);
-    match disk.list(path) {
-        Ok(names) if names.is_empty() => {}
-        Ok(names) => {
-            let what = if names.iter().any(|n| n.name == "IDENTITY") {
-                "there is a database here already; open it"
-            } else {
-                "the folder is not empty; name an empty one, or one that is not there"
-            };
-            return Err(Error::new(ErrorKind::Exists, what).with_path(path));
-        }
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+    let names = match disk.list(path) {
+        Ok(names) => names,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Vec::new(),
         Err(e) => return Err(io(e)),
+    };
+    if names.iter().any(|n| n.name == "IDENTITY") {
+        let message = "there is a database here already; open it";
+        return Err(Error::new(ErrorKind::Exists, message).with_path(path));
+    }
+    let unfinished = is_unfinished(&**disk, &folders, &names).map_err(io)?;
+    if !names.is_empty() && !unfinished {
+        let message = "the folder is not empty; name an empty one, or one that is not there";
+        return Err(Error::new(ErrorKind::Exists, message).with_path(path));
     }
     for folder in [
         folders.wal(),
@@ -88,6 +90,15 @@ pub(crate) fn create(path: &Path, components: &Components, options: &Options) ->
         disk.create_dir_all(&folder).map_err(io)?;
     }
     let _lock = lock(&**disk, &folders)?;
+    for folder in [folders.wal(), folders.manifest(), folders.tmp()] {
+        for left in disk.list(&folder).map_err(io)? {
+            disk.remove(&folder.join(left.name)).map_err(io)?;
+        }
+    }
+    // The folder's own name is durable before the identity makes it a database.
+    if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
+        disk.sync_dir(parent).map_err(io)?;
+    }
     let uuid = |what| random.uuid().map_err(|e| Error::io(what, path, e));
     let database = uuid("get a random name for a database")?;
     let incarnation = uuid("get a random name for an incarnation")?;
@@ -118,11 +129,45 @@ pub(crate) fn create(path: &Path, components: &Components, options: &Options) ->
     // The identity comes last: with it the folder is a database.
     let identity = FileHeader::identity(database, clock.now()).encode();
     let (tmp, path_of_identity) = (folders.tmp().join("IDENTITY"), folders.identity());
-    io::write_atomically(&**disk, &tmp, &path_of_identity, &identity).map_err(io)?;
-    if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
-        disk.sync_dir(parent).map_err(io)?;
+    io::write_atomically(&**disk, &tmp, &path_of_identity, &identity).map_err(io)
+}
+
+/// Whether a folder holds no more than the creation of a database, ended by a crash, leaves in it: a
+/// first manifest without tables, a first log file without frames, no segments.
+fn is_unfinished(
+    disk: &dyn Disk,
+    folders: &Folders,
+    names: &[io::DirEntry],
+) -> std::io::Result<bool> {
+    const OWN: [&str; 5] = ["LOCK", "manifest", "segments", "tmp", "wal"];
+    if names.iter().any(|n| !OWN.contains(&n.name.as_str())) {
+        return Ok(false);
     }
-    Ok(())
+    let has = |name: &str| names.iter().any(|n| n.name == name && n.is_dir);
+    if has("segments") && !disk.list(&folders.segments())?.is_empty() {
+        return Ok(false);
+    }
+    let files = |folder: PathBuf, name: &str| -> std::io::Result<Vec<PathBuf>> {
+        let list = match has(name) {
+            true => disk.list(&folder)?,
+            false => Vec::new(),
+        };
+        Ok(list.into_iter().map(|e| folder.join(e.name)).collect())
+    };
+    for path in files(folders.manifest(), "manifest")? {
+        let bytes = io::read_all(&*disk.open(&path)?)?;
+        match crate::store::read_manifest(&path, &bytes) {
+            Ok((_, found)) if found.state.tables().is_empty() && found.version == 1 => {}
+            _ => return Ok(false),
+        }
+    }
+    for path in files(folders.wal(), "wal")? {
+        let bytes = io::read_all(&*disk.open(&path)?)?;
+        if bytes.iter().skip(LOG_PAGE).any(|&b| b != 0) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Reads the identity file.
@@ -191,6 +236,8 @@ pub(crate) fn open(
     } = components.clone();
     let folders = Folders::new(path);
     let (database, _) = identity(&*disk, &folders)?;
+    disk.sync_dir(path)
+        .map_err(|e| Error::io("sync the folder of the database", path, e))?;
     let mut report = OpenReport::default();
     let (manifest, found) =
         Manifest::open(disk.clone(), &folders.manifest(), &folders.tmp(), database)?;

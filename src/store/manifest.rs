@@ -4,7 +4,10 @@
 //! 1. An edit is synced before it counts: what [`Manifest::commit`] returned survives.
 //! 2. The file with the highest number holds. A new one is complete and synced before it gets its
 //!    name; the one before is removed after that.
-//! 3. A failed write or sync poisons the manifest; the state stays what it was before.
+//! 3. A failed write or sync poisons the manifest; the state stays what it was before. Space is
+//!    reserved before an edit is written, so a full disk refuses it and harms nothing.
+//! 4. What was read at open is durable before anything is built on it: a process that was killed leaves
+//!    bytes and names that no sync has covered.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -46,6 +49,22 @@ pub(crate) struct Manifest {
 pub(crate) struct ManifestReport {
     /// Bytes of an edit that was not synced when the power failed, and that were dropped.
     pub(crate) torn: Option<String>,
+}
+
+/// Why a new manifest file was not written.
+struct Unfinished {
+    error: Error,
+    /// It may have its name all the same, and then it holds.
+    named: bool,
+}
+
+impl Unfinished {
+    fn before(error: Error) -> Self {
+        Self {
+            error,
+            named: false,
+        }
+    }
 }
 
 fn path_of(dir: &Path, number: u64) -> PathBuf {
@@ -115,6 +134,7 @@ impl Manifest {
             state.apply(entry).map_err(|e| Error::format(dir, e))?;
         }
         Self::write_snapshot(disk, dir, tmp, database, 1, 1, state)
+            .map_err(|unfinished| unfinished.error)
     }
 
     /// The manifest of a database that is there.
@@ -140,13 +160,17 @@ impl Manifest {
         ) = read(&path, &bytes)?;
         check_header(&path, &header, database, number)?;
         let identity = ManifestIdentity::of(&header);
+        file.sync()
+            .and_then(|()| disk.sync_dir(dir))
+            .map_err(|e| Error::io("sync the manifest that was read", &path, e))?;
         let len = bytes.len() as u64;
         if let Some(error) = torn {
             let report = ManifestReport {
                 torn: Some(error.to_string()),
             };
             let next = number + 1;
-            let this = Self::write_snapshot(disk, dir, tmp, database, next, version + 1, state)?;
+            let this = Self::write_snapshot(disk, dir, tmp, database, next, version + 1, state)
+                .map_err(|unfinished| unfinished.error)?;
             return Ok((this, report));
         }
         let this = Self {
@@ -162,7 +186,7 @@ impl Manifest {
             state,
             poisoned: None,
         };
-        this.remove_older()?;
+        this.remove_older();
         Ok((this, ManifestReport { torn: None }))
     }
 
@@ -221,6 +245,10 @@ impl Manifest {
         let mut bytes = Vec::new();
         append_edit(&mut bytes, self.identity, &Edit { version, entries })?;
         let end = self.position + bytes.len() as u64;
+        if end > self.len {
+            self.reserve(end)
+                .map_err(|e| Error::io("reserve space for the manifest", &path, e))?;
+        }
         let written = self
             .file
             .write_all_at(&bytes, self.position)
@@ -235,7 +263,6 @@ impl Manifest {
             return Err(error);
         }
         self.position = end;
-        self.len = self.len.max(end);
         self.version = version;
         self.state = next;
         self.maintain();
@@ -268,17 +295,29 @@ impl Manifest {
                 self.version + 1,
                 self.state.clone(),
             );
-            if let Ok(rewritten) = rewritten {
-                *self = rewritten;
-                return;
+            match rewritten {
+                Ok(rewritten) => {
+                    *self = rewritten;
+                    return;
+                }
+                // The new file may hold by now: edits of this one would be lost.
+                Err(Unfinished { error, named: true }) => self.poisoned = Some(error),
+                Err(_) => {}
             }
         }
         if self.len < self.position + RESERVE / 4 {
-            let zeros = vec![0; usize::try_from(RESERVE).unwrap_or(1 << 18)];
-            if self.file.write_all_at(&zeros, self.len).is_ok() {
-                self.len += RESERVE;
-            }
+            let _ = self.reserve(self.len);
         }
+    }
+
+    /// Fills the file with zeros until [`RESERVE`] behind `end`.
+    fn reserve(&mut self, end: u64) -> std::io::Result<()> {
+        let zeros = vec![0; usize::try_from(RESERVE).unwrap_or(1 << 18)];
+        while self.len < end + RESERVE {
+            self.file.write_all_at(&zeros, self.len)?;
+            self.len += RESERVE;
+        }
+        Ok(())
     }
 
     /// Writes a manifest file whose only edit is a snapshot of `state`, and removes older ones.
@@ -290,7 +329,7 @@ impl Manifest {
         number: u64,
         version: u64,
         state: State,
-    ) -> Result<Self> {
+    ) -> std::result::Result<Self, Unfinished> {
         let path = path_of(dir, number);
         let header = FileHeader::manifest(database, state.incarnation(), number);
         let identity = ManifestIdentity::of(&header);
@@ -303,21 +342,29 @@ impl Manifest {
                 version,
                 entries: state.snapshot_entries(),
             },
-        )?;
+        )
+        .map_err(|e| Unfinished::before(Error::format(&path, e)))?;
         let position = bytes.len() as u64;
         let len = position + RESERVE;
         bytes.resize(usize::try_from(len).unwrap_or(bytes.len()), 0);
         let tmp_path = tmp.join(format!("{number:020}.manifest"));
+        let what = |e| Error::io("write a new manifest", &path, e);
         let write = || -> std::io::Result<Arc<dyn File>> {
             if let Err(e) = disk.remove(&tmp_path)
                 && e.kind() != std::io::ErrorKind::NotFound
             {
                 return Err(e);
             }
-            io::write_atomically(&*disk, &tmp_path, &path, &bytes)?;
-            disk.open_write(&path)
+            let file = disk.create(&tmp_path)?;
+            file.write_all_at(&bytes, 0)?;
+            file.sync()?;
+            Ok(file)
         };
-        let file = write().map_err(|e| Error::io("write a new manifest", &path, e))?;
+        let file = write().map_err(|e| Unfinished::before(what(e)))?;
+        io::publish(&*disk, &tmp_path, &path).map_err(|e| Unfinished {
+            error: what(e),
+            named: true,
+        })?;
         let this = Self {
             disk,
             dir: dir.to_owned(),
@@ -331,19 +378,16 @@ impl Manifest {
             state,
             poisoned: None,
         };
-        this.remove_older()?;
+        this.remove_older();
         Ok(this)
     }
 
-    fn remove_older(&self) -> Result<()> {
-        let list = |e| Error::io("list the manifest folder", &self.dir, e);
-        for entry in self.disk.list(&self.dir).map_err(list)? {
+    /// Removes files that hold no longer. One that stays does no harm, and goes next time.
+    fn remove_older(&self) {
+        for entry in self.disk.list(&self.dir).unwrap_or_default() {
             if number_of(&entry.name).is_some_and(|n| n < self.identity.number) {
-                let path = self.dir.join(&entry.name);
-                let removed = self.disk.remove(&path);
-                removed.map_err(|e| Error::io("remove an old manifest", &path, e))?;
+                let _ = self.disk.remove(&self.dir.join(&entry.name));
             }
         }
-        Ok(())
     }
 }
