@@ -247,10 +247,44 @@ impl Engine {
         Ok(())
     }
 
+    /// Forgets a reader of the log.
+    pub(crate) fn remove_cursor(&self, name: &str) -> Result<()> {
+        let log = self.writable()?;
+        let mut editor = self.store.edit();
+        let version = editor.commit(vec![Entry::CursorDropped {
+            name: name.to_owned(),
+        }])?;
+        self.publish(&mut editor, version, None);
+        log.remove_consumer(name);
+        Ok(())
+    }
+
+    /// Takes note of readers of the log that were dropped because they held back too much.
+    pub(crate) fn drop_slow_cursors(&self) -> Result<()> {
+        let dropped = self.writable()?.take_dropped_consumers();
+        for (name, _) in &dropped {
+            self.remove_cursor(name)?;
+        }
+        match dropped.first() {
+            None => Ok(()),
+            Some((name, lsn)) => {
+                let message = format!(
+                    "log reader {name:?} was dropped at LSN {lsn}: it held back more than {} bytes of \
+                     log; it must start over from a snapshot",
+                    self.options.log_retained_bytes
+                );
+                Err(Error::new(ErrorKind::Busy, message))
+            }
+        }
+    }
+
     /// One table as of now.
     pub(crate) fn snapshot(&self, table: TableId) -> Result<Snapshot> {
         let mut head = self.head.lock();
         let version = self.store.version();
+        if self.log.is_some() {
+            self.store.bound_mapped(&version);
+        }
         let view = head.view(table);
         let lsn = self.log.as_ref().map_or(version.flushed, Log::last_lsn);
         drop(head);

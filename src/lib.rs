@@ -12,6 +12,7 @@ mod head;
 mod index;
 mod ingest;
 pub mod io;
+pub mod maintenance;
 mod query;
 mod random;
 mod read_only;

@@ -88,11 +88,15 @@ fn attempt(path: &Path, components: &Components, options: Options) -> Result<Eng
     let mut head = Head::default();
     let wal = folders.wal();
     wal::replay(
-        &*disk,
-        &wal,
-        database,
-        incarnation,
+        &wal::LogFiles {
+            disk: &*disk,
+            dir: &wal,
+            database,
+            incarnation,
+            exclusive: false,
+        },
         version.flushed,
+        wal::Missing::Refused,
         |frame| recover::take_in(&mut head, &series, &tables, frame).map_err(|e| e.with_path(&wal)),
     )?;
     Ok(Engine::new(Parts {

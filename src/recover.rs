@@ -23,8 +23,12 @@ use crate::index::{Applied, Index, Opened};
 use crate::io::{self, Disk};
 use crate::random::Random;
 use crate::rows::Rows;
-use crate::store::{Folders, Manifest, Segment, Store, Version};
+use crate::store::{Folders, Manifest, Segment, Store, Version, read_manifest};
 use crate::wal::{self, Log, LogSettings};
+
+/// Appended bytes at which the log thread starts to write without being asked: enough that the call
+/// costs little beside the copy, little enough that buffers stay in the cache.
+const LOG_WRITE_BEHIND: usize = 1 << 20;
 
 /// What a database is opened with.
 #[derive(Debug, Clone)]
@@ -119,6 +123,7 @@ pub(crate) fn create(path: &Path, components: &Components, options: &Options) ->
         cut: None,
         old: Vec::new(),
         flushed: Lsn(0),
+        recycle: None,
     };
     drop(Log::start(disk.clone(), settings, start)?);
     // The identity comes last: with it the folder is a database.
@@ -151,8 +156,8 @@ fn is_unfinished(
     };
     for path in files(folders.manifest(), "manifest")? {
         let bytes = io::read_all(&*disk.open(&path)?)?;
-        match tidestone_format::manifest::replay(&bytes) {
-            Ok(found) if found.state.tables().is_empty() && found.version == 1 => {}
+        match read_manifest(&path, &bytes) {
+            Ok((_, found)) if found.state.tables().is_empty() && found.version == 1 => {}
             _ => return Ok(false),
         }
     }
@@ -198,7 +203,7 @@ pub(crate) fn lock(disk: &dyn Disk, folders: &Folders) -> Result<Box<dyn Send + 
     })
 }
 
-fn log_settings(
+pub(crate) fn log_settings(
     folders: &Folders,
     options: &Options,
     database: FileUuid,
@@ -209,17 +214,19 @@ fn log_settings(
         database,
         incarnation,
         file_len: options.log_file_bytes,
-        write_behind: options.log_pending_max() / 4,
+        write_behind: options.log_pending_max().min(LOG_WRITE_BEHIND),
         pending_max: options.log_pending_max(),
         retained_max: options.log_retained_bytes,
     }
 }
 
-/// Opens a database for writing. The lock is held by whoever gets the engine.
+/// Opens a database for writing. The lock is held by whoever gets the engine. `up_to_damage`: a log with
+/// damage is read as if it ended before that; for a repair.
 pub(crate) fn open(
     path: &Path,
     components: &Components,
     options: Options,
+    up_to_damage: bool,
 ) -> Result<(Engine, OpenReport)> {
     let Components {
         disk,
@@ -237,6 +244,7 @@ pub(crate) fn open(
     report.manifest_tail = found.torn;
     let incarnation = manifest.state().incarnation();
     let next_series = manifest.state().next_series();
+    let cursors = manifest.state().cursors().clone();
     let lone: Vec<SeriesDefinition> = manifest.state().series().values().cloned().collect();
     let mapped = options.mapped_segments;
     let store = Store::new(disk.clone(), folders.clone(), database, manifest, mapped);
@@ -285,12 +293,21 @@ pub(crate) fn open(
     let series = SeriesRegistry::new(Arc::new(index), next_series);
     let mut head = Head::default();
     let wal = folders.wal();
+    let mut lost = None;
     let replayed = wal::replay(
-        &*disk,
-        &wal,
-        database,
-        incarnation,
+        &wal::LogFiles {
+            disk: &*disk,
+            dir: &wal,
+            database,
+            incarnation,
+            exclusive: true,
+        },
         version.flushed,
+        if up_to_damage {
+            wal::Missing::Cut(&mut lost)
+        } else {
+            wal::Missing::Refused
+        },
         |frame| take_in(&mut head, &series, &tables, frame).map_err(|e| e.with_path(&wal)),
     )?;
     report.replayed = replayed.frames;
@@ -301,9 +318,16 @@ pub(crate) fn open(
         )
     });
     wal::sync_read(&*disk, &wal, &replayed.start)?;
-    wal::remove_unused(&*disk, &wal, &replayed.unused)?;
     let settings = log_settings(&folders, &options, database, incarnation);
-    let log = Log::start(disk, settings, replayed.start)?;
+    let mut start = replayed.start;
+    if lost.is_none() {
+        let unused = &replayed.unused;
+        start.recycle = wal::remove_unused(&*disk, &wal, unused, settings.file_len)?;
+    }
+    let log = Log::start(disk, settings, start)?;
+    for (name, lsn) in cursors {
+        log.set_consumer(&name, lsn);
+    }
     let engine = Engine::new(Parts {
         options,
         clock,

@@ -180,6 +180,21 @@ impl SeriesRegistry {
         Ok(names)
     }
 
+    /// The values that series of a table have of a tag, sorted.
+    pub(crate) fn tag_values(&self, table: TableId, tag: &str) -> Result<Vec<String>> {
+        let mut values: Vec<String> = {
+            let pending = self.pending.read();
+            let of_table = pending.by_id.values().filter(|(of, _, _)| *of == table);
+            of_table
+                .filter_map(|(_, key, _)| key.get(tag).map(str::to_owned))
+                .collect()
+        };
+        values.extend(self.index()?.tag_values(table, tag)?);
+        values.sort_unstable();
+        values.dedup();
+        Ok(values)
+    }
+
     /// Forgets the series of a table that was dropped.
     pub(crate) fn drop_table(&self, table: TableId, applied: Applied) -> Result<()> {
         {

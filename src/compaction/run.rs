@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use tidestone_format::column::Column;
 use tidestone_format::log::SeriesDefinition;
 use tidestone_format::manifest::Entry;
-use tidestone_format::{FieldId, Lsn, SeriesId, SeriesKey, TableId, TimeRange, Timestamp};
+use tidestone_format::{FieldId, Lsn, SeriesId, SeriesKey, TableId, TimeRange};
 
 use crate::catalog::partition_of;
 use crate::engine::Engine;

@@ -20,7 +20,6 @@ mod tests;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
-use tidestone_format::column::Column;
 use tidestone_format::log::Tombstone;
 use tidestone_format::schema::DuplicatePolicy;
 use tidestone_format::{Lsn, TableId};
@@ -85,7 +84,7 @@ impl Head {
             )));
             return;
         }
-        head.copy(rows);
+        head.open.append(rows);
         let first = head.open_lsns.map_or(lsn, |(first, _)| first);
         head.open_lsns = Some((first, lsn));
         if head.open.len() >= CHUNK_ROWS
@@ -172,28 +171,6 @@ impl Head {
 }
 
 impl TableHead {
-    /// Copies rows to the end of the open buffer.
-    fn copy(&mut self, rows: &Rows) {
-        let before = self.open.len();
-        self.open.series.extend_from_slice(&rows.series);
-        self.open.times.extend_from_slice(&rows.times);
-        for (field, column) in &rows.columns {
-            let field_type = column.values.field_type();
-            let open = self
-                .open
-                .column_mut(*field, || Column::nulls(field_type, before));
-            open.extend_from(column, 0, column.len());
-        }
-        if self.open.columns.len() > rows.columns.len() {
-            let after = self.open.len();
-            for (_, column) in &mut self.open.columns {
-                while column.len() < after {
-                    column.push_null();
-                }
-            }
-        }
-    }
-
     /// Makes a chunk of the open buffer, and one of small neighbours.
     fn seal(&mut self, fence: Lsn) {
         let Some(lsns) = self.open_lsns.take() else {

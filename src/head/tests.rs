@@ -1,4 +1,4 @@
-use tidestone_format::column::Values;
+use tidestone_format::column::{Column, Values};
 use tidestone_format::log::Selection;
 use tidestone_format::{FieldId, SeriesId, TimeRange};
 

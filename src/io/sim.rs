@@ -425,6 +425,12 @@ impl File for SimFile {
         Ok(self.node.lock().live.len() as u64)
     }
 
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        let have = self.len()?;
+        let more = usize::try_from(len.saturating_sub(have)).map_err(io::Error::other)?;
+        self.write_all_at(&vec![0; more], have)
+    }
+
     fn map(&self, len: usize) -> io::Result<Mapping> {
         let node = self.node.lock();
         match node.live.get(..len) {

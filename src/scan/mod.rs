@@ -17,7 +17,7 @@ use std::sync::Arc;
 use tidestone_format::column::Column;
 use tidestone_format::log::Tombstone;
 use tidestone_format::schema::{DuplicatePolicy, Field};
-use tidestone_format::{FieldId, Lsn, SeriesId, TimeRange};
+use tidestone_format::{Lsn, SeriesId, TimeRange};
 
 pub(crate) use source::{Part, Source};
 
@@ -254,10 +254,4 @@ impl Lane {
         }
         Ok(())
     }
-}
-
-/// The fields with these ids, ascending.
-pub(crate) fn fields_of(table: &TableVersion, ids: &[FieldId]) -> Arc<[Field]> {
-    let fields = table.schema.fields.iter().filter(|f| ids.contains(&f.id));
-    fields.cloned().collect()
 }

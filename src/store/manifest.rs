@@ -14,7 +14,9 @@ use std::sync::Arc;
 
 use tidestone_format::FileUuid;
 use tidestone_format::header::{FileHeader, FileKind};
-use tidestone_format::manifest::{EDITS_START, Edit, Entry, Replay, State, append_edit, replay};
+use tidestone_format::manifest::{
+    EDITS_START, Edit, Entry, ManifestIdentity, Replay, State, append_edit, replay,
+};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::{self, Disk, File};
@@ -30,8 +32,7 @@ pub(crate) struct Manifest {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     tmp: PathBuf,
-    database: FileUuid,
-    number: u64,
+    identity: ManifestIdentity,
     file: Arc<dyn File>,
     /// Where the next edit goes.
     position: u64,
@@ -99,19 +100,24 @@ pub(crate) fn newest(disk: &dyn Disk, dir: &Path) -> Result<(u64, PathBuf)> {
 pub(crate) fn read(path: &Path, bytes: &[u8]) -> Result<(FileHeader, Replay)> {
     let format = |e| Error::format(path, e);
     let header = FileHeader::decode_kind(bytes, FileKind::Manifest).map_err(format)?;
-    let replay = replay(bytes).map_err(format)?;
+    let replay = replay(bytes, ManifestIdentity::of(&header)).map_err(format)?;
     Ok((header, replay))
 }
 
-fn check_database(path: &Path, header: &FileHeader, database: FileUuid) -> Result<()> {
-    if header.database == database {
-        return Ok(());
+/// Checks that the file is the one it is named, of this database.
+fn check_header(path: &Path, header: &FileHeader, database: FileUuid, number: u64) -> Result<()> {
+    if header.database != database {
+        let message = format!(
+            "the manifest belongs to database {}, this is {database}",
+            header.database
+        );
+        return Err(Error::corrupt(path, 24, message));
     }
-    let message = format!(
-        "the manifest belongs to database {}, this is {database}",
-        header.database
-    );
-    Err(Error::corrupt(path, 24, message))
+    if header.number != number {
+        let message = format!("the manifest is number {}, not {number}", header.number);
+        return Err(Error::corrupt(path, 56, message));
+    }
+    Ok(())
 }
 
 impl Manifest {
@@ -152,7 +158,8 @@ impl Manifest {
                 torn,
             },
         ) = read(&path, &bytes)?;
-        check_database(&path, &header, database)?;
+        check_header(&path, &header, database, number)?;
+        let identity = ManifestIdentity::of(&header);
         file.sync()
             .and_then(|()| disk.sync_dir(dir))
             .map_err(|e| Error::io("sync the manifest that was read", &path, e))?;
@@ -170,8 +177,7 @@ impl Manifest {
             disk,
             dir: dir.to_owned(),
             tmp: tmp.to_owned(),
-            database,
-            number,
+            identity,
             file,
             position,
             len,
@@ -204,7 +210,8 @@ impl Manifest {
                 ..
             },
         ) = read(&path, &bytes)?;
-        check_database(&path, &header, database)?;
+        check_header(&path, &header, database, number)?;
+        let identity = ManifestIdentity::of(&header);
         let read_only = Error::new(
             ErrorKind::Closed,
             "the database was opened for reading only",
@@ -213,8 +220,7 @@ impl Manifest {
             disk,
             dir: dir.to_owned(),
             tmp: dir.to_owned(),
-            database,
-            number,
+            identity,
             file,
             position: end,
             len: bytes.len() as u64,
@@ -230,14 +236,14 @@ impl Manifest {
         if let Some(cause) = &self.poisoned {
             return Err(cause.poisoned());
         }
-        let path = path_of(&self.dir, self.number);
+        let path = path_of(&self.dir, self.identity.number);
         let mut next = self.state.clone();
         for entry in &entries {
             next.apply(entry).map_err(|e| Error::format(&path, e))?;
         }
         let version = self.version + 1;
         let mut bytes = Vec::new();
-        append_edit(&mut bytes, &Edit { version, entries })?;
+        append_edit(&mut bytes, self.identity, &Edit { version, entries })?;
         let end = self.position + bytes.len() as u64;
         if end > self.len {
             self.reserve(end)
@@ -284,8 +290,8 @@ impl Manifest {
                 self.disk.clone(),
                 &self.dir,
                 &self.tmp,
-                self.database,
-                self.number + 1,
+                self.identity.database,
+                self.identity.number + 1,
                 self.version + 1,
                 self.state.clone(),
             );
@@ -326,10 +332,12 @@ impl Manifest {
     ) -> std::result::Result<Self, Unfinished> {
         let path = path_of(dir, number);
         let header = FileHeader::manifest(database, state.incarnation(), number);
+        let identity = ManifestIdentity::of(&header);
         let mut bytes = header.encode().to_vec();
         bytes.resize(EDITS_START, 0);
         append_edit(
             &mut bytes,
+            identity,
             &Edit {
                 version,
                 entries: state.snapshot_entries(),
@@ -361,8 +369,7 @@ impl Manifest {
             disk,
             dir: dir.to_owned(),
             tmp: tmp.to_owned(),
-            database,
-            number,
+            identity,
             file,
             position,
             len: bytes.len() as u64,
@@ -378,7 +385,7 @@ impl Manifest {
     /// Removes files that hold no longer. One that stays does no harm, and goes next time.
     fn remove_older(&self) {
         for entry in self.disk.list(&self.dir).unwrap_or_default() {
-            if number_of(&entry.name).is_some_and(|n| n < self.number) {
+            if number_of(&entry.name).is_some_and(|n| n < self.identity.number) {
                 let _ = self.disk.remove(&self.dir.join(&entry.name));
             }
         }

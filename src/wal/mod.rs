@@ -37,8 +37,9 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use tidestone_format::log::FrameKind;
 use tidestone_format::{FileUuid, Lsn};
 
+pub(crate) use files::number_of;
 pub(crate) use files::{LogFileInfo, Start};
-pub(crate) use replay::{remove_unused, replay, sync_read};
+pub(crate) use replay::{LogFiles, Missing, remove_unused, replay, sync_read};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::{Disk, File};
@@ -87,6 +88,10 @@ struct State {
     pending_bytes: usize,
     /// Somebody is writing or syncing groups.
     busy: bool,
+    /// Frames that were synced together last.
+    last_group: u64,
+    /// Highest LSN of the group before.
+    last_synced: Lsn,
     /// Files with bytes that were written and not yet synced, oldest first.
     unsynced: Vec<Arc<dyn File>>,
     /// Buffers of groups that were written, for the next ones.
@@ -126,6 +131,8 @@ impl Log {
             pending: VecDeque::new(),
             pending_bytes: 0,
             busy: false,
+            last_group: 0,
+            last_synced: before,
             unsynced: Vec::new(),
             spare: Vec::new(),
             files,
@@ -193,13 +200,13 @@ impl Log {
             }
         }
         let lsn = state.next_lsn;
-        let (durable, file_number) = (state.durable, state.files.current_number());
+        let (durable, file) = (state.durable, state.files.current_identity(&self.settings));
         let group = state.open_group();
         let before = group.bytes.len();
         files::put_frame(
             &mut group.bytes,
             kind,
-            file_number,
+            file,
             lsn,
             durable,
             payload,
@@ -403,10 +410,15 @@ impl Log {
             self.progress.wait(&mut state);
             return Ok(state);
         }
+        state.busy = true;
+        if state.last_group > 1 {
+            // Others committed together with this thread last time, and the sync has just woken them:
+            // let those that are ready to run append first. With nobody else ready it is a no-op.
+            MutexGuard::unlocked(&mut state, std::thread::yield_now);
+        }
         let sync = state.wanted_sync > state.durable;
         let last = state.pending.back().map_or(state.written, |g| g.last);
         let groups = state.take_groups();
-        state.busy = true;
         let mut unsynced = std::mem::take(&mut state.unsynced);
         let (outcome, groups) = MutexGuard::unlocked(&mut state, || {
             let outcome = write_groups(&groups, &mut unsynced, sync);
@@ -422,6 +434,8 @@ impl Log {
                 state.written = last;
                 if sync {
                     self.syncs.fetch_add(1, Ordering::Relaxed);
+                    state.last_group = last.0 - state.last_synced.0;
+                    state.last_synced = last;
                     state.durable = last;
                     self.durable.store(last.0, Ordering::Release);
                     state.wake();

@@ -45,6 +45,7 @@ fn start_of_new() -> Start {
         cut: None,
         old: Vec::new(),
         flushed: Lsn(0),
+        recycle: None,
     }
 }
 
@@ -57,11 +58,15 @@ fn new_log(disk: &SimDisk) -> Log {
 fn read(disk: &SimDisk, flushed: u64) -> Result<(Frames, replay::Replay)> {
     let mut frames = Frames::new();
     let found = replay(
-        disk,
-        Path::new(DIR),
-        DATABASE,
-        INCARNATION,
+        &LogFiles {
+            disk,
+            dir: Path::new(DIR),
+            database: DATABASE,
+            incarnation: INCARNATION,
+            exclusive: true,
+        },
         Lsn(flushed),
+        Missing::Refused,
         |frame| {
             frames.insert(frame.header.lsn.0, frame.payload.to_vec());
             Ok(())
@@ -74,9 +79,11 @@ fn read(disk: &SimDisk, flushed: u64) -> Result<(Frames, replay::Replay)> {
 fn reopen(disk: &SimDisk, flushed: u64) -> Result<(Frames, Log)> {
     let (frames, found) = read(disk, flushed)?;
     sync_read(disk, Path::new(DIR), &found.start)?;
-    remove_unused(disk, Path::new(DIR), &found.unused)?;
+    let settings = settings(Path::new(DIR));
+    let mut start = found.start;
+    start.recycle = remove_unused(disk, Path::new(DIR), &found.unused, settings.file_len)?;
     let disk: Arc<dyn Disk> = Arc::new(disk.clone());
-    let log = Log::start(disk, settings(Path::new(DIR)), found.start)?;
+    let log = Log::start(disk, settings, start)?;
     Ok((frames, log))
 }
 
@@ -689,11 +696,15 @@ fn many_threads_commit_on_real_files() {
     });
     let mut frames = Frames::new();
     replay(
-        &OsDisk,
-        folder.path(),
-        DATABASE,
-        INCARNATION,
+        &LogFiles {
+            disk: &OsDisk,
+            dir: folder.path(),
+            database: DATABASE,
+            incarnation: INCARNATION,
+            exclusive: true,
+        },
         Lsn(0),
+        Missing::Refused,
         |frame| {
             frames.insert(frame.header.lsn.0, frame.payload.to_vec());
             Ok(())
