@@ -8,8 +8,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use tidestone_format::Lsn;
 use tidestone_format::log::SeriesDefinition;
+use tidestone_format::{Lsn, TableId};
 
 use crate::catalog::{SeriesRegistry, Tables};
 use crate::config::Options;
@@ -97,7 +97,7 @@ fn attempt(path: &Path, components: &Components, options: Options) -> Result<Eng
         },
         version.flushed,
         wal::Missing::Refused,
-        |frame| recover::take_in(&mut head, &series, &tables, frame).map_err(|e| e.with_path(&wal)),
+        |frame| recover::take_in(&mut head, &series, &tables, TableId(u32::MAX), frame),
     )?;
     Ok(Engine::new(Parts {
         options,

@@ -23,7 +23,7 @@ use crate::index::{Applied, Index, Opened};
 use crate::io::{self, Disk};
 use crate::random::Random;
 use crate::rows::Rows;
-use crate::store::{Folders, Manifest, Segment, Store, Version};
+use crate::store::{Folders, Manifest, Segment, Store, Version, read_manifest};
 use crate::wal::{self, Log, LogSettings};
 
 /// Appended bytes at which the log thread starts to write without being asked: enough that the call
@@ -156,7 +156,7 @@ fn is_unfinished(
     };
     for path in files(folders.manifest(), "manifest")? {
         let bytes = io::read_all(&*disk.open(&path)?)?;
-        match crate::store::read_manifest(&path, &bytes) {
+        match read_manifest(&path, &bytes) {
             Ok((_, found)) if found.state.tables().is_empty() && found.version == 1 => {}
             _ => return Ok(false),
         }
@@ -244,11 +244,11 @@ pub(crate) fn open(
     report.manifest_tail = found.torn;
     let incarnation = manifest.state().incarnation();
     let next_series = manifest.state().next_series();
+    let next_table = manifest.state().next_table();
     let cursors = manifest.state().cursors().clone();
     let lone: Vec<SeriesDefinition> = manifest.state().series().values().cloned().collect();
     let mapped = options.mapped_segments;
     let store = Store::new(disk.clone(), folders.clone(), database, manifest, mapped);
-    report.strays_removed = store.remove_strays()?;
     let version = store.version();
     let applied = Applied {
         incarnation,
@@ -308,8 +308,10 @@ pub(crate) fn open(
         } else {
             wal::Missing::Refused
         },
-        |frame| take_in(&mut head, &series, &tables, frame).map_err(|e| e.with_path(&wal)),
+        |frame| take_in(&mut head, &series, &tables, next_table, frame),
     )?;
+    // Not before the log has shown that the manifest is not an older one.
+    report.strays_removed = store.remove_strays()?;
     report.replayed = replayed.frames;
     report.log_tail = replayed.tail.as_ref().map(|tail| {
         format!(
@@ -418,11 +420,25 @@ pub(crate) fn each_series(
     Ok(())
 }
 
-/// Takes a frame of the log into head and registry.
+/// Fails for a table that the manifest has yet to number: edits of it are missing.
+fn check_table(table: TableId, next: TableId, frame: &Frame<'_>) -> Result<()> {
+    if table < next {
+        return Ok(());
+    }
+    let message = format!(
+        "LSN {} of the log is of table {table}, the manifest knows those below {next}: its last edits \
+         are missing; restore it from a backup",
+        frame.header.lsn
+    );
+    Err(Error::corrupt(Path::new("log"), frame.offset, message))
+}
+
+/// Takes a frame of the log into head and registry; `next_table` is the id the manifest gives next.
 pub(crate) fn take_in(
     head: &mut Head,
     series: &SeriesRegistry,
     tables: &Tables,
+    next_table: TableId,
     frame: &Frame<'_>,
 ) -> Result<()> {
     let at = |e| Error::format(Path::new("log"), e);
@@ -430,6 +446,7 @@ pub(crate) fn take_in(
     match Record::decode(frame.header.kind, frame.payload).map_err(at)? {
         Record::Batch(sections) => {
             for section in sections {
+                check_table(section.table, next_table, frame)?;
                 // Rows of a table that was dropped are gone with it.
                 let Some(table) = tables.by_id(section.table) else {
                     continue;
@@ -448,7 +465,9 @@ pub(crate) fn take_in(
         }
         Record::SeriesDefinitions(definitions) => {
             for definition in definitions {
-                series.replay(definition, lsn);
+                check_table(definition.table, next_table, frame)?;
+                let known = tables.by_id(definition.table).is_some();
+                series.replay(definition, lsn, known);
             }
         }
         Record::Delete(tombstone) => {

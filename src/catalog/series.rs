@@ -82,11 +82,14 @@ impl SeriesRegistry {
         act()
     }
 
-    /// Takes in a definition read from the log.
-    pub(crate) fn replay(&self, definition: SeriesDefinition, lsn: Lsn) {
+    /// Takes in a definition read from the log; of one whose table was dropped only that its id is
+    /// taken.
+    pub(crate) fn replay(&self, definition: SeriesDefinition, lsn: Lsn, has_table: bool) {
         let mut next = self.next.lock();
         next.0 = next.0.max(definition.id.0 + 1);
-        self.add(definition, lsn);
+        if has_table {
+            self.add(definition, lsn);
+        }
     }
 
     fn add(&self, definition: SeriesDefinition, lsn: Lsn) {

@@ -278,7 +278,7 @@ impl Tidestone {
         status::of(self.engine())
     }
 
-    /// Flushes, makes everything durable and ends the background threads. Writers and tickets get
+    /// Flushes, makes everything durable and ends the background threads. Writers get
     /// [`ErrorKind::Closed`] from then on.
     ///
     /// # Errors

@@ -128,29 +128,33 @@ impl Writer {
         fields: &[(&str, Value<'_>)],
     ) -> Result<()> {
         self.check_time(&series.table, time)?;
+        let schema = series.table.schema();
         for (i, (name, value)) in fields.iter().enumerate() {
             if fields[..i].iter().any(|(other, _)| other == name) {
                 return Err(Error::invalid(format!(
                     "field {name:?} is given twice in one row"
                 )));
             }
-            let Some(field_type) = value.field_type() else {
-                continue;
-            };
-            let schema = series.table.schema();
-            match schema.fields.iter().find(|f| f.name == *name) {
-                Some(field) if field.field_type != field_type => {
+            match (schema.field_by_name(name), value.field_type()) {
+                (Some(field), Some(given)) if field.field_type != given => {
                     let message = format!(
-                        "field {name:?} of table {:?} is {}, the value is {field_type}",
+                        "field {name:?} of table {:?} is {}, the value is {given}",
                         schema.name, field.field_type
                     );
                     return Err(Error::invalid(message));
                 }
-                Some(_) => {}
-                None if schema.settings.mode == SchemaMode::Open => {
-                    self.engine.add_field(&series.table, name, field_type)?;
+                (None, _) if schema.settings.mode == SchemaMode::Fixed => {
+                    return Err(unknown_field(&schema, name));
                 }
-                None => return Err(unknown_field(&schema, name)),
+                _ => {}
+            }
+        }
+        // Nothing is wrong with the row: only now fields may be added for it.
+        for (name, value) in fields {
+            if let Some(given) = value.field_type()
+                && schema.field_by_name(name).is_none()
+            {
+                self.engine.add_field(&series.table, name, given)?;
             }
         }
         let at = self.staging(&series.table);
@@ -194,6 +198,7 @@ impl Writer {
         }
         let schema = table.schema();
         if schema.settings.mode == SchemaMode::Open {
+            batch.check(&schema)?;
             for (name, field_type) in batch.fields() {
                 if !schema.fields.iter().any(|f| f.name == name) {
                     self.engine.add_field(&table, name, field_type)?;
@@ -265,10 +270,12 @@ impl Writer {
         if self.staged.iter().all(|s| s.rows.is_empty()) {
             return Ok(log.last_lsn());
         }
-        for staged in &self.staged {
-            if !staged.rows.is_empty() && self.engine.tables().by_id(staged.table.id).is_none() {
+        for staged in self.staged.iter().filter(|s| !s.rows.is_empty()) {
+            // A handle may be of another database, with a table of the same id.
+            let known = self.engine.tables().by_id(staged.table.id);
+            if !known.is_some_and(|known| Arc::ptr_eq(&known, &staged.table)) {
                 let message = format!(
-                    "table {:?} was dropped after rows were staged",
+                    "table {:?} is not one of this database, or was dropped after rows were staged",
                     staged.table.name
                 );
                 return Err(Error::new(ErrorKind::NotFound, message));

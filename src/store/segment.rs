@@ -131,7 +131,15 @@ impl OpenSegment {
     ) -> Result<Self> {
         let io = |e| Error::io("open a segment that the manifest names", path, e);
         let format = |e| Error::format(path, e);
-        let file = disk.open(path).map_err(io)?;
+        let file = disk.open(path).map_err(|e| match e.kind() {
+            std::io::ErrorKind::NotFound => {
+                let message = "the manifest names this segment and it is not there; restore it from \
+                               a backup, or run `tidestone repair` to see what going on without \
+                               it would lose";
+                Error::corrupt(path, 0, message)
+            }
+            _ => io(e),
+        })?;
         let len = file.len().map_err(io)?;
         if len != entry.file_len {
             let message = format!(

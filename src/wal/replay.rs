@@ -256,7 +256,7 @@ impl Run<'_, '_> {
             self.see(last);
             if last > flushed {
                 self.frames += u64::from(frame.header.kind != FrameKind::Note);
-                visit(&frame)?;
+                visit(&frame).map_err(|e| e.with_path(&path))?;
             }
         }
         if let Some(cut) = limit {
