@@ -34,7 +34,9 @@ pub use db::{Builder, ColumnStatus, LogStatus, Status, Table, TableStatus, Tides
 pub use error::{Error, ErrorKind, Result};
 pub use index::{TagMatch, TagPattern, TagTest};
 pub use ingest::{Batch, Durability, SeriesHandle, Ticket, Writer};
-pub use query::{Order, Profile, Query, RowBatch, RowStream, SeriesRun};
+pub use query::{
+    Agg, Aggregate, AggregateResult, Order, Profile, Query, RowBatch, RowStream, SeriesRun,
+};
 pub use random::{OsRandom, Random, SeededRandom};
 pub use recover::OpenReport;
 pub use tidestone_format::column::{Bitmap, Column, Values};
