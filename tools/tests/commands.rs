@@ -496,7 +496,7 @@ fn the_demo_survives_its_kill() {
     place.file("data/nab/realTweets/x.csv", &nab);
     place.file(
         "data/hostmetrics/host_metrics_100ms_a.csv.gz",
-        "time_ns,cpu_user\n1700000000000000000,5\n",
+        "time_ns,cpu_user,ctxt,net_rx_bytes,load1\n1700000000000000000,5,6,7,0.5\n",
     );
     let out = place.ok(&["demo", "--data", "data", "--dir", "."]);
     for part in [
@@ -510,4 +510,76 @@ fn the_demo_survives_its_kill() {
     assert!(place.ok(&["verify", "db"]).ends_with("VALID\n"));
     let (_, error) = place.check(2, &["demo", "--data", "data", "--dir", "."]);
     assert!(error.contains("is there already"), "{error}");
+}
+
+#[test]
+fn rows_are_aggregated_by_bucket_and_group() {
+    let place = Place::with_weather();
+    let select = ["query", "--db", "db", "--table", "weather"];
+    let query = |more: &[&str]| place.ok(&[&select[..], more].concat());
+    assert_eq!(
+        query(&[
+            "--every",
+            "1d",
+            "--agg",
+            "count,mean,max(degrees)",
+            "--format",
+            "csv"
+        ]),
+        "time,count,mean(degrees),max(degrees)\n\
+         2026-01-01T00:00:00Z,4,-1,0.5\n\
+         2026-01-02T00:00:00Z,1,3,3\n"
+    );
+    assert_eq!(
+        query(&[
+            "--agg",
+            "count(sky),min",
+            "--group-by",
+            "city",
+            "--order",
+            "series"
+        ]),
+        "city    count(sky)  min(degrees)\nBern             3            -2\nZürich           1           0.5\n"
+    );
+    assert_eq!(
+        query(&[
+            "--every",
+            "1d",
+            "--agg",
+            "ohlcv(degrees,degrees)",
+            "--where",
+            "city=Bern",
+            "--limit",
+            "1",
+            "--json"
+        ]),
+        "[\n  {\"time\":\"2026-01-01T00:00:00Z\",\"open\":-1.5,\"high\":-1.5,\"low\":-2.0,\"close\":-2.0,\"volume\":-3.5}\n]\n"
+    );
+    place.check(2, &[&select[..], &["--every", "1d"]].concat());
+    place.check(2, &[&select[..], &["--agg", "median"]].concat());
+    let (_, error) = place.check(2, &[&select[..], &["--agg", "mean(sky)"]].concat());
+    assert!(error.contains("sky"), "{error}");
+}
+
+#[test]
+fn the_last_row_of_each_series_is_printed() {
+    let place = Place::with_weather();
+    let last = [
+        "last", "--db", "db", "--table", "weather", "--format", "csv",
+    ];
+    assert_eq!(
+        place.ok(&last),
+        "time,city,degrees,sky\n\
+         2026-01-02T00:00:00Z,Bern,3,rain\n\
+         2026-01-01T01:00:00Z,Zürich,,clouds\n"
+    );
+    let at = [
+        &last[..],
+        &["--at", "2026-01-01 00:30:00", "--where", "city=Bern"],
+    ]
+    .concat();
+    assert_eq!(
+        place.ok(&at),
+        "time,city,degrees,sky\n2026-01-01T00:00:00Z,Bern,-1.5,clear\n"
+    );
 }

@@ -32,8 +32,10 @@ use crate::outcome::Run;
 pub(crate) enum EngineCommand {
     /// Import CSV (also gzip) or InfluxDB line protocol
     Import(import::ImportArgs),
-    /// Print rows of a table
+    /// Print rows of a table, or aggregates of them
     Query(query::QueryArgs),
+    /// Print the last row of each series
+    Last(query::LastArgs),
     /// Print all rows of a table as CSV
     Export(query::ExportArgs),
     /// Draw rows of a table as a chart
@@ -64,6 +66,7 @@ pub(crate) fn run(command: &EngineCommand, out: &mut dyn Write) -> Run {
     match command {
         EngineCommand::Import(args) => import::run(args, out),
         EngineCommand::Query(args) => query::query(args, out),
+        EngineCommand::Last(args) => query::last(args, out),
         EngineCommand::Export(args) => query::export(args, out),
         EngineCommand::Plot(args) => query::plot(args, out),
         EngineCommand::Tables(args) => tables::tables(args, out),

@@ -1,9 +1,9 @@
 //! Queries, a chart, a segment.
 
 use std::io::{IsTerminal, Write};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use tidestone::{Query, TagMatch, Tidestone};
+use tidestone::{Agg, Aggregate, Query, TagMatch, Tidestone};
 
 use super::super::files::DbFiles;
 use super::super::query::{Chart, lines_of};
@@ -14,6 +14,8 @@ use crate::text::TextTable;
 
 /// Characters across a chart.
 const WIDTH: u16 = 100;
+const MINUTE: Duration = Duration::from_secs(60);
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// A handful of queries, each with what it took.
 pub(super) fn queries(db: &Tidestone, out: &mut dyn Write) -> Run<()> {
@@ -23,14 +25,9 @@ pub(super) fn queries(db: &Tidestone, out: &mut dyn Write) -> Run<()> {
     let tweets = TagMatch::equal("group", "realTweets");
     let live = db.table(live::TABLE)?;
     let cpu = TagMatch::equal("source", "cpu");
-    let all: [(&str, Query); 5] = [
+    let all: [(&str, Query); 3] = [
         ("every row of nab", nab.query()),
         ("one series of nab", nab.query().filter(taxi)),
-        ("the series of one group", nab.query().filter(tweets)),
-        (
-            "one field of hostmetrics",
-            host.query().fields(&["cpu_user"]),
-        ),
         (
             "live, one source",
             live.query().filter(cpu).fields(&["cpu_user", "cpu_idle"]),
@@ -43,11 +40,49 @@ pub(super) fn queries(db: &Tidestone, out: &mut dyn Write) -> Run<()> {
         for batch in query.scan()? {
             rows += batch?.len();
         }
-        let ms = started.elapsed().as_secs_f64() * 1e3;
-        table.row([what.to_owned(), rows.to_string(), format!("{ms:.2}")]);
+        table.row([what.to_owned(), rows.to_string(), ms_since(started)]);
     }
+    let (mean, max) = (
+        Aggregate::new(Agg::Mean, "value"),
+        Aggregate::new(Agg::Max, "value"),
+    );
+    let names = ["cpu_user", "ctxt", "net_rx_bytes", "load1"];
+    let by_minute = names.map(|name| Aggregate::new(Agg::Max, name));
+    let daily = nab.query().filter(tweets).group_by(&["file"]).every(DAY);
+    let aggregates: [(&str, Query); 3] = [
+        (
+            "rows and mean of nab by group",
+            nab.query()
+                .group_by(&["group"])
+                .aggregate([Aggregate::rows(), mean.clone()]),
+        ),
+        (
+            "daily mean and max of 7 series",
+            daily.aggregate([mean, max]),
+        ),
+        (
+            "4 of 71 fields by minute",
+            host.query().every(MINUTE).aggregate(by_minute),
+        ),
+    ];
+    for (what, query) in aggregates {
+        let started = Instant::now();
+        let rows = query.buckets()?.len();
+        table.row([what.to_owned(), rows.to_string(), ms_since(started)]);
+    }
+    let started = Instant::now();
+    let rows = nab.query().last()?.len();
+    table.row([
+        "last row of each series of nab".to_owned(),
+        rows.to_string(),
+        ms_since(started),
+    ]);
     table.print("", out)?;
     Ok(())
+}
+
+fn ms_since(started: Instant) -> String {
+    format!("{:.2}", started.elapsed().as_secs_f64() * 1e3)
 }
 
 /// A chart of half a year of taxi passengers.

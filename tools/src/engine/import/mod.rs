@@ -252,7 +252,7 @@ fn format_of(path: &Path, args: &ImportArgs) -> Run<Format> {
     let name = path.to_string_lossy().to_lowercase();
     let name = name.strip_suffix(".gz").unwrap_or(&name);
     match name.rsplit_once('.').map(|(_, extension)| extension) {
-        Some("csv" | "tsv") => Ok(Format::Csv),
+        Some("csv") => Ok(Format::Csv),
         Some("lp" | "line" | "influx") => Ok(Format::Line),
         _ => Err(Failure::new(format_args!(
             "{}: its name does not tell what it is; give --format csv or --format line",

@@ -4,8 +4,9 @@ use std::io::{IsTerminal, Write};
 
 use clap::Args;
 use rustc_hash::FxHashMap;
-use tidestone::{Order, Query, RowBatch, SeriesId, Value};
+use tidestone::{AggregateResult, Order, Query, RowBatch, SeriesId, Value};
 
+use super::aggregate::AggregateArgs;
 use super::chart::{Chart, Line};
 use super::select::SelectArgs;
 use crate::outcome::{Failure, Outcome, Run};
@@ -18,6 +19,8 @@ const MOST_LINES: usize = 12;
 pub(crate) struct PlotArgs {
     #[command(flatten)]
     select: SelectArgs,
+    #[command(flatten)]
+    aggregate: AggregateArgs,
     /// Characters across
     #[arg(long, default_value_t = 100)]
     width: u16,
@@ -33,7 +36,10 @@ pub(crate) struct PlotArgs {
 pub(crate) fn run(args: &PlotArgs, out: &mut dyn Write) -> Run {
     let db = args.select.db.open()?;
     let table = args.select.table(&db)?;
-    let lines = lines_of(&args.select.query(&table), usize::from(args.width))?;
+    let lines = match args.aggregate.query(&args.select, &table)? {
+        Some(query) => lines_of_buckets(&query.buckets()?)?,
+        None => lines_of(&args.select.query(&table), usize::from(args.width))?,
+    };
     if args.json {
         let lines: Vec<_> = lines
             .iter()
@@ -86,13 +92,7 @@ pub(crate) fn lines_of(query: &Query, width: usize) -> Run<Vec<Line>> {
         }
     }
     order.retain(|of| lines.get(of).is_some_and(|points| !points.is_empty()));
-    if order.len() > MOST_LINES {
-        return Err(Failure::new(format_args!(
-            "that would be {} lines, more than the {MOST_LINES} a chart can tell apart; choose \
-             with --where and --fields",
-            order.len()
-        )));
-    }
+    few(order.len())?;
     let fields = stream.fields();
     Ok(order
         .iter()
@@ -107,6 +107,56 @@ pub(crate) fn lines_of(query: &Query, width: usize) -> Run<Vec<Line>> {
         .collect())
 }
 
+/// A line for each group and column of an answer.
+fn lines_of_buckets(answer: &AggregateResult) -> Run<Vec<Line>> {
+    let mut lines: Vec<Line> = Vec::new();
+    let mut by_group: FxHashMap<(&[String], usize), usize> = FxHashMap::default();
+    for row in 0..answer.len() {
+        for column in 0..answer.columns().len() {
+            let Some(value) = number(answer.value(row, column)) else {
+                continue;
+            };
+            let group = answer.group(row);
+            let at = *by_group.entry((group, column)).or_insert_with(|| {
+                let tags = answer.tags().iter().zip(group);
+                let tags: Vec<String> = tags.map(|(n, v)| format!("{n}={v}")).collect();
+                let name = format!("{} {}", answer.names()[column], tags.join(","));
+                lines.push(Line {
+                    name: name.trim_end().to_owned(),
+                    points: Vec::new(),
+                });
+                lines.len() - 1
+            });
+            lines[at].points.push((answer.buckets()[row], value));
+        }
+    }
+    few(lines.len())?;
+    Ok(lines)
+}
+
+/// Fails where there are more lines than a chart can tell apart.
+fn few(lines: usize) -> Run<()> {
+    if lines <= MOST_LINES {
+        return Ok(());
+    }
+    Err(Failure::new(format_args!(
+        "that would be {lines} lines, more than the {MOST_LINES} a chart can tell apart; choose \
+         with --where and --fields, or aggregate with --every and --agg"
+    )))
+}
+
+/// A number that can be drawn.
+fn number(value: Value<'_>) -> Option<f64> {
+    let number = match value {
+        Value::F64(v) => v,
+        Value::I64(v) => v as f64,
+        Value::U64(v) => v as f64,
+        Value::Bool(v) => f64::from(u8::from(v)),
+        Value::Null | Value::String(_) => return None,
+    };
+    number.is_finite().then_some(number)
+}
+
 /// Appends the finite numbers of a column.
 fn append(
     points: &mut Vec<(i64, f64)>,
@@ -115,14 +165,7 @@ fn append(
     column: usize,
 ) {
     for row in rows {
-        let value = match batch.value(row, column) {
-            Value::F64(v) => v,
-            Value::I64(v) => v as f64,
-            Value::U64(v) => v as f64,
-            Value::Bool(v) => f64::from(u8::from(v)),
-            Value::Null | Value::String(_) => continue,
-        };
-        if value.is_finite() {
+        if let Some(value) = number(batch.value(row, column)) {
             points.push((batch.times()[row], value));
         }
     }
