@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tidestone_format::column::Column;
 use tidestone_format::log::{SeriesIds, append_section};
 use tidestone_format::schema::{SchemaMode, TableSchema};
-use tidestone_format::{FieldId, Lsn, SeriesId, Timestamp, checksum};
+use tidestone_format::{Lsn, SeriesId, Timestamp, checksum};
 
 use super::{Batch, Durability, Ticket};
 use crate::catalog::TableCore;
@@ -91,15 +91,21 @@ impl Writer {
         if values.len() > staged.rows.columns.len() {
             staged.refresh();
         }
-        let fits = |(value, (_, column)): (&Value<'_>, &(FieldId, Column))| {
-            value.fits(column.values.field_type())
-        };
+        let rows = staged.rows.times.len();
         let columns = &mut staged.rows.columns;
-        if values.len() > columns.len() || !values.iter().zip(columns.iter()).all(fits) {
+        if values.len() > columns.len() {
             return Err(staged.misfit(values));
         }
+        let mut fits = true;
         for (value, (_, column)) in values.iter().zip(columns.iter_mut()) {
-            value.push_to(column);
+            fits &= value.push_to(column);
+        }
+        if !fits {
+            // Nothing of a row that is refused stays.
+            columns
+                .iter_mut()
+                .for_each(|(_, column)| column.truncate(rows));
+            return Err(staged.misfit(values));
         }
         for (_, column) in &mut columns[values.len()..] {
             column.push_null();
@@ -156,7 +162,8 @@ impl Writer {
         staged.refresh();
         for (field, (_, column)) in staged.schema.fields.iter().zip(&mut staged.rows.columns) {
             match fields.iter().find(|(name, _)| *name == field.name) {
-                Some((_, value)) => value.push_to(column),
+                // That it fits was checked above.
+                Some((_, value)) => drop(value.push_to(column)),
                 None => column.push_null(),
             }
         }
