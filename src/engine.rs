@@ -20,11 +20,12 @@ use crate::catalog::{SeriesRegistry, TableCore, Tables, add_field};
 use crate::clock::Clock;
 use crate::config::{Backpressure, Options};
 use crate::error::{Error, ErrorKind, Result};
-use crate::head::{Head, HeadView};
+use crate::head::Head;
 use crate::random::Random;
-use crate::retention::Steadiness;
 use crate::rows::Rows;
-use crate::store::{Store, TableVersion, Version};
+pub(crate) use crate::scan::Snapshot;
+use crate::steadiness::Steadiness;
+use crate::store::{Store, Version};
 use crate::wal::Log;
 
 /// An open database.
@@ -73,15 +74,6 @@ pub(crate) struct Counters {
     pub(crate) flushes: AtomicU64,
     pub(crate) compactions: AtomicU64,
     pub(crate) index_rebuilds: AtomicU64,
-}
-
-/// One table at one instant.
-#[derive(Debug, Clone)]
-pub(crate) struct Snapshot {
-    pub(crate) table: TableVersion,
-    pub(crate) head: HeadView,
-    /// The last LSN it sees.
-    pub(crate) lsn: Lsn,
 }
 
 /// What [`Engine::new`] takes.

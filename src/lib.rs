@@ -20,6 +20,7 @@ mod recover;
 mod retention;
 mod rows;
 mod scan;
+mod steadiness;
 mod store;
 mod value;
 mod wal;

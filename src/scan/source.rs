@@ -8,9 +8,9 @@ use tidestone_format::log::Tombstone;
 use tidestone_format::schema::Field;
 use tidestone_format::{SeriesId, TimeRange};
 
+use super::hides;
 use super::segment::SegmentCursor;
 use crate::error::Result;
-use crate::flush::hides;
 use crate::rows::Rows;
 use crate::store::OpenSegment;
 
