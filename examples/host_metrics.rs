@@ -62,7 +62,7 @@ fn main() -> Result<(), Failure> {
     let kept = table
         .query()
         .from(first)
-        .aggregate(&[
+        .aggregate([
             Aggregate::rows(),
             Aggregate::new(Agg::Mean, "load1"),
             Aggregate::new(Agg::Min, "available_kb"),

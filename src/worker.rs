@@ -1,7 +1,10 @@
 //! Background threads: the log's two, and one that flushes, merges and drops.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
+
+use parking_lot::Mutex;
 
 use crate::compaction;
 use crate::engine::{Engine, Work};
@@ -55,6 +58,42 @@ impl Workers {
             let _ = thread.join();
         }
     }
+}
+
+/// Runs tasks `0..tasks` on at most `threads` threads, the caller's among them, and gives what each
+/// gave, in order. Where threads cannot be started, there are fewer.
+pub(crate) fn in_parallel<T: Send>(
+    threads: usize,
+    tasks: usize,
+    run: impl Fn(usize) -> T + Sync,
+) -> Vec<T> {
+    if threads <= 1 || tasks <= 1 {
+        return (0..tasks).map(run).collect();
+    }
+    let next = AtomicUsize::new(0);
+    let done = Mutex::new(Vec::with_capacity(tasks));
+    let work = || {
+        loop {
+            let task = next.fetch_add(1, Ordering::Relaxed);
+            if task >= tasks {
+                return;
+            }
+            let outcome = run(task);
+            done.lock().push((task, outcome));
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..threads.min(tasks) {
+            let thread = std::thread::Builder::new().name("tidestone-query".to_owned());
+            if thread.spawn_scoped(scope, work).is_err() {
+                break;
+            }
+        }
+        work();
+    });
+    let mut done = done.into_inner();
+    done.sort_unstable_by_key(|(task, _)| *task);
+    done.into_iter().map(|(_, outcome)| outcome).collect()
 }
 
 fn with_log(engine: &Engine, body: impl FnOnce(&Log)) {

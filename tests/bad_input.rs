@@ -444,7 +444,7 @@ fn an_index_that_cannot_be_used_is_rebuilt_loudly_and_answers_the_same() {
     drop(db);
     let keep = folder.path().join("older");
     copy(&index, &keep);
-    let mut check = |what: &str, rebuilt: bool, rows: &[Row]| {
+    let check = |what: &str, rebuilt: bool, rows: &[Row]| {
         let db = Tidestone::open(&path, quiet()).unwrap_or_else(|e| panic!("{what}: {e}"));
         let report = db.open_report();
         assert_eq!(

@@ -91,6 +91,10 @@ impl RowBatch {
         Value::of_column(&self.columns[column], row)
     }
 
+    pub(super) fn shared_fields(&self) -> Arc<[Field]> {
+        self.fields.clone()
+    }
+
     /// Forgets all rows and keeps the memory.
     pub(super) fn clear(&mut self) {
         self.runs.clear();
@@ -128,6 +132,23 @@ impl RowBatch {
             let mut kept = Column::new(column.values.field_type());
             kept.extend_from(column, 0, len);
             *column = kept;
+        }
+    }
+
+    /// Appends rows of another batch with the same fields, in the order given.
+    pub(super) fn pick(&mut self, other: &RowBatch, order: &[usize]) {
+        let mut of_row = Vec::with_capacity(other.len());
+        for run in &other.runs {
+            of_row.resize(run.rows.end, run.series);
+        }
+        for &row in order {
+            self.times.push(other.times[row]);
+            self.close_run(of_row[row]);
+        }
+        for (column, theirs) in self.columns.iter_mut().zip(&other.columns) {
+            for &row in order {
+                column.push_from(theirs, row);
+            }
         }
     }
 

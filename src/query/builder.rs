@@ -1,11 +1,12 @@
 //! Saying what is wanted.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tidestone_format::schema::{Field, TableSchema};
 use tidestone_format::{SeriesId, TimeRange, Timestamp};
 
-use super::RowStream;
+use super::{Aggregate, AggregateResult, RowBatch, RowStream, aggregate, last};
 use crate::catalog::TableCore;
 use crate::engine::{Engine, Snapshot};
 use crate::error::{Error, ErrorKind, Result};
@@ -26,6 +27,9 @@ pub struct Query {
     pub(super) limit: Option<usize>,
     pub(super) threads: usize,
     pub(super) statistics: bool,
+    pub(super) every: Option<Duration>,
+    pub(super) group_by: Vec<String>,
+    pub(super) aggregates: Vec<Aggregate>,
 }
 
 /// The order of an answer's rows.
@@ -54,6 +58,9 @@ impl Query {
             limit: None,
             threads,
             statistics: true,
+            every: None,
+            group_by: Vec::new(),
+            aggregates: Vec::new(),
         }
     }
 
@@ -113,6 +120,62 @@ impl Query {
         self
     }
 
+    /// For aggregates: buckets of this length, aligned to 1970. Default: one bucket, the range.
+    pub fn every(mut self, length: Duration) -> Self {
+        self.every = Some(length);
+        self
+    }
+
+    /// For aggregates: a group for each set of values that series have for these tags. Default:
+    /// all series are one group.
+    pub fn group_by<S: AsRef<str>>(mut self, tags: &[S]) -> Self {
+        self.group_by = tags.iter().map(|t| t.as_ref().to_owned()).collect();
+        self
+    }
+
+    /// Adds aggregates; they are the columns of [`Query::buckets`].
+    pub fn aggregate(mut self, aggregates: impl IntoIterator<Item = Aggregate>) -> Self {
+        self.aggregates.extend(aggregates);
+        self
+    }
+
+    /// Aggregates by group and bucket: a row for each that has rows, by group (its tags' values)
+    /// and bucket, or by bucket and group if [`Order::Time`] was asked for.
+    ///
+    /// ```
+    /// # use tidestone::*;
+    /// # use std::time::Duration;
+    /// # let db = Tidestone::builder("/db").disk(std::sync::Arc::new(io::SimDisk::new())).create()?;
+    /// # let fields = TableOptions::new().field("price", FieldType::F64).field("size", FieldType::I64);
+    /// # let table = db.create_table("trades", fields)?;
+    /// # let mut writer = db.writer();
+    /// # for (symbol, t, price) in [("A", 1, 2.0), ("A", 59, 3.0), ("A", 60, 5.0), ("B", 7, 8.0)] {
+    /// #     let series = table.series(&[("symbol", symbol)])?;
+    /// #     writer.append(&series, t * 1_000_000_000, &[Value::from(price), Value::from(10)])?;
+    /// # }
+    /// # drop(writer.commit()?);
+    /// let bars = table
+    ///     .query()
+    ///     .every(Duration::from_secs(60))
+    ///     .group_by(&["symbol"])
+    ///     .aggregate(Aggregate::ohlcv("price", "size"))
+    ///     .aggregate([Aggregate::new(Agg::Mean, "price")])
+    ///     .buckets()?;
+    /// assert_eq!(bars.len(), 3);
+    /// assert_eq!((bars.tag(0, "symbol"), bars.buckets()[0]), (Some("A"), 0));
+    /// assert_eq!(bars.column("high").map(|c| Value::of_column(c, 0)), Some(Value::F64(3.0)));
+    /// assert_eq!(bars.column("volume").map(|c| Value::of_column(c, 0)), Some(Value::I64(20)));
+    /// assert_eq!(bars.value(0, 5), Value::F64(2.5));
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Query::scan`]; a bucket's length is zero or more than 292 years; no aggregate is asked
+    /// for, or one that the field's type does not have; a sum of integers does not fit their type.
+    pub fn buckets(&self) -> Result<AggregateResult> {
+        aggregate::run(self)
+    }
+
     /// The rows, streamed in batches.
     ///
     /// ```
@@ -142,6 +205,41 @@ impl Query {
     /// are); a file cannot be read.
     pub fn scan(&self) -> Result<RowStream> {
         RowStream::new(self)
+    }
+
+    /// The last row of each series in the range: the one with the highest timestamp, whatever its
+    /// fields; those that are null in it stay null. One row a series, by series unless another
+    /// order was asked for.
+    ///
+    /// ```
+    /// # use tidestone::*;
+    /// # let db = Tidestone::builder("/db").disk(std::sync::Arc::new(io::SimDisk::new())).create()?;
+    /// # let table = db.create_table("cpu", TableOptions::new().field("usage", FieldType::F64))?;
+    /// # let host = table.series(&[("host", "a")])?;
+    /// # let mut writer = db.writer();
+    /// # for t in 0..10 { writer.append(&host, t, &[Value::from(0.5)])?; }
+    /// # drop(writer.commit()?);
+    /// assert_eq!(table.query().last()?.times(), [9]);
+    /// assert_eq!(table.query().last_at(4)?.times(), [4]);
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Query::scan`].
+    pub fn last(&self) -> Result<RowBatch> {
+        Ok(last::arrange(last::last(self)?, self))
+    }
+
+    /// As [`Query::last`], as of `time`: rows after it do not count.
+    ///
+    /// # Errors
+    /// As [`Query::scan`].
+    pub fn last_at(&self, time: Timestamp) -> Result<RowBatch> {
+        self.snapshot()?;
+        match last::until(self.range, time) {
+            Some(range) => self.clone().range(range).last(),
+            None => self.clone().limit(0).last(),
+        }
     }
 
     /// The table as of now.

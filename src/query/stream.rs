@@ -3,13 +3,16 @@
 use std::sync::Arc;
 
 use tidestone_format::schema::Field;
-use tidestone_format::{SeriesId, SeriesKey, TableId};
+use tidestone_format::{Lsn, SeriesId, SeriesKey, TableId};
 
-use super::{Profile, Query, RowBatch};
+use super::by_series::BySeries;
+use super::by_time::ByTime;
+use super::{Order, Profile, Query, RowBatch, plan};
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
-use crate::rows::Rows;
-use crate::scan::{Request, Scan};
+
+/// Rows of a batch: enough that what a batch costs does not count, and a few columns stay in cache.
+const BATCH_ROWS: usize = 16_384;
 
 /// The rows of a query, of one snapshot: an iterator over batches that holds a few of them at a
 /// time.
@@ -20,33 +23,62 @@ pub struct RowStream {
     engine: Arc<Engine>,
     table: TableId,
     fields: Arc<[Field]>,
-    scan: Scan,
+    rows: Ordered,
     /// Rows that may still be given.
     left: usize,
+    lsn: Lsn,
     failed: bool,
     profile: Profile,
+}
+
+#[derive(Debug)]
+enum Ordered {
+    BySeries(Box<BySeries>),
+    ByTime(Box<ByTime>),
 }
 
 impl RowStream {
     pub(super) fn new(query: &Query) -> Result<Self> {
         let snapshot = query.snapshot()?;
         let fields = query.fields_of(&snapshot.table.schema)?;
-        let mut ascending = fields.to_vec();
-        ascending.sort_by_key(|f| f.id);
-        let request = Request {
-            fields: ascending.into(),
-            range: query.range,
-            series: query.series()?,
+        let wanted = query.series()?;
+        let mut profile = Profile {
+            series_selected: wanted.as_ref().map_or(0, |w| w.len() as u64),
+            ..Profile::default()
+        };
+        let inputs = plan::inputs(&snapshot, query.range, &mut profile)?;
+        let policy = snapshot.table.schema.settings.policy;
+        let rows = match query.order {
+            Order::SeriesTime => Ordered::BySeries(Box::new(BySeries::new(
+                inputs,
+                fields.clone(),
+                policy,
+                wanted,
+            ))),
+            order => Ordered::ByTime(Box::new(ByTime::new(
+                inputs,
+                fields.clone(),
+                policy,
+                wanted,
+                order,
+                query.limit,
+            ))),
         };
         Ok(Self {
             engine: query.engine.clone(),
             table: query.table.id,
             fields,
-            scan: Scan::of_snapshot(&snapshot, request)?,
+            rows,
             left: query.limit.unwrap_or(usize::MAX),
+            lsn: snapshot.lsn,
             failed: false,
-            profile: Profile::default(),
+            profile,
         })
+    }
+
+    /// The last commit the answer sees: it holds all rows at or below this LSN, and none above.
+    pub fn lsn(&self) -> Lsn {
+        self.lsn
     }
 
     /// The fields of the batches.
@@ -70,24 +102,48 @@ impl RowStream {
         self.profile
     }
 
-    /// Fills a batch with the next rows, in the memory it has; `false` at the end.
+    /// Calls `each` with every batch left. The batches are one and the same, filled anew, so that
+    /// no memory is taken for each: the fastest way to go through many rows.
+    ///
+    /// ```
+    /// # use tidestone::*;
+    /// # fn sum(table: &Table) -> Result<f64> {
+    /// let mut sum = 0.0;
+    /// table.query().fields(&["usage"]).scan()?.visit(|batch| {
+    ///     if let Values::F64(values) = &batch.columns()[0].values {
+    ///         sum += values.iter().sum::<f64>();
+    ///     }
+    ///     Ok(())
+    /// })?;
+    /// # Ok(sum) }
+    /// ```
     ///
     /// # Errors
-    /// A file cannot be read, or is damaged.
+    /// A file cannot be read, or is damaged; or `each` failed.
+    pub fn visit(&mut self, mut each: impl FnMut(&RowBatch) -> Result<()>) -> Result<()> {
+        let mut batch = RowBatch::new(self.fields.clone());
+        while self.read(&mut batch)? {
+            each(&batch)?;
+        }
+        Ok(())
+    }
+
+    /// Fills a batch with the next rows, in the memory it has; `false` at the end.
     fn read(&mut self, batch: &mut RowBatch) -> Result<bool> {
         batch.clear();
         if self.left == 0 || self.failed {
             return Ok(false);
         }
-        let next = self.scan.next().inspect_err(|_| self.failed = true)?;
-        let Some(rows) = next else {
-            return Ok(false);
+        let target = BATCH_ROWS.min(self.left);
+        let filled = match &mut self.rows {
+            Ordered::BySeries(rows) => rows.fill(batch, target, &mut self.profile),
+            Ordered::ByTime(rows) => rows.fill(batch, target, &mut self.profile),
         };
-        append(batch, &rows);
+        filled.inspect_err(|_| self.failed = true)?;
         batch.truncate(self.left);
         self.left -= batch.len();
         self.profile.rows += batch.len() as u64;
-        Ok(true)
+        Ok(!batch.is_empty())
     }
 }
 
@@ -100,24 +156,6 @@ impl Iterator for RowStream {
             Ok(true) => Some(Ok(batch)),
             Ok(false) => None,
             Err(error) => Some(Err(error)),
-        }
-    }
-}
-
-/// Appends rows of a scan.
-fn append(batch: &mut RowBatch, rows: &Rows) {
-    for same in rows.series.chunk_by(|a, b| a == b) {
-        let from = batch.len();
-        batch
-            .times
-            .extend_from_slice(&rows.times[from..from + same.len()]);
-        batch.close_run(same[0]);
-    }
-    let fields = batch.fields().to_vec();
-    for (column, field) in batch.columns.iter_mut().zip(&fields) {
-        match rows.column(field.id) {
-            Some(values) => column.extend_from(values, 0, values.len()),
-            None => (0..rows.len()).for_each(|_| column.push_null()),
         }
     }
 }

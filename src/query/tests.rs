@@ -7,6 +7,8 @@ use crate::{
     TagMatch, Tidestone, TimeRange, Timestamp, Value,
 };
 
+mod aggregates;
+mod model;
 mod rows;
 
 /// A second.

@@ -141,6 +141,13 @@ impl Rows {
         }
         gather::rows(&[&self], &picks, &[])
     }
+
+    /// The rows of `series`, in a sorted run.
+    pub(crate) fn range_of(&self, series: SeriesId) -> std::ops::Range<usize> {
+        let start = self.series.partition_point(|s| *s < series);
+        let len = self.series[start..].partition_point(|s| *s == series);
+        start..start + len
+    }
 }
 
 /// Row numbers within a run fit 32 bits: runs are bounded far below that.

@@ -24,7 +24,7 @@ pub(crate) use source::{Part, Source};
 use crate::error::Result;
 use crate::head::HeadView;
 use crate::rows::{self, Rows};
-use crate::store::{Segment, TableVersion};
+use crate::store::{OpenSegment, Segment, TableVersion};
 
 /// Rows that one call of [`Scan::next`] gives, about.
 const BATCH_ROWS: usize = 8_192;
@@ -63,7 +63,10 @@ pub(crate) struct Scan {
 #[derive(Debug)]
 struct Merge {
     series: SeriesId,
+    /// Those being read, oldest source first.
     lanes: Vec<Lane>,
+    /// Those whose rows are all later than what was given so far, by start, the latest first.
+    waiting: Vec<Lane>,
 }
 
 #[derive(Debug)]
@@ -75,13 +78,6 @@ struct Lane {
 }
 
 impl Scan {
-    /// A scan of a snapshot.
-    pub(crate) fn of_snapshot(snapshot: &Snapshot, request: Request) -> Result<Self> {
-        let Snapshot { table, head, .. } = snapshot;
-        let sources = sources(table, &table.segments, head, &request)?;
-        Ok(Self::new(sources, table.schema.settings.policy, request))
-    }
-
     /// A scan of sources, oldest first.
     pub(crate) fn new(sources: Vec<Source>, policy: DuplicatePolicy, request: Request) -> Self {
         Self {
@@ -106,19 +102,49 @@ impl Scan {
             let Some(series) = self.next_series()? else {
                 break;
             };
-            let mut lanes = Vec::new();
-            for source in 0..self.sources.len() {
-                if let Some(part) = self.sources[source].take(series)? {
-                    lanes.push(Lane {
-                        source,
-                        part,
-                        buffer: Rows::default(),
-                    });
-                }
-            }
-            self.current = Some(Merge { series, lanes });
+            self.take(series)?;
         }
         Ok((!out.is_empty()).then_some(out))
+    }
+
+    /// Goes forward to a series, to be read with [`Scan::next_of_series`].
+    pub(crate) fn go_to(&mut self, series: SeriesId) -> Result<()> {
+        for source in &mut self.sources {
+            source.skip_to(series)?;
+        }
+        self.take(series)
+    }
+
+    /// The next rows of the series gone to; `None` at its end.
+    pub(crate) fn next_of_series(&mut self) -> Result<Option<Rows>> {
+        while let Some(merge) = &mut self.current {
+            match merge.next(&mut self.sources, &self.request, self.policy)? {
+                Some(rows) if rows.is_empty() => {}
+                Some(rows) => return Ok(Some(rows)),
+                None => self.current = None,
+            }
+        }
+        Ok(None)
+    }
+
+    fn take(&mut self, series: SeriesId) -> Result<()> {
+        let mut waiting = Vec::new();
+        for source in 0..self.sources.len() {
+            if let Some(part) = self.sources[source].take(series)? {
+                waiting.push(Lane {
+                    source,
+                    part,
+                    buffer: Rows::default(),
+                });
+            }
+        }
+        waiting.sort_by_key(|lane| std::cmp::Reverse(lane.part.start));
+        self.current = Some(Merge {
+            series,
+            lanes: Vec::new(),
+            waiting,
+        });
+        Ok(())
     }
 
     /// The lowest series that a source has and nobody has taken.
@@ -147,16 +173,35 @@ impl Scan {
     }
 }
 
-/// The sources of a snapshot that may have rows of the request, oldest first.
-pub(crate) fn sources(
+/// A sorted run of a snapshot that may have rows of a request, and what hides some of them.
+#[derive(Debug, Clone)]
+pub(crate) struct Input {
+    pub(crate) run: InputRun,
+    /// The times that are wanted and not past the horizon.
+    pub(crate) range: TimeRange,
+    /// A range that holds all its timestamps.
+    pub(crate) times: TimeRange,
+    /// Deletes of rows it has.
+    pub(crate) tombstones: Vec<Arc<Tombstone>>,
+}
+
+/// Where a run lies.
+#[derive(Debug, Clone)]
+pub(crate) enum InputRun {
+    Segment(Arc<OpenSegment>),
+    Chunk(Arc<Rows>),
+}
+
+/// The runs of a snapshot that may have rows of a range, oldest first.
+pub(crate) fn inputs(
     table: &TableVersion,
     segments: &[Arc<Segment>],
     head: &HeadView,
-    request: &Request,
-) -> Result<Vec<Source>> {
+    range: TimeRange,
+) -> Result<Vec<Input>> {
     let range = TimeRange {
-        start: request.range.start.max(table.horizon),
-        end: request.range.end,
+        start: range.start.max(table.horizon),
+        end: range.end,
     };
     let hiding = |last: Lsn, times: &TimeRange| -> Vec<Arc<Tombstone>> {
         let all = table.tombstones.iter().chain(&head.tombstones);
@@ -164,23 +209,43 @@ pub(crate) fn sources(
             .map(|(_, t)| t.clone())
             .collect()
     };
-    let mut sources = Vec::new();
+    let mut inputs = Vec::new();
     let mut by_age: Vec<&Arc<Segment>> = segments
         .iter()
         .filter(|s| s.entry.times.overlaps(&range))
         .collect();
     by_age.sort_by_key(|s| (s.entry.first_lsn, s.entry.partition.start));
     for segment in by_age {
-        let tombstones = hiding(segment.entry.last_lsn, &segment.entry.times);
-        sources.push(Source::segment(segment.open()?, range, tombstones));
+        inputs.push(Input {
+            run: InputRun::Segment(segment.open()?),
+            range,
+            times: segment.entry.times,
+            tombstones: hiding(segment.entry.last_lsn, &segment.entry.times),
+        });
     }
     for chunk in &head.chunks {
-        if chunk.time_range().overlaps(&range) {
-            let tombstones = hiding(chunk.last_lsn(), &chunk.time_range());
-            sources.push(Source::chunk(chunk.sorted(), range, tombstones));
+        let times = chunk.time_range();
+        if times.overlaps(&range) {
+            inputs.push(Input {
+                run: InputRun::Chunk(chunk.sorted()),
+                range,
+                times,
+                tombstones: hiding(chunk.last_lsn(), &times),
+            });
         }
     }
-    Ok(sources)
+    Ok(inputs)
+}
+
+/// The sources of a snapshot that may have rows of the request, oldest first.
+pub(crate) fn sources(
+    table: &TableVersion,
+    segments: &[Arc<Segment>],
+    head: &HeadView,
+    request: &Request,
+) -> Result<Vec<Source>> {
+    let inputs = inputs(table, segments, head, request.range)?;
+    Ok(inputs.iter().map(Source::new).collect())
 }
 
 /// Whether a tombstone hides a row of lower LSN.
@@ -209,13 +274,17 @@ impl Merge {
         policy: DuplicatePolicy,
     ) -> Result<Option<Rows>> {
         self.fill(sources, request)?;
+        let later = self.waiting.last().map(|l| l.part.start);
         match &mut self.lanes[..] {
             [] => Ok(None),
-            [only] => Ok(Some(std::mem::take(&mut only.buffer))),
+            [only] if later.is_none_or(|later| only.buffer.times.last() < Some(&later)) => {
+                Ok(Some(std::mem::take(&mut only.buffer)))
+            }
             lanes => {
                 // Up to here (not included) every lane has been read.
                 let unread = lanes.iter().filter(|l| !l.part.is_done());
-                let cut = unread.filter_map(|l| l.buffer.times.last().copied()).min();
+                let cut = unread.filter_map(|l| l.buffer.times.last().copied());
+                let cut = cut.chain(later).min();
                 let mut ready = Vec::with_capacity(lanes.len());
                 for lane in lanes.iter_mut() {
                     let at = match cut {
@@ -245,15 +314,33 @@ impl Merge {
         }
     }
 
-    /// Reads on in lanes that are empty, and drops those that have ended.
+    /// Reads on in lanes that are empty, drops those that have ended, and starts those whose
+    /// first row may be the next.
     fn fill(&mut self, sources: &mut [Source], request: &Request) -> Result<()> {
-        for lane in &mut self.lanes {
-            while lane.buffer.is_empty() && !lane.part.is_done() {
-                lane.read(self.series, sources, &request.fields)?;
+        loop {
+            for lane in &mut self.lanes {
+                while lane.buffer.is_empty() && !lane.part.is_done() {
+                    lane.read(self.series, sources, &request.fields)?;
+                }
+            }
+            self.lanes.retain(|lane| !lane.buffer.is_empty());
+            let next = self
+                .lanes
+                .iter()
+                .filter_map(|l| l.buffer.times.first())
+                .min();
+            let due = self
+                .waiting
+                .last()
+                .is_some_and(|l| next.is_none_or(|next| l.part.start <= *next));
+            match self.waiting.pop_if(|_| due) {
+                Some(lane) => {
+                    let at = self.lanes.partition_point(|l| l.source < lane.source);
+                    self.lanes.insert(at, lane);
+                }
+                None => return Ok(()),
             }
         }
-        self.lanes.retain(|lane| !lane.buffer.is_empty());
-        Ok(())
     }
 }
 

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use tidestone_format::column::Column;
 use tidestone_format::log::Tombstone;
 use tidestone_format::schema::Field;
-use tidestone_format::{SeriesId, TimeRange};
+use tidestone_format::{SeriesId, TimeRange, Timestamp};
 
 use super::hides;
 use super::segment::SegmentCursor;
+use super::{Input, InputRun};
 use crate::error::Result;
 use crate::rows::Rows;
-use crate::store::OpenSegment;
 
 /// Rows of a slice read at a time.
 const SLICE_ROWS: usize = 8_192;
@@ -35,6 +35,8 @@ enum Run {
 #[derive(Debug, Clone)]
 pub(crate) struct Part {
     rows: Range<u64>,
+    /// No row is earlier.
+    pub(super) start: Timestamp,
 }
 
 impl Part {
@@ -44,27 +46,18 @@ impl Part {
 }
 
 impl Source {
-    pub(crate) fn segment(
-        open: Arc<OpenSegment>,
-        range: TimeRange,
-        tombstones: Vec<Arc<Tombstone>>,
-    ) -> Self {
+    pub(crate) fn new(input: &Input) -> Self {
+        let run = match &input.run {
+            InputRun::Segment(open) => Run::Segment(Box::new(SegmentCursor::new(open.clone()))),
+            InputRun::Chunk(rows) => Run::Chunk {
+                rows: rows.clone(),
+                at: 0,
+            },
+        };
         Self {
-            run: Run::Segment(Box::new(SegmentCursor::new(open))),
-            range,
-            tombstones,
-        }
-    }
-
-    pub(crate) fn chunk(
-        rows: Arc<Rows>,
-        range: TimeRange,
-        tombstones: Vec<Arc<Tombstone>>,
-    ) -> Self {
-        Self {
-            run: Run::Chunk { rows, at: 0 },
-            range,
-            tombstones,
+            run,
+            range: input.range,
+            tombstones: input.tombstones.clone(),
         }
     }
 
@@ -87,7 +80,8 @@ impl Source {
         }
     }
 
-    fn skip_to(&mut self, series: SeriesId) -> Result<()> {
+    /// Goes forward to the first series that is not below `series`.
+    pub(super) fn skip_to(&mut self, series: SeriesId) -> Result<()> {
         match &mut self.run {
             Run::Segment(cursor) => cursor.skip_to(series),
             Run::Chunk { rows, at } => {
@@ -110,7 +104,8 @@ impl Source {
                 } else {
                     0..0
                 };
-                Ok(Some(Part { rows }))
+                let start = next.times.start.max(self.range.start);
+                Ok(Some(Part { rows, start }))
             }
             Run::Chunk { rows, at } => {
                 if rows.series.get(*at) != Some(&series) {
@@ -123,6 +118,7 @@ impl Source {
                 *at += len;
                 Ok(Some(Part {
                     rows: from as u64..to.max(from) as u64,
+                    start: rows.times.get(from).copied().unwrap_or(self.range.start),
                 }))
             }
         }

@@ -231,6 +231,10 @@ impl OpenSegment {
         &self.root
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The page of series `i`.
     pub(crate) fn series_page(&self, i: usize) -> Result<Arc<SeriesPage>> {
         let slot = &self.series_pages[i];

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use tidestone_format::FormatError;
 use tidestone_format::header::{FileHeader, FileKind};
-use tidestone_format::manifest::{Replay, SegmentEntry, replay};
+use tidestone_format::manifest::{ManifestIdentity, Replay, SegmentEntry, replay};
 
 use crate::outcome::{Failure, Run};
 
@@ -93,8 +93,8 @@ impl DbFiles {
 /// What a manifest holds.
 pub(crate) fn read_manifest(path: &Path) -> Result<Replay, Unusable> {
     let bytes = fs::read(path)?;
-    FileHeader::decode_kind(&bytes, FileKind::Manifest)?;
-    Ok(replay(&bytes)?)
+    let header = FileHeader::decode_kind(&bytes, FileKind::Manifest)?;
+    Ok(replay(&bytes, ManifestIdentity::of(&header))?)
 }
 
 /// The last `len` bytes of a file.

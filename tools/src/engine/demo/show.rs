@@ -57,7 +57,7 @@ pub(super) fn chart(db: &Tidestone, out: &mut dyn Write) -> Run<()> {
         .query()
         .filter(TagMatch::equal("file", "nyc_taxi"));
     let chart = Chart {
-        title: "\n# nab, file=nyc_taxi: passengers in New York every half hour".to_owned(),
+        title: "passengers of taxis in New York, every half hour".to_owned(),
         width: WIDTH,
         height: 20,
         colors: std::io::stdout().is_terminal(),

@@ -180,7 +180,7 @@ fn roles(
             return Ok(Role::Tag(name.to_owned()));
         }
         let asked = args.types.iter().find(|(n, _)| n == name).map(|(_, t)| *t);
-        let there = schema.field_by_name(name).map(|f| f.field_type);
+        let there = sink.field_type(name);
         if let (Some(asked), Some(there)) = (asked, there)
             && asked != there
         {

@@ -71,7 +71,11 @@ fn take(
     for (name, value) in &line.fields {
         let value = value.as_value();
         if let Some(field_type) = value.field_type() {
-            values.push((sink.column(name, field_type)?, value));
+            let at = sink.column(name, field_type)?;
+            if values.iter().any(|(other, _)| *other == at) {
+                return Err(Refused::Line(format!("field {name:?} is given twice")));
+            }
+            values.push((at, value));
         }
     }
     let series = sink.series(line.raw_tags.as_bytes(), || {

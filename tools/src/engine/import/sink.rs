@@ -42,6 +42,8 @@ pub(super) struct Sink {
     table: Table,
     writer: Writer,
     columns: Vec<SinkColumn>,
+    /// The column that is likely to be asked for next: rows are alike.
+    likely: usize,
     times: Vec<i64>,
     /// Places in `batch_series`.
     of_row: Vec<u32>,
@@ -69,6 +71,7 @@ impl Sink {
             writer: db.writer(),
             table,
             columns: Vec::new(),
+            likely: 0,
             times: Vec::new(),
             of_row: Vec::new(),
             lines: Vec::new(),
@@ -112,7 +115,12 @@ impl Sink {
 
     /// The number of the column of a field, which is made if it is not there.
     pub(super) fn column(&mut self, name: &str, field_type: FieldType) -> Result<usize, Refused> {
-        let known = self.columns.iter().position(|c| c.name == name);
+        let likely = self.columns.get(self.likely);
+        let known = if likely.is_some_and(|c| c.name == name) {
+            Some(self.likely)
+        } else {
+            self.columns.iter().position(|c| c.name == name)
+        };
         let (at, have) = match known {
             Some(at) => (at, self.columns[at].values.values.field_type()),
             None => {
@@ -130,10 +138,21 @@ impl Sink {
                 "field {name:?} is {have}, the value is {field_type}"
             )));
         }
+        self.likely = at + 1;
         Ok(at)
     }
 
-    /// Takes a row: values with the numbers of their columns, of the columns' types.
+    /// The type of a field, as far as it is decided.
+    pub(super) fn field_type(&self, name: &str) -> Option<FieldType> {
+        let mut columns = self.columns.iter();
+        let column = columns.find(|c| c.name == name);
+        column.map(|c| c.values.values.field_type()).or_else(|| {
+            let schema = self.table.schema();
+            schema.field_by_name(name).map(|f| f.field_type)
+        })
+    }
+
+    /// Takes a row: values with the numbers of their columns, each once, of the columns' types.
     pub(super) fn row(
         &mut self,
         (file, line): (&Arc<str>, u64),
@@ -144,11 +163,8 @@ impl Sink {
     ) -> Run<()> {
         for (at, value) in values {
             if let Some(column) = self.columns.get_mut(*at) {
-                // A column named twice in a row keeps its first value.
-                if column.values.len() == self.times.len() {
-                    push(&mut column.values, *value);
-                    self.values += u64::from(*value != Value::Null);
-                }
+                push(&mut column.values, *value);
+                self.values += u64::from(*value != Value::Null);
             }
         }
         self.times.push(time);
@@ -217,7 +233,9 @@ impl Sink {
                     if let Err(error) = self.writer.append_fields(handle, times[row], &fields) {
                         let (file, line) = &lines[row];
                         problems.refuse(file, *line, error);
+                        let values = fields.iter().filter(|(_, v)| *v != Value::Null);
                         self.rows -= 1;
+                        self.values -= values.count() as u64;
                     }
                 }
             }

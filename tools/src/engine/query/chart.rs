@@ -2,13 +2,14 @@
 
 use std::fmt::Write as _;
 
-use ratatui_core::buffer::{Buffer, Cell};
-use ratatui_core::layout::Rect;
+use ratatui_core::buffer::Buffer;
+use ratatui_core::layout::{HorizontalAlignment, Rect};
 use ratatui_core::style::{Color, Style};
 use ratatui_core::symbols::Marker;
 use ratatui_core::widgets::Widget;
-use ratatui_widgets::chart::{Axis, Chart as ChartWidget, Dataset, GraphType, LegendPosition};
+use ratatui_widgets::chart::{Axis, Chart as ChartWidget, Dataset, GraphType};
 
+use crate::text::one_line;
 use crate::time::rfc3339;
 
 const COLORS: [Color; 6] = [
@@ -61,31 +62,45 @@ impl Chart {
             })
             .collect();
         let span = (times.1.abs_diff(times.0) as f64).max(1.0);
-        let datasets = lines
-            .iter()
-            .zip(&relative)
-            .enumerate()
-            .map(|(i, (line, points))| {
-                let mut set = Dataset::default()
-                    .marker(Marker::Braille)
-                    .graph_type(GraphType::Line)
-                    .style(Style::new().fg(COLORS[i % COLORS.len()]))
-                    .data(points);
-                if lines.len() > 1 {
-                    set = set.name(line.name.as_str());
-                }
-                set
-            });
+        let datasets = relative.iter().enumerate().map(|(i, points)| {
+            Dataset::default()
+                .marker(Marker::Braille)
+                .graph_type(GraphType::Line)
+                .style(Style::new().fg(COLORS[i % COLORS.len()]))
+                .data(points)
+        });
         let values = labels(low, high);
         let ends = [rfc3339(times.0), rfc3339(times.1)];
+        let time_axis = Axis::default()
+            .bounds([0.0, span])
+            .labels(ends)
+            .labels_alignment(HorizontalAlignment::Right);
         let widget = ChartWidget::new(datasets.collect())
-            .x_axis(Axis::default().bounds([0.0, span]).labels(ends))
+            .x_axis(time_axis)
             .y_axis(Axis::default().bounds([low, high]).labels(values))
-            .legend_position(Some(LegendPosition::TopRight));
+            .legend_position(None);
         let area = Rect::new(0, 0, self.width.max(20), self.height.max(6));
         let mut buffer = Buffer::empty(area);
         widget.render(area, &mut buffer);
-        Some(format!("{}\n{}", self.title, self.text(&buffer)))
+        let (title, legend) = (&self.title, self.legend(lines));
+        Some(format!("{title}\n{}{legend}", self.text(&buffer)))
+    }
+
+    /// What the lines are called, below the chart; nothing for a single one.
+    fn legend(&self, lines: &[Line]) -> String {
+        let mut text = String::new();
+        if lines.len() < 2 {
+            return text;
+        }
+        for (i, line) in lines.iter().enumerate() {
+            if self.colors {
+                push_color(&mut text, COLORS[i % COLORS.len()]);
+                text.push_str("●\u{1b}[0m ");
+            }
+            text.push_str(&one_line(&line.name));
+            text.push('\n');
+        }
+        text
     }
 
     fn text(&self, buffer: &Buffer) -> String {
@@ -99,7 +114,7 @@ impl Chart {
             for cell in &line[..end] {
                 if self.colors && cell.fg != color {
                     color = cell.fg;
-                    push_color(&mut text, cell);
+                    push_color(&mut text, color);
                 }
                 text.push_str(cell.symbol());
             }
@@ -112,8 +127,8 @@ impl Chart {
     }
 }
 
-fn push_color(text: &mut String, cell: &Cell) {
-    let code = match cell.fg {
+fn push_color(text: &mut String, color: Color) {
+    let code = match color {
         Color::Red => 31,
         Color::Green => 32,
         Color::Yellow => 33,
@@ -181,7 +196,7 @@ mod tests {
             line("down", &[3.0, 2.0, 1.0, 0.0]),
         ];
         let text = chart(false).draw(&lines).unwrap();
-        assert_eq!(text.lines().count(), 13, "{text}");
+        assert_eq!(text.lines().count(), 15, "{text}");
         for part in [
             "x\n",
             "up",

@@ -3,7 +3,6 @@
 use std::io::Write;
 
 use clap::{Args, ValueEnum};
-use serde_json::Map;
 use tidestone::Value;
 
 use crate::outcome::{Failure, Run};
@@ -99,13 +98,14 @@ impl<'a> Output<'a> {
                 }
             }
             Kind::Json => {
-                let mut object = Map::new();
-                for (name, value) in self.columns.iter().zip(values) {
-                    object.insert(name.clone(), serde_json::to_value(value)?);
-                }
                 let comma = if self.rows == 0 { "" } else { "," };
-                write!(self.out, "{comma}\n  ")?;
-                serde_json::to_writer(&mut *self.out, &object)?;
+                write!(self.out, "{comma}\n  {{")?;
+                for (i, (name, value)) in self.columns.iter().zip(values).enumerate() {
+                    let comma = if i == 0 { "" } else { "," };
+                    write!(self.out, "{comma}{}:", serde_json::to_string(name)?)?;
+                    serde_json::to_writer(&mut *self.out, &value)?;
+                }
+                write!(self.out, "}}")?;
             }
         }
         self.rows += 1;

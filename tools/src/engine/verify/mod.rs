@@ -14,8 +14,8 @@ use clap::Args;
 use serde::Serialize;
 use tidestone::{Options, Tidestone};
 use tidestone_format::header::{FileHeader, FileKind, HEADER_LEN};
-use tidestone_format::log::{FrameCursor, Record};
-use tidestone_format::manifest::{Replay, replay};
+use tidestone_format::log::{FrameCursor, LogIdentity, Record};
+use tidestone_format::manifest::{ManifestIdentity, Replay, replay};
 use tidestone_format::{FileUuid, FormatError, Lsn};
 
 use super::files::DbFiles;
@@ -189,7 +189,8 @@ impl Verifier {
     fn manifest(&mut self, path: &Path, database: Option<FileUuid>) -> Option<Replay> {
         let bytes = self.read(path, "manifest")?;
         let mut damage = header_damage(&bytes, FileKind::Manifest, database);
-        let replay = match replay(&bytes) {
+        let identity = FileHeader::peek(&bytes).map(|header| ManifestIdentity::of(&header));
+        let replay = match identity.and_then(|identity| replay(&bytes, identity)) {
             Ok(replay) => Some(replay),
             Err(error) => {
                 damage.push(error.into());
@@ -221,7 +222,11 @@ impl Verifier {
                 tidestone_format::header::Specific::Log(log) => log.first_lsn,
                 _ => Lsn(1),
             };
-            for frame in FrameCursor::new(&bytes, header.number, first) {
+            let file = LogIdentity {
+                incarnation: header.file,
+                file_number: header.number,
+            };
+            for frame in FrameCursor::new(&bytes, file, first) {
                 if let Err(error) = Record::decode(frame.header.kind, frame.payload) {
                     damage.push(error.at_base(frame.payload_offset()).into());
                 }

@@ -7,9 +7,9 @@ use std::io::{self, Write};
 use serde::Serialize;
 use tidestone_format::header::Specific;
 use tidestone_format::log::frame::{FRAME_MAGIC, decode_frame};
-use tidestone_format::log::{Frame, FrameCursor, Stop, find_later_evidence};
+use tidestone_format::log::{Frame, FrameCursor, LogIdentity, Stop, find_later_evidence};
 use tidestone_format::version::LOG_PAGE;
-use tidestone_format::{FormatError, Lsn};
+use tidestone_format::{FileUuid, FormatError, Lsn};
 
 use super::check::Damage;
 use super::header::HeaderReport;
@@ -48,14 +48,14 @@ struct Proof {
 
 impl LogReport {
     pub(super) fn of(bytes: &[u8], header: &HeaderReport, damage: &mut Vec<Damage>) -> Self {
-        let (number, first_lsn) = start(bytes, header);
+        let (file, first_lsn) = start(bytes, header);
         damage.extend(wrong_length(bytes, header));
-        let mut cursor = FrameCursor::new(bytes, number, first_lsn);
+        let mut cursor = FrameCursor::new(bytes, file, first_lsn);
         let frames: Vec<FrameReport> = cursor.by_ref().map(|f| FrameReport::of(&f)).collect();
         damage.extend(frames.iter().filter_map(|f| f.damage.clone()));
         damage.extend(cursor.stray_bytes().cloned().map(Damage::from));
         let (offset, next) = (cursor.offset(), cursor.next_lsn());
-        let proof = find_later_evidence(bytes, offset, number, next);
+        let proof = find_later_evidence(bytes, offset, file, next);
         let reason = match cursor.stop() {
             None | Some(Stop::EndOfFile) => "no frame fits before the end of the file".to_owned(),
             Some(Stop::Zeros) => "nothing was written here".to_owned(),
@@ -84,7 +84,7 @@ impl LogReport {
                     durable_lsn: p.durable_lsn.0,
                 }),
             },
-            behind: frames_behind(bytes, offset, number)
+            behind: frames_behind(bytes, offset, file)
                 .map(|f| FrameReport::of(&f))
                 .collect(),
         }
@@ -127,34 +127,44 @@ impl LogReport {
 /// The frame at or around `offset`, in full.
 pub(super) fn frame_at(bytes: &[u8], offset: u64) -> Run<FrameInFull> {
     let header = HeaderReport::of(bytes, tidestone_format::header::FileKind::Log);
-    let (number, first_lsn) = start(bytes, &header);
-    let cursor = FrameCursor::new(bytes, number, first_lsn);
+    let (file, first_lsn) = start(bytes, &header);
+    let cursor = FrameCursor::new(bytes, file, first_lsn);
     let end = cursor.clone().last().map_or(LOG_PAGE as u64, |f| f.end());
     let found = cursor
-        .chain(frames_behind(bytes, end, number))
+        .chain(frames_behind(bytes, end, file))
         .find(|f| (f.offset..f.end()).contains(&offset));
     if let Some(frame) = found {
         return Ok(FrameInFull::of(&frame));
     }
-    match decode_frame(bytes, offset, number) {
+    match decode_frame(bytes, offset, file) {
         Ok(frame) => Ok(FrameInFull::of(&frame)),
         Err(error) => Err(Failure::new(format_args!(
-            "no whole frame of log file {number} holds offset {offset}: {error}"
+            "no whole frame of log file {} holds offset {offset}: {error}",
+            file.file_number
         ))),
     }
 }
 
-/// The number of the file and the LSN of its first frame: what the header says or, if that is
-/// damaged and fits no frame, what the first frame says.
-fn start(bytes: &[u8], header: &HeaderReport) -> (u64, Lsn) {
+/// Which file it is and the LSN of its first frame: what the header says or, if that is damaged and
+/// fits no frame, what the first frame says.
+fn start(bytes: &[u8], header: &HeaderReport) -> (LogIdentity, Lsn) {
+    let incarnation = header
+        .decoded
+        .as_ref()
+        .map_or(FileUuid([0; 16]), |h| h.file);
+    let identity = |file_number| LogIdentity {
+        incarnation,
+        file_number,
+    };
     let said = header.decoded.as_ref().map(|h| {
         let first = match &h.specific {
             Specific::Log(log) => log.first_lsn,
             _ => Lsn(1),
         };
-        (h.number, first)
+        (identity(h.number), first)
     });
-    let fits = |&(number, lsn): &(u64, Lsn)| FrameCursor::new(bytes, number, lsn).next().is_some();
+    let fits =
+        |&(file, lsn): &(LogIdentity, Lsn)| FrameCursor::new(bytes, file, lsn).next().is_some();
     if let Some(said) = said.filter(|said| header.is_valid() || fits(said)) {
         return said;
     }
@@ -162,9 +172,9 @@ fn start(bytes: &[u8], header: &HeaderReport) -> (u64, Lsn) {
         let bytes = bytes.get(LOG_PAGE + at..).and_then(|b| b.first_chunk());
         bytes.map_or(0, |b| u64::from_le_bytes(*b))
     };
-    let first = decode_frame(bytes, LOG_PAGE as u64, word(24));
-    first.map_or(said.unwrap_or((0, Lsn(1))), |f| {
-        (f.header.file_number, f.header.lsn)
+    let first = decode_frame(bytes, LOG_PAGE as u64, identity(word(24)));
+    first.map_or(said.unwrap_or((identity(0), Lsn(1))), |f| {
+        (identity(f.header.file_number), f.header.lsn)
     })
 }
 
@@ -194,14 +204,14 @@ fn missing(offset: u64, lsn: Lsn, reason: &str) -> Damage {
     .into()
 }
 
-/// The whole frames of file `number` behind the place where the log ends. They start at pages, or
+/// The whole frames of `file` behind the place where the log ends. They start at pages, or
 /// behind one another.
-fn frames_behind(bytes: &[u8], offset: u64, number: u64) -> impl Iterator<Item = Frame<'_>> {
+fn frames_behind(bytes: &[u8], offset: u64, file: LogIdentity) -> impl Iterator<Item = Frame<'_>> {
     let page = LOG_PAGE as u64;
     let mut at = offset.max(page).next_multiple_of(page);
     std::iter::from_fn(move || {
         while at < bytes.len() as u64 {
-            if let Ok(frame) = decode_frame(bytes, at, number) {
+            if let Ok(frame) = decode_frame(bytes, at, file) {
                 at = frame.end();
                 let follows = usize::try_from(at)
                     .ok()

@@ -52,6 +52,9 @@ pub(super) enum EntryReport {
     CursorDropped {
         name: String,
     },
+    SeriesForgotten {
+        series: u64,
+    },
 }
 
 /// A table's settings and fields.
@@ -109,6 +112,7 @@ impl From<&Entry> for EntryReport {
                 lsn: lsn.0,
             },
             Entry::CursorDropped { name } => Self::CursorDropped { name: name.clone() },
+            Entry::SeriesForgotten(series) => Self::SeriesForgotten { series: series.0 },
         }
     }
 }
@@ -181,6 +185,7 @@ impl fmt::Display for EntryReport {
                 write!(f, "cursor             {} at LSN {lsn}", one_line(name))
             }
             Self::CursorDropped { name } => write!(f, "cursor dropped     {}", one_line(name)),
+            Self::SeriesForgotten { series } => write!(f, "series forgotten   {series}"),
         }
     }
 }

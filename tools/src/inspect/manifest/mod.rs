@@ -5,9 +5,10 @@ mod entry;
 use std::io::{self, Write};
 
 use serde::Serialize;
-use tidestone_format::header::HEADER_LEN;
+use tidestone_format::FileUuid;
+use tidestone_format::header::{FileHeader, HEADER_LEN};
 use tidestone_format::manifest::{
-    EDITS_START, EditCursor, LocatedEdit, Replay, Stop, find_later_edit, replay,
+    EDITS_START, EditCursor, LocatedEdit, ManifestIdentity, Replay, Stop, find_later_edit, replay,
 };
 
 use super::check::{Damage, merge};
@@ -66,7 +67,7 @@ impl ManifestReport {
         let (edits, end, stop) = edits(bytes);
         let last = edits.last().map_or(0, |e| e.version);
         let later = match stop {
-            Some(Stop::Invalid(_)) => find_later_edit(bytes, end, last),
+            Some(Stop::Invalid(_)) => find_later_edit(bytes, identity(bytes), end, last),
             _ => None,
         };
         let mut reason = match &stop {
@@ -83,7 +84,7 @@ impl ManifestReport {
             damage.push(error.clone().into());
             reason = format!("{error}; edit {version} at {offset} follows, so this one was synced");
         }
-        let state = match replay(bytes) {
+        let state = match replay(bytes, identity(bytes)) {
             Ok(replay) => Some(StateReport::of(&replay)),
             Err(error) => {
                 merge(damage, [error.into()]);
@@ -123,7 +124,8 @@ impl ManifestReport {
 pub(super) fn edit_at(bytes: &[u8], offset: u64) -> Run<EditReport> {
     let (edits, end, _) = edits(bytes);
     let last = edits.last().map_or(0, |e| e.version);
-    let later = find_later_edit(bytes, end, last).map(|(at, _)| edits_from(bytes, at));
+    let later =
+        find_later_edit(bytes, identity(bytes), end, last).map(|(at, _)| edits_from(bytes, at));
     edits
         .into_iter()
         .chain(later.into_iter().flatten())
@@ -131,8 +133,18 @@ pub(super) fn edit_at(bytes: &[u8], offset: u64) -> Run<EditReport> {
         .ok_or_else(|| Failure::new(format_args!("no whole edit holds offset {offset}")))
 }
 
+/// Which file it is, as its header says, damaged or not.
+fn identity(bytes: &[u8]) -> ManifestIdentity {
+    let none = ManifestIdentity {
+        database: FileUuid([0; 16]),
+        incarnation: FileUuid([0; 16]),
+        number: 0,
+    };
+    FileHeader::peek(bytes).map_or(none, |header| ManifestIdentity::of(&header))
+}
+
 fn edits(bytes: &[u8]) -> (Vec<EditReport>, u64, Option<Stop>) {
-    let mut cursor = EditCursor::new(bytes);
+    let mut cursor = EditCursor::new(bytes, identity(bytes));
     let edits = cursor.by_ref().map(|e| EditReport::of(&e, 0)).collect();
     (edits, cursor.offset(), cursor.stop().cloned())
 }
@@ -146,7 +158,7 @@ fn edits_from(bytes: &[u8], offset: u64) -> Vec<EditReport> {
     moved.resize(EDITS_START, 0);
     moved.extend_from_slice(rest);
     let base = offset.saturating_sub(EDITS_START as u64);
-    EditCursor::new(&moved)
+    EditCursor::new(&moved, identity(bytes))
         .map(|e| EditReport::of(&e, base))
         .collect()
 }

@@ -1,0 +1,200 @@
+//! The types that can be added and compared.
+
+/// A value of a field.
+pub(super) trait Number: Copy + Default + PartialEq + std::fmt::Debug {
+    /// What a sum is kept in: exact for integers.
+    type Sum: Copy + Default + std::fmt::Debug;
+    /// Stands for "no least or greatest value".
+    const NONE: (Self, Self);
+
+    fn add(a: Self::Sum, b: Self::Sum) -> Self::Sum;
+
+    /// The sum of values.
+    fn sum(values: &[Self]) -> Self::Sum;
+
+    /// Least and greatest of values that are not empty; [`Number::NONE`] where there is none.
+    fn extremes(values: &[Self]) -> (Self, Self);
+
+    /// Least and greatest of two such pairs.
+    fn widen(a: (Self, Self), b: (Self, Self)) -> (Self, Self);
+}
+
+/// Values added side by side, so that they need not wait for each other.
+const LANES: usize = 8;
+
+impl Number for f64 {
+    type Sum = f64;
+    const NONE: (Self, Self) = (f64::INFINITY, f64::NEG_INFINITY);
+
+    #[inline]
+    fn add(a: f64, b: f64) -> f64 {
+        a + b
+    }
+
+    #[inline]
+    fn sum(values: &[f64]) -> f64 {
+        if values.len() < 2 * LANES {
+            return values.iter().fold(0.0, |sum, v| sum + v);
+        }
+        let (chunks, rest) = values.as_chunks::<LANES>();
+        let mut lanes = [0.0; LANES];
+        for chunk in chunks {
+            for (lane, v) in lanes.iter_mut().zip(chunk) {
+                *lane += v;
+            }
+        }
+        let lanes = lanes.iter().fold(0.0, |sum, v| sum + v);
+        rest.iter().fold(lanes, |sum, v| sum + v)
+    }
+
+    #[inline]
+    fn extremes(values: &[f64]) -> (f64, f64) {
+        let (mut min, mut max) = Self::NONE;
+        let (chunks, rest) = values.as_chunks::<LANES>();
+        let (mut mins, mut maxs) = ([min; LANES], [max; LANES]);
+        for chunk in chunks {
+            for lane in 0..LANES {
+                let v = chunk[lane];
+                mins[lane] = if v < mins[lane] { v } else { mins[lane] };
+                maxs[lane] = if v > maxs[lane] { v } else { maxs[lane] };
+            }
+        }
+        for &v in rest.iter().chain(&mins) {
+            min = if v < min { v } else { min };
+        }
+        for &v in rest.iter().chain(&maxs) {
+            max = if v > max { v } else { max };
+        }
+        // Comparisons take both zeros for one; the order of values does not.
+        if min == 0.0 {
+            let any = values.iter().any(|v| v.to_bits() == (-0.0f64).to_bits());
+            min = if any { -0.0 } else { 0.0 };
+        }
+        if max == 0.0 {
+            let any = values.iter().any(|v| v.to_bits() == 0);
+            max = if any { 0.0 } else { -0.0 };
+        }
+        (min, max)
+    }
+
+    #[inline]
+    fn widen(a: (f64, f64), b: (f64, f64)) -> (f64, f64) {
+        let min = if b.0.total_cmp(&a.0).is_lt() {
+            b.0
+        } else {
+            a.0
+        };
+        let max = if b.1.total_cmp(&a.1).is_gt() {
+            b.1
+        } else {
+            a.1
+        };
+        (min, max)
+    }
+}
+
+macro_rules! integer {
+    ($type:ty, $sum:ty) => {
+        impl Number for $type {
+            type Sum = $sum;
+            const NONE: (Self, Self) = (<$type>::MAX, <$type>::MIN);
+
+            #[inline]
+            fn add(a: $sum, b: $sum) -> $sum {
+                a + b
+            }
+
+            #[inline]
+            fn sum(values: &[$type]) -> $sum {
+                // In halves, which cannot overflow: slices have at most 2^31 values.
+                let (mut low, mut high) = (0, 0);
+                for &v in values {
+                    low += v & 0xffff_ffff;
+                    high += v >> 32;
+                }
+                (<$sum>::from(high) << 32) + <$sum>::from(low)
+            }
+
+            #[inline]
+            fn extremes(values: &[$type]) -> ($type, $type) {
+                let (mut min, mut max) = Self::NONE;
+                for &v in values {
+                    min = min.min(v);
+                    max = max.max(v);
+                }
+                (min, max)
+            }
+
+            #[inline]
+            fn widen(a: ($type, $type), b: ($type, $type)) -> ($type, $type) {
+                (a.0.min(b.0), a.1.max(b.1))
+            }
+        }
+    };
+}
+
+integer!(i64, i128);
+integer!(u64, u128);
+
+impl Number for bool {
+    type Sum = u128;
+    const NONE: (Self, Self) = (true, false);
+
+    #[inline]
+    fn add(a: u128, b: u128) -> u128 {
+        a + b
+    }
+
+    #[inline]
+    fn sum(values: &[bool]) -> u128 {
+        values.iter().map(|&v| u128::from(v)).sum()
+    }
+
+    #[inline]
+    fn extremes(values: &[bool]) -> (bool, bool) {
+        (values.iter().all(|v| *v), values.iter().any(|v| *v))
+    }
+
+    #[inline]
+    fn widen(a: (bool, bool), b: (bool, bool)) -> (bool, bool) {
+        (a.0 && b.0, a.1 || b.1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_of_integers_are_exact() {
+        assert_eq!(i64::sum(&[i64::MAX; 5]), 5 * i128::from(i64::MAX));
+        assert_eq!(i64::sum(&[i64::MIN, -1, 1]), i128::from(i64::MIN));
+        assert_eq!(u64::sum(&[u64::MAX; 3]), 3 * u128::from(u64::MAX));
+        assert_eq!(bool::sum(&[true, false, true]), 2);
+    }
+
+    #[test]
+    fn extremes_ignore_nan_and_tell_the_zeros_apart() {
+        let check = |values: &[f64], min: f64, max: f64| {
+            for pad in 0..10 {
+                let mut values = values.to_vec();
+                values.extend(std::iter::repeat_n(f64::NAN, pad));
+                let (low, high) = f64::extremes(&values);
+                assert_eq!(
+                    (low.to_bits(), high.to_bits()),
+                    (min.to_bits(), max.to_bits())
+                );
+            }
+        };
+        check(&[0.0, -0.0], -0.0, 0.0);
+        check(&[-0.0, -0.0], -0.0, -0.0);
+        check(&[1.0, f64::NAN, -2.0], -2.0, 1.0);
+        check(
+            &[f64::NEG_INFINITY, f64::INFINITY],
+            f64::NEG_INFINITY,
+            f64::INFINITY,
+        );
+        check(&[], f64::INFINITY, f64::NEG_INFINITY);
+        assert_eq!(f64::sum(&[0.5; 100]), 50.0);
+    }
+}

@@ -1,0 +1,203 @@
+//! The last row of each series.
+
+use std::cmp::Reverse;
+
+use tidestone_format::SeriesId;
+use tidestone_format::schema::DuplicatePolicy;
+use tidestone_format::{TimeRange, Timestamp};
+
+use super::plan::{self, Part, Walk};
+use super::read::SegmentReader;
+use super::{Profile, Query, RowBatch};
+use crate::error::Result;
+use crate::scan::{Input, InputRun};
+use tidestone_format::column::Column;
+
+/// A row of an input.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    input: usize,
+    row: u64,
+}
+
+/// The last row of each series in the query's range.
+pub(super) fn last(query: &Query) -> Result<RowBatch> {
+    let snapshot = query.snapshot()?;
+    let schema = &snapshot.table.schema;
+    let fields = query.fields_of(schema)?;
+    let wanted = query.series()?;
+    let mut profile = Profile::default();
+    let inputs = plan::inputs(&snapshot, query.range, &mut profile)?;
+    let readers = inputs.iter().map(|input| match &input.run {
+        InputRun::Segment(open) => SegmentReader::new(open.clone(), &fields).map(Some),
+        InputRun::Chunk(_) => Ok(None),
+    });
+    let mut finder = Finder {
+        readers: readers.collect::<Result<_>>()?,
+        inputs: &inputs,
+        policy: schema.settings.policy,
+        profile,
+    };
+    let mut walk = Walk::new(&inputs, 0..inputs.len(), wanted);
+    let mut batch = RowBatch::new(fields);
+    let (mut parts, mut places) = (Vec::new(), Vec::new());
+    while let Some(series) = walk.next(&mut parts)? {
+        let found = finder.newest(series, &mut parts, &mut places)?;
+        if let Some(time) = found {
+            batch.times.push(time);
+            batch.close_run(series);
+            finder.push(&places, &mut batch)?;
+        }
+    }
+    Ok(batch)
+}
+
+struct Finder<'a> {
+    inputs: &'a [Input],
+    readers: Vec<Option<SegmentReader>>,
+    policy: DuplicatePolicy,
+    profile: Profile,
+}
+
+impl Finder<'_> {
+    /// The time of the last row among the parts of a series, and where that row is: several places,
+    /// newest first, where they make one row together.
+    fn newest(
+        &mut self,
+        series: SeriesId,
+        parts: &mut [Part],
+        places: &mut Vec<Place>,
+    ) -> Result<Option<Timestamp>> {
+        places.clear();
+        parts.sort_by_key(|p| (Reverse(p.times.end), Reverse(p.input)));
+        let mut best = None;
+        for part in &*parts {
+            if best.is_some_and(|best| part.times.end < best) {
+                break;
+            }
+            let Some((time, row)) = self.last_of(series, part)? else {
+                continue;
+            };
+            if best.is_some_and(|best| time < best) {
+                continue;
+            }
+            if best != Some(time) {
+                places.clear();
+                best = Some(time);
+            }
+            places.push(Place {
+                input: part.input,
+                row,
+            });
+        }
+        places.sort_by_key(|p| Reverse(p.input));
+        match self.policy {
+            DuplicatePolicy::All => places.truncate(1),
+            DuplicatePolicy::First => drop(places.drain(..places.len().saturating_sub(1))),
+            DuplicatePolicy::Replace => {}
+        }
+        Ok(best)
+    }
+
+    /// The last row of a part that is wanted and not deleted.
+    fn last_of(&mut self, series: SeriesId, part: &Part) -> Result<Option<(Timestamp, u64)>> {
+        let input = &self.inputs[part.input];
+        let mut bound = part.times.end;
+        loop {
+            match plan::visible_at(input, series, bound) {
+                Some(visible) if visible >= part.times.start => bound = visible,
+                _ => return Ok(None),
+            }
+            let found = if part.all && bound == part.times.end {
+                Some((bound, part.rows.end - 1))
+            } else {
+                self.at_or_before(part, bound)?
+            };
+            match found {
+                Some((time, _)) if time < part.times.start => return Ok(None),
+                Some((time, _)) if plan::visible_at(input, series, time) != Some(time) => {
+                    bound = time;
+                }
+                other => return Ok(other),
+            }
+        }
+    }
+
+    /// The last row of a part with a time of at most `bound`.
+    fn at_or_before(&mut self, part: &Part, bound: Timestamp) -> Result<Option<(Timestamp, u64)>> {
+        match (&self.inputs[part.input].run, &mut self.readers[part.input]) {
+            (InputRun::Chunk(rows), _) => {
+                let start = usize::try_from(part.rows.start).unwrap_or(usize::MAX);
+                let end = usize::try_from(part.rows.end).unwrap_or(usize::MAX);
+                let below = rows.times[start..end].partition_point(|t| *t <= bound);
+                Ok(below
+                    .checked_sub(1)
+                    .map(|at| (rows.times[start + at], (start + at) as u64)))
+            }
+            (_, Some(reader)) => reader.at_or_before(&part.rows, bound, &mut self.profile),
+            _ => Ok(None),
+        }
+    }
+
+    /// Appends the values of a row: of each field, the first that is not null.
+    fn push(&mut self, places: &[Place], batch: &mut RowBatch) -> Result<()> {
+        for at in 0..batch.columns.len() {
+            let field = batch.fields()[at].id;
+            let before = batch.columns[at].len();
+            for place in places {
+                let out = &mut batch.columns[at];
+                match (
+                    &self.inputs[place.input].run,
+                    &mut self.readers[place.input],
+                ) {
+                    (InputRun::Chunk(rows), _) => {
+                        let row = usize::try_from(place.row).unwrap_or(usize::MAX);
+                        push_value(rows.column(field), row, out);
+                    }
+                    (_, Some(reader)) => {
+                        let (values, row) = reader.value(at + 1, place.row, &mut self.profile)?;
+                        push_value(Some(values), row, out);
+                    }
+                    _ => {}
+                }
+                if out.len() > before {
+                    break;
+                }
+            }
+            if batch.columns[at].len() == before {
+                batch.columns[at].push_null();
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Appends a value that is not null.
+fn push_value(column: Option<&Column>, row: usize, out: &mut Column) {
+    if let Some(column) = column.filter(|c| c.is_valid(row)) {
+        out.push_from(column, row);
+    }
+}
+
+/// The rows in the order asked for, at most as many as were asked for.
+pub(super) fn arrange(batch: RowBatch, query: &Query) -> RowBatch {
+    use super::Order;
+    let limit = query.limit.unwrap_or(usize::MAX);
+    let mut order: Vec<usize> = (0..batch.len()).collect();
+    match query.order {
+        Order::SeriesTime if batch.len() <= limit => return batch,
+        Order::SeriesTime => {}
+        Order::Time => order.sort_by_key(|&row| batch.times[row]),
+        Order::TimeDescending => order.sort_by_key(|&row| Reverse(batch.times[row])),
+    }
+    order.truncate(limit);
+    let mut out = RowBatch::new(batch.shared_fields());
+    out.pick(&batch, &order);
+    out
+}
+
+/// The range up to `time`; `None` if it is empty.
+pub(super) fn until(range: TimeRange, time: Timestamp) -> Option<TimeRange> {
+    let end = range.end.min(time);
+    (range.start <= end).then_some(TimeRange { end, ..range })
+}

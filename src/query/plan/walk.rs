@@ -1,0 +1,219 @@
+//! Which rows of which input are whose.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use tidestone_format::segment::{SeriesPage, SeriesRows};
+use tidestone_format::{SeriesId, TimeRange};
+
+use crate::error::Result;
+use crate::rows::Rows;
+use crate::scan::{Input, InputRun};
+use crate::store::OpenSegment;
+
+/// The rows of one series in one input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::query) struct Part {
+    /// The number of the input.
+    pub(in crate::query) input: usize,
+    /// Its rows, counted from the start of the input.
+    pub(in crate::query) rows: Range<u64>,
+    /// Holds all their timestamps that are wanted.
+    pub(in crate::query) times: TimeRange,
+    /// Every row is wanted.
+    pub(in crate::query) all: bool,
+}
+
+/// Goes through the series of several inputs, lowest first.
+#[derive(Debug)]
+pub(in crate::query) struct Walk {
+    cursors: Vec<Cursor>,
+    wanted: Option<(Arc<[SeriesId]>, usize)>,
+}
+
+#[derive(Debug)]
+struct Cursor {
+    input: usize,
+    range: TimeRange,
+    run: Run,
+}
+
+#[derive(Debug)]
+enum Run {
+    Segment {
+        open: Arc<OpenSegment>,
+        loaded: Option<(usize, Arc<SeriesPage>)>,
+        page: usize,
+        at: usize,
+    },
+    Chunk {
+        rows: Arc<Rows>,
+        at: usize,
+    },
+}
+
+impl Walk {
+    /// Through the series `wanted`, or all of them, of the inputs with these numbers.
+    pub(in crate::query) fn new(
+        inputs: &[Input],
+        numbers: impl IntoIterator<Item = usize>,
+        wanted: Option<Arc<[SeriesId]>>,
+    ) -> Self {
+        let cursors = numbers
+            .into_iter()
+            .map(|input| Cursor {
+                input,
+                range: inputs[input].range,
+                run: match &inputs[input].run {
+                    InputRun::Segment(open) => Run::Segment {
+                        open: open.clone(),
+                        loaded: None,
+                        page: 0,
+                        at: 0,
+                    },
+                    InputRun::Chunk(rows) => Run::Chunk {
+                        rows: rows.clone(),
+                        at: 0,
+                    },
+                },
+            })
+            .collect();
+        Self {
+            cursors,
+            wanted: wanted.map(|w| (w, 0)),
+        }
+    }
+
+    /// The next series, and its parts by age of the input; `None` at the end. Parts without a wanted
+    /// time are left out, so that there may be none.
+    pub(in crate::query) fn next(&mut self, parts: &mut Vec<Part>) -> Result<Option<SeriesId>> {
+        parts.clear();
+        if let Some((wanted, at)) = &mut self.wanted {
+            let Some(series) = wanted.get(*at).copied() else {
+                return Ok(None);
+            };
+            *at += 1;
+            for cursor in &mut self.cursors {
+                let found = cursor.find(series)?;
+                parts.extend(found.and_then(|rows| cursor.part(rows)));
+            }
+            return Ok(Some(series));
+        }
+        let mut lowest: Option<SeriesId> = None;
+        for cursor in &mut self.cursors {
+            if let Some(id) = cursor.peek()? {
+                lowest = Some(lowest.map_or(id, |l| l.min(id)));
+            }
+        }
+        let Some(series) = lowest else {
+            return Ok(None);
+        };
+        for cursor in &mut self.cursors {
+            if cursor.peek()? == Some(series) {
+                let taken = cursor.take()?;
+                parts.extend(taken.and_then(|rows| cursor.part(rows)));
+            }
+        }
+        Ok(Some(series))
+    }
+}
+
+impl Cursor {
+    fn part(&self, rows: SeriesRows) -> Option<Part> {
+        let times = TimeRange {
+            start: rows.times.start.max(self.range.start),
+            end: rows.times.end.min(self.range.end),
+        };
+        (times.start <= times.end).then_some(Part {
+            input: self.input,
+            all: times == rows.times,
+            rows: rows.rows,
+            times,
+        })
+    }
+
+    /// The series at the cursor.
+    fn peek(&mut self) -> Result<Option<SeriesId>> {
+        match &mut self.run {
+            Run::Chunk { rows, at } => Ok(rows.series.get(*at).copied()),
+            Run::Segment {
+                open,
+                loaded,
+                page,
+                at,
+            } => {
+                while *page < open.root().series_pages.len() {
+                    if let Some(id) = load(open, loaded, *page)?.id(*at) {
+                        return Ok(Some(id));
+                    }
+                    (*page, *at) = (*page + 1, 0);
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    /// The rows of the series at the cursor, which moves on.
+    fn take(&mut self) -> Result<Option<SeriesRows>> {
+        match &mut self.run {
+            Run::Chunk { rows, at } => {
+                let Some(series) = rows.series.get(*at) else {
+                    return Ok(None);
+                };
+                let len = rows.series[*at..].partition_point(|s| s == series);
+                *at += len;
+                Ok(Some(of_chunk(rows, *series, *at - len..*at)))
+            }
+            Run::Segment {
+                open,
+                loaded,
+                page,
+                at,
+            } => {
+                let found = load(open, loaded, *page)?.rows(*at);
+                *at += 1;
+                Ok(found)
+            }
+        }
+    }
+
+    /// The rows of a series, if the input has it.
+    fn find(&mut self, series: SeriesId) -> Result<Option<SeriesRows>> {
+        match &mut self.run {
+            Run::Chunk { rows, .. } => {
+                let range = rows.range_of(series);
+                Ok((!range.is_empty()).then(|| of_chunk(rows, series, range)))
+            }
+            Run::Segment { open, loaded, .. } => {
+                let Some(page) = open.root().series_page_of(series) else {
+                    return Ok(None);
+                };
+                let page = load(open, loaded, page)?;
+                Ok(page.find(series).and_then(|at| page.rows(at)))
+            }
+        }
+    }
+}
+
+fn load<'a>(
+    open: &OpenSegment,
+    loaded: &'a mut Option<(usize, Arc<SeriesPage>)>,
+    number: usize,
+) -> Result<&'a SeriesPage> {
+    let page = match loaded.take() {
+        Some((known, page)) if known == number => page,
+        _ => open.series_page(number)?,
+    };
+    Ok(&loaded.insert((number, page)).1)
+}
+
+fn of_chunk(rows: &Rows, id: SeriesId, range: Range<usize>) -> SeriesRows {
+    SeriesRows {
+        id,
+        times: TimeRange {
+            start: rows.times[range.start],
+            end: rows.times[range.end - 1],
+        },
+        rows: range.start as u64..range.end as u64,
+    }
+}
