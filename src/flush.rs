@@ -20,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::head::HeadView;
 use crate::index::Applied;
 use crate::rows::{self, Rows};
+use crate::scan::hides;
 use crate::store::{TableVersion, push_error};
 
 /// Segments one table gets from one flush; rows of further, older partitions share one more.
@@ -157,11 +158,6 @@ fn live_rows(table: &TableVersion, view: &HeadView) -> Rows {
     }
     let sources: Vec<&Rows> = sources.iter().map(|s| &**s).collect();
     rows::merge(&sources, table.schema.settings.policy)
-}
-
-/// Whether a tombstone hides a row of lower LSN.
-pub(crate) fn hides(tombstone: &Tombstone, series: SeriesId, time: Timestamp) -> bool {
-    tombstone.range.contains(time) && tombstone.selects(series)
 }
 
 /// The keys of series that rows are of.

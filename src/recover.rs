@@ -23,7 +23,7 @@ use crate::index::{Applied, Index, Opened};
 use crate::io::{self, Disk};
 use crate::random::Random;
 use crate::rows::Rows;
-use crate::store::{Folders, Manifest, Segment, Store, Version, read_manifest};
+use crate::store::{Folders, Manifest, Store, Version, read_manifest};
 use crate::wal::{self, Log, LogSettings};
 
 /// Appended bytes at which the log thread starts to write without being asked: enough that the call
@@ -377,7 +377,7 @@ pub(crate) fn catch_up(
     let mut count = 0;
     for table in version.tables.values() {
         for segment in table.segments.iter().filter(|s| s.entry.last_lsn > from) {
-            each_series(segment, |definition| {
+            segment.each_series(|definition| {
                 due.push(definition);
                 count += 1;
                 if due.len() >= AT_ONCE {
@@ -398,26 +398,6 @@ pub(crate) fn catch_up(
     count += lone.len() as u64;
     index.apply(&due, applied)?;
     Ok(count)
-}
-
-/// The series of a segment, from its series pages.
-pub(crate) fn each_series(
-    segment: &Segment,
-    mut visit: impl FnMut(SeriesDefinition) -> Result<()>,
-) -> Result<()> {
-    let open = segment.open()?;
-    for number in 0..open.root().series_pages.len() {
-        let page = open.series_page(number)?;
-        for (i, id) in page.ids().enumerate() {
-            let key = page.key(i).map_err(|e| open.damaged(e))?;
-            visit(SeriesDefinition {
-                table: segment.entry.table,
-                id,
-                key,
-            })?;
-        }
-    }
-    Ok(())
 }
 
 /// Fails for a table that the manifest has yet to number: edits of it are missing.

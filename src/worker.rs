@@ -123,7 +123,12 @@ fn run(engine: &Engine, work: Work) -> Result<()> {
             Ok(())
         }
         Work::Compact => {
-            while !engine.signals.is_closing() && compaction::step(engine)? {}
+            while compaction::step(engine)? {
+                if engine.signals.is_urgent() {
+                    engine.signals.want_compaction();
+                    break;
+                }
+            }
             Ok(())
         }
     }

@@ -17,7 +17,6 @@ use crate::engine::Engine;
 use crate::error::Result;
 use crate::flush::{columns_of, keys_of, segment_meta};
 use crate::head::HeadView;
-use crate::recover::each_series;
 use crate::scan::{self, Request, Scan};
 use crate::store::{Segment, TableVersion, Version, push_error};
 
@@ -174,7 +173,7 @@ fn write(
 fn lost_series(inputs: &[Arc<Segment>], kept: &[SeriesId]) -> Result<Vec<SeriesDefinition>> {
     let mut lost: BTreeMap<SeriesId, SeriesDefinition> = BTreeMap::new();
     for input in inputs {
-        each_series(input, |definition| {
+        input.each_series(|definition| {
             if kept.binary_search(&definition.id).is_err() {
                 lost.insert(definition.id, definition);
             }

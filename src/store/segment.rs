@@ -17,6 +17,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use tidestone_format::codec::dictionary::Dictionary;
 use tidestone_format::codec::stats::ColumnStats;
 use tidestone_format::header::{FileHeader, FileKind, HEADER_LEN};
+use tidestone_format::log::SeriesDefinition;
 use tidestone_format::manifest::SegmentEntry;
 use tidestone_format::segment::{Block, GroupPage, Region, Root, SeriesPage, TRAILER_LEN, Trailer};
 use tidestone_format::{FieldId, FileUuid, FormatError};
@@ -95,6 +96,26 @@ impl Segment {
         )?);
         *open = Some(segment.clone());
         Ok(segment)
+    }
+
+    /// The definitions of its series, from its series pages.
+    pub(crate) fn each_series(
+        &self,
+        mut visit: impl FnMut(SeriesDefinition) -> Result<()>,
+    ) -> Result<()> {
+        let open = self.open()?;
+        for number in 0..open.root().series_pages.len() {
+            let page = open.series_page(number)?;
+            for (i, id) in page.ids().enumerate() {
+                let key = page.key(i).map_err(|e| open.damaged(e))?;
+                visit(SeriesDefinition {
+                    table: self.entry.table,
+                    id,
+                    key,
+                })?;
+            }
+        }
+        Ok(())
     }
 
     /// Lets go of map and file; readers that have them keep them.

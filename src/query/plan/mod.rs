@@ -11,7 +11,7 @@ pub(super) use walk::{Part, Walk};
 use super::Profile;
 use crate::engine::Snapshot;
 use crate::error::Result;
-use crate::flush::hides;
+use crate::scan::hides;
 use crate::scan::{self, Input, InputRun};
 
 /// The runs of a snapshot that may have rows of the range, oldest first.
