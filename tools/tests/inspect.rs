@@ -262,12 +262,12 @@ fn a_flipped_byte_before_the_last_acknowledged_frame_or_edit_is_damage() {
         let output = copies.inspect("log.bin", |bytes| bytes[at] ^= 0x10);
         assert_code(&output, 0, &format!("log.bin, byte {at}"));
     }
-    // Likewise the last edit of a manifest, at 880.
-    for at in (0..880).step_by(7) {
+    // Likewise the last edit of a manifest, at 920.
+    for at in (0..920).step_by(7) {
         let output = copies.inspect("manifest.bin", |bytes| bytes[at] ^= 0x10);
         assert_code(&output, 1, &format!("manifest.bin, byte {at}"));
     }
-    for at in (880..1216).step_by(13) {
+    for at in (920..1264).step_by(13) {
         let output = copies.inspect("manifest.bin", |bytes| bytes[at] ^= 0x10);
         assert_code(&output, 0, &format!("manifest.bin, byte {at}"));
     }
