@@ -1,9 +1,12 @@
 //! The rules of the code, checked: which module may use which, and what only one may name.
 //!
 //! `ARCHITECTURE.md` shows the same table of tiers to people; this one holds.
-#![expect(
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
     clippy::disallowed_methods,
-    reason = "the sources are read from the disk of the machine"
+    reason = "a test may fail, and look at the machine's own files"
 )]
 
 use std::collections::BTreeMap;

@@ -1,4 +1,11 @@
 //! Random histories against a model: the full scan equals it after every step, wherever rows lie.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test may fail, and look at the machine's own files"
+)]
 
 mod common;
 
@@ -24,12 +31,15 @@ const FIELDS: [(&str, FieldType); 5] = [
 const SERIES: u8 = 5;
 const SECOND: i64 = 1_000_000_000;
 
+/// Series, time, and the fields that are given.
+type Sparse = (u8, i64, Vec<(usize, Option<Val>)>);
+
 #[derive(Debug, Clone)]
 enum Op {
     /// Values in the order of the schema.
     Append(Vec<(u8, i64, Vec<Option<Val>>)>),
     /// Values by name.
-    AppendFields(Vec<(u8, i64, Vec<(usize, Option<Val>)>)>),
+    AppendFields(Vec<Sparse>),
     /// Columns: which fields, and a value (or none) of each for each row.
     AppendBatch(Vec<usize>, Vec<(u8, i64, Vec<Option<Val>>)>),
     Delete(Option<u8>, i64, i64),
