@@ -137,7 +137,8 @@ impl BySeries {
                 let times = &rows.times[start..end];
                 let from = start + times.partition_point(|t| *t < input.range.start);
                 let last = start + times.partition_point(|t| *t <= input.range.end);
-                let to = last.min(from + target.saturating_sub(batch.len()));
+                let room = target.saturating_sub(batch.len());
+                let to = last.min(from.saturating_add(room));
                 part.rows = to as u64..last.max(to) as u64;
                 append_columns(batch, rows, from, to.max(from));
             }

@@ -29,6 +29,8 @@ pub(super) struct ByTime {
     left: Option<TimeRange>,
     /// Rows a window should have.
     rows: usize,
+    /// How much longer windows are made than those rows should take: grows while they have few.
+    stretch: u128,
     /// A window, sorted, and how much of it was given.
     window: RowBatch,
     given: usize,
@@ -53,6 +55,7 @@ impl ByTime {
             wanted,
             descending: order == Order::TimeDescending,
             rows: limit.unwrap_or(most).clamp(least, most),
+            stretch: 1,
             given: 0,
         }
     }
@@ -77,11 +80,14 @@ impl ByTime {
     }
 
     fn next_window(&mut self, profile: &mut Profile) -> Result<bool> {
-        let Some(left) = self.left else {
+        let Some(left) = self
+            .left
+            .and_then(|left| skip_gap(&self.inputs, left, self.descending))
+        else {
             return Ok(false);
         };
         let length = window_length(&self.inputs, left, self.descending, self.rows);
-        let (window, rest) = cut(left, length, self.descending);
+        let (window, rest) = cut(left, length.saturating_mul(self.stretch), self.descending);
         self.left = rest;
         self.given = 0;
         self.window = RowBatch::new(self.fields.clone());
@@ -100,6 +106,11 @@ impl ByTime {
         );
         let mut unsorted = RowBatch::new(self.fields.clone());
         rows.fill(&mut unsorted, usize::MAX, profile)?;
+        self.stretch = match unsorted.len() {
+            few if few < self.rows / 4 => self.stretch.saturating_mul(2),
+            many if many > self.rows => (self.stretch / 2).max(1),
+            _ => self.stretch,
+        };
         // Within a series and a time, rows stay as they are.
         let times = unsorted.times();
         let mut order: Vec<usize> = (0..times.len()).collect();
@@ -130,29 +141,36 @@ fn intersection(a: TimeRange, b: TimeRange) -> Option<TimeRange> {
     (range.start <= range.end).then_some(range)
 }
 
+/// What is left without the times at its one end that no input has.
+fn skip_gap(inputs: &[Input], left: TimeRange, descending: bool) -> Option<TimeRange> {
+    let parts = inputs.iter().filter_map(|i| intersection(i.times, left));
+    if descending {
+        let end = parts.map(|p| p.end).max()?;
+        Some(TimeRange { end, ..left })
+    } else {
+        let start = parts.map(|p| p.start).min()?;
+        Some(TimeRange { start, ..left })
+    }
+}
+
 /// Timestamps of a window at the one end of `left` that should have about `rows` rows, if those of
-/// each input are spread evenly.
+/// each input are spread evenly. Some input has rows there.
 fn window_length(inputs: &[Input], left: TimeRange, descending: bool, rows: usize) -> u128 {
-    let length = |r: TimeRange| r.end.abs_diff(r.start);
     let near = if descending { left.end } else { left.start };
-    // The density where the window starts; where there is nothing, of all.
-    let density = |here: bool| -> f64 {
-        let counted = inputs.iter().filter(|i| !here || i.times.contains(near));
-        counted
-            .map(|i| {
-                let rows = match &i.run {
-                    InputRun::Segment(open) => open.root().rows,
-                    InputRun::Chunk(rows) => rows.len() as u64,
-                };
-                rows as f64 / (length(i.times) as f64 + 1.0)
-            })
-            .sum()
-    };
-    let here = density(true);
-    let density = if here > 0.0 { here } else { density(false) };
-    let wanted = (rows as f64 / density.max(f64::MIN_POSITIVE)).min(1.0e20);
-    // Not negative, and bounded above.
-    (wanted as u128).max(1)
+    // Length of a window, were the input alone; together they have fewer times for as many rows.
+    let lengths = inputs.iter().filter(|i| i.times.contains(near)).map(|i| {
+        let of_input = match &i.run {
+            InputRun::Segment(open) => open.root().rows,
+            InputRun::Chunk(rows) => rows.len() as u64,
+        };
+        let length = u128::from(i.times.end.abs_diff(i.times.start)) + 1;
+        (length * rows as u128 / u128::from(of_input.max(1))).max(1)
+    });
+    let lengths: Vec<u128> = lengths.collect();
+    let shortest = lengths.iter().copied().min().unwrap_or(1);
+    // At least one, and at most as many as there are inputs, share the shortest one.
+    let share: u128 = lengths.iter().map(|l| shortest * 1024 / l).sum();
+    (shortest * 1024 / share.max(1)).max(1)
 }
 
 /// A window at the one end of a range, and what is left of it.

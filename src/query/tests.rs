@@ -24,6 +24,7 @@ fn table(policy: DuplicatePolicy) -> (Tidestone, Table) {
         .options(Options {
             auto_compact: false,
             flush_after: None,
+            log_file_bytes: 4 << 20,
             ..Options::default()
         })
         .create()
