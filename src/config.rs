@@ -30,8 +30,8 @@ pub const DEFAULT_MAPPED_SEGMENTS: usize = 4096;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
-    /// Memory for everything the engine holds: rows not yet in segments (half of it), log buffers,
-    /// RocksDB, caches. More of it makes fewer and larger segments. Default
+    /// Memory for everything the engine holds: rows not yet in segments (a quarter of it, and once
+    /// more while they are flushed), log buffers, RocksDB, caches. More of it makes fewer and larger segments. Default
     /// [`DEFAULT_MEMORY_BUDGET`], at least 32 MiB.
     pub memory_budget_bytes: usize,
     /// Rows older than this are flushed to segments even if little memory is used, which bounds
@@ -103,7 +103,7 @@ impl Options {
         )?;
         let log = self.log_file_bytes;
         check(
-            (64 << 10..=1 << 30).contains(&log) && log % 4096 == 0,
+            (64 << 10..=1 << 30).contains(&log) && log.is_multiple_of(4096),
             "log_file_bytes",
             "from 64 KiB to 1 GiB and a multiple of 4096",
             log.to_string(),
@@ -138,12 +138,12 @@ impl Options {
 
     /// Bytes of rows in memory at which a flush starts.
     pub(crate) fn flush_bytes(&self) -> usize {
-        self.memory_budget_bytes / 4
+        self.memory_budget_bytes / 8
     }
 
     /// Bytes of rows in memory at which commits wait.
     pub(crate) fn head_max(&self) -> usize {
-        self.memory_budget_bytes / 2
+        self.memory_budget_bytes / 4
     }
 
     /// RocksDB's share of the budget.
@@ -153,7 +153,7 @@ impl Options {
 
     /// Bytes of log that may wait to be written.
     pub(crate) fn log_pending_max(&self) -> usize {
-        self.memory_budget_bytes / 16
+        (self.memory_budget_bytes / 16).min(64 << 20)
     }
 }
 

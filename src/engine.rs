@@ -3,8 +3,9 @@
 //! # Locks, in the order they are taken
 //! 1. [`Engine::compacting`]: whoever removes segments;
 //! 2. the manifest ([`Store::edit`]): flush, schema changes, compaction, retention;
-//! 3. the commit lock ([`Engine::head`]): commits, deletes, snapshots, publication of a version;
-//! 4. the log's own.
+//! 3. the giving of series ids (in [`SeriesRegistry`]);
+//! 4. the commit lock ([`Engine::head`]): commits, deletes, snapshots, publication of a version;
+//! 5. the log's own.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -19,11 +20,12 @@ use crate::catalog::{SeriesRegistry, TableCore, Tables, add_field};
 use crate::clock::Clock;
 use crate::config::{Backpressure, Options};
 use crate::error::{Error, ErrorKind, Result};
-use crate::head::{Head, HeadView};
+use crate::head::Head;
 use crate::random::Random;
-use crate::retention::Steadiness;
 use crate::rows::Rows;
-use crate::store::{Store, TableVersion, Version};
+pub(crate) use crate::scan::Snapshot;
+use crate::steadiness::Steadiness;
+use crate::store::{Store, Version};
 use crate::wal::Log;
 
 /// An open database.
@@ -62,6 +64,8 @@ struct SignalState {
     closing: bool,
     /// Why the last background work failed.
     failure: Option<Error>,
+    /// How much background work has ended.
+    finished: u64,
 }
 
 /// What happened since the database was opened.
@@ -72,15 +76,6 @@ pub(crate) struct Counters {
     pub(crate) flushes: AtomicU64,
     pub(crate) compactions: AtomicU64,
     pub(crate) index_rebuilds: AtomicU64,
-}
-
-/// One table at one instant.
-#[derive(Debug, Clone)]
-pub(crate) struct Snapshot {
-    pub(crate) table: TableVersion,
-    pub(crate) head: HeadView,
-    /// The last LSN it sees.
-    pub(crate) lsn: Lsn,
 }
 
 /// What [`Engine::new`] takes.
@@ -246,10 +241,44 @@ impl Engine {
         Ok(())
     }
 
+    /// Forgets a reader of the log.
+    pub(crate) fn remove_cursor(&self, name: &str) -> Result<()> {
+        let log = self.writable()?;
+        let mut editor = self.store.edit();
+        let version = editor.commit(vec![Entry::CursorDropped {
+            name: name.to_owned(),
+        }])?;
+        self.publish(&mut editor, version, None);
+        log.remove_consumer(name);
+        Ok(())
+    }
+
+    /// Takes note of readers of the log that were dropped because they held back too much.
+    pub(crate) fn drop_slow_cursors(&self) -> Result<()> {
+        let dropped = self.writable()?.take_dropped_consumers();
+        for (name, _) in &dropped {
+            self.remove_cursor(name)?;
+        }
+        match dropped.first() {
+            None => Ok(()),
+            Some((name, lsn)) => {
+                let message = format!(
+                    "log reader {name:?} was dropped at LSN {lsn}: it held back more than {} bytes of \
+                     log; it must start over from a snapshot",
+                    self.options.log_retained_bytes
+                );
+                Err(Error::new(ErrorKind::Busy, message))
+            }
+        }
+    }
+
     /// One table as of now.
     pub(crate) fn snapshot(&self, table: TableId) -> Result<Snapshot> {
         let mut head = self.head.lock();
         let version = self.store.version();
+        if self.log.is_some() {
+            self.store.bound_mapped(&version);
+        }
         let view = head.view(table);
         let lsn = self.log.as_ref().map_or(version.flushed, Log::last_lsn);
         drop(head);
@@ -322,13 +351,19 @@ impl Signals {
         self.changed.notify_all();
     }
 
-    pub(crate) fn is_closing(&self) -> bool {
-        self.state.lock().closing
+    /// Whether the background thread should leave what it is at: the database closes, or a flush
+    /// is wanted, which others may wait for.
+    pub(crate) fn is_urgent(&self) -> bool {
+        let state = self.state.lock();
+        state.closing || state.flush_wanted
     }
 
     /// Notes how background work ended.
     pub(crate) fn note(&self, outcome: &Result<()>) {
-        self.state.lock().failure = outcome.as_ref().err().cloned();
+        let mut state = self.state.lock();
+        state.failure = outcome.as_ref().err().cloned();
+        state.finished += 1;
+        drop(state);
         self.changed.notify_all();
     }
 
@@ -371,27 +406,30 @@ impl Signals {
         let mut state = self.state.lock();
         state.flush_wanted = true;
         self.changed.notify_all();
-        while self.head_bytes() >= max {
-            if let Some(failure) = &state.failure {
-                return Err(failure.clone());
-            }
-            if state.closing {
-                return Err(Error::new(ErrorKind::Closed, "the database was closed"));
-            }
-            let timed_out = match longest {
-                Some(longest) => self.changed.wait_for(&mut state, longest).timed_out(),
-                None => true,
+        if let Some(longest) = longest {
+            // What failed earlier says nothing about now: only a new failure ends the wait.
+            let before = state.finished;
+            let waits = |state: &mut SignalState| {
+                let failed = state.finished > before && state.failure.is_some();
+                self.head_bytes() >= max && !state.closing && !failed
             };
-            if timed_out && self.head_bytes() >= max {
-                let message = format!(
-                    "{} bytes of rows wait to be flushed, {max} are allowed; commit again later, or \
-                     raise memory_budget_bytes",
-                    self.head_bytes()
-                );
-                return Err(Error::new(ErrorKind::Busy, message));
-            }
+            self.changed.wait_while_for(&mut state, waits, longest);
         }
-        Ok(())
+        if self.head_bytes() < max {
+            return Ok(());
+        }
+        if state.closing {
+            return Err(Error::new(ErrorKind::Closed, "the database was closed"));
+        }
+        if let Some(failure) = &state.failure {
+            return Err(failure.clone());
+        }
+        let message = format!(
+            "{} bytes of rows wait to be flushed, {max} are allowed; commit again later, or raise \
+             memory_budget_bytes",
+            self.head_bytes()
+        );
+        Err(Error::new(ErrorKind::Busy, message))
     }
 }
 
@@ -400,4 +438,65 @@ impl Signals {
 pub(crate) enum Work {
     Flush,
     Compact,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn full() -> Signals {
+        let signals = Signals::default();
+        signals.head_bytes.store(100, Ordering::Relaxed);
+        signals
+    }
+
+    fn disk_full() -> Error {
+        Error::new(ErrorKind::DiskFull, "no space")
+    }
+
+    #[test]
+    fn a_failure_of_the_past_does_not_end_a_wait() {
+        let signals = full();
+        signals.note(&Err(disk_full()));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                assert_eq!(signals.next_work(None), Some(Work::Flush));
+                signals.set_head_bytes(0);
+                signals.note(&Ok(()));
+            });
+            let longest = Some(Duration::from_secs(60));
+            signals.wait_for_memory(100, longest).unwrap();
+        });
+        let signals = full();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                assert_eq!(signals.next_work(None), Some(Work::Flush));
+                signals.note(&Err(disk_full()));
+            });
+            let longest = Some(Duration::from_secs(60));
+            let error = signals.wait_for_memory(100, longest).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::DiskFull);
+        });
+    }
+
+    #[test]
+    fn a_wait_for_memory_ends_in_time_whatever_else_happens() {
+        let signals = full();
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::SeqCst) {
+                    signals.note(&Ok(()));
+                    std::thread::yield_now();
+                }
+            });
+            let error = signals.wait_for_memory(100, Some(Duration::from_millis(20)));
+            done.store(true, Ordering::SeqCst);
+            assert_eq!(error.unwrap_err().kind(), ErrorKind::Busy);
+        });
+        assert_eq!(
+            signals.wait_for_memory(100, None).unwrap_err().kind(),
+            ErrorKind::Busy
+        );
+    }
 }

@@ -20,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::head::HeadView;
 use crate::index::Applied;
 use crate::rows::{self, Rows};
+use crate::scan::hides;
 use crate::store::{TableVersion, push_error};
 
 /// Segments one table gets from one flush; rows of further, older partitions share one more.
@@ -30,12 +31,12 @@ pub(crate) fn flush(engine: &Engine) -> Result<bool> {
     let log = engine.writable()?;
     let mut editor = engine.store.edit();
     let before = engine.store.version();
-    let (views, upto) = {
+    // A series whose definition has an LSN is known by then: none is being defined.
+    let (views, upto) = engine.series.while_none_is_defined(|| {
         let mut head = engine.lock_head();
-        let tables = head.tables();
-        let views: Vec<_> = tables.into_iter().map(|t| (t, head.view(t))).collect();
-        (views, log.last_lsn())
-    };
+        let upto = log.last_lsn();
+        (head.take_for_flush(upto), upto)
+    });
     let definitions = engine.series.pending_upto(upto);
     if views.is_empty() && definitions.is_empty() {
         return Ok(false);
@@ -92,7 +93,7 @@ pub(crate) fn take_into_index(
     definitions: &[SeriesDefinition],
     applied: Applied,
 ) -> Result<()> {
-    engine.series.index().apply(definitions, applied)?;
+    engine.series.index()?.apply(definitions, applied)?;
     engine.series.forget(definitions);
     Ok(())
 }
@@ -157,11 +158,6 @@ fn live_rows(table: &TableVersion, view: &HeadView) -> Rows {
     }
     let sources: Vec<&Rows> = sources.iter().map(|s| &**s).collect();
     rows::merge(&sources, table.schema.settings.policy)
-}
-
-/// Whether a tombstone hides a row of lower LSN.
-pub(crate) fn hides(tombstone: &Tombstone, series: SeriesId, time: Timestamp) -> bool {
-    tombstone.range.contains(time) && tombstone.selects(series)
 }
 
 /// The keys of series that rows are of.

@@ -1,4 +1,51 @@
 //! Tidestone: an embedded time-series storage engine.
+//!
+//! A [`Tidestone`] is an open database: a folder of files that one process writes and others may read. It
+//! has [tables](Table); a table has series, each with a set of tags, and every row is of one series, at
+//! one timestamp (`i64`, nanoseconds since 1970 UTC), with fields of the table's schema.
+//!
+//! ```
+//! use tidestone::{FieldType, Options, TableOptions, TagMatch, Tidestone, Value};
+//!
+//! # fn main() -> tidestone::Result<()> {
+//! # let dir = tempfile::tempdir().unwrap();
+//! # let path = dir.path().join("db");
+//! let db = Tidestone::create(&path, Options::default())?;
+//! let cpu = db.create_table("cpu", TableOptions::new().field("user", FieldType::F64))?;
+//!
+//! // Resolve a series once, append to it often; what is staged is one batch when committed.
+//! let host = cpu.series(&[("host", "a"), ("rack", "7")])?;
+//! let mut writer = db.writer();
+//! writer.append(&host, 1_000_000_000, &[Value::F64(0.25)])?;
+//! writer.append(&host, 2_000_000_000, &[Value::F64(0.5)])?;
+//! writer.commit()?.wait()?; // from here on it survives a power loss
+//!
+//! let mut rows = 0;
+//! for batch in cpu.query().filter(TagMatch::equal("rack", "7")).from(2_000_000_000).scan()? {
+//!     let batch = batch?;
+//!     rows += batch.len();
+//!     assert_eq!(batch.value(0, 0), Value::F64(0.5));
+//! }
+//! assert_eq!(rows, 1);
+//! db.close()
+//! # }
+//! ```
+//!
+//! # How the types fit together
+//!
+//! [`Tidestone`] gives [`Table`]s and [`Writer`]s. [`Table::series`] resolves tags to a [`SeriesHandle`];
+//! [`Writer::append`] stages rows of handles, [`Writer::append_batch`] whole columns ([`Batch`]);
+//! [`Writer::commit`] gives a [`Ticket`] to wait for or to await. [`Table::query`] builds a [`Query`],
+//! which answers as a stream of [`RowBatch`]es, the last rows, or aggregates by time and tags.
+//! [`maintenance`] looks for damage in a closed database and cuts it out.
+//!
+//! # Quirks
+//!
+//! - A row is visible to readers when its commit returns, durable when its ticket says so.
+//! - Under the default policy a row with the series and time of another replaces it field by field; a null
+//!   never overwrites.
+//! - Both ends of a [`TimeRange`] belong to it.
+//! - Segments are mapped: a foreign program that truncates one ends the process.
 
 mod catalog;
 mod clock;
@@ -12,6 +59,7 @@ mod head;
 mod index;
 mod ingest;
 pub mod io;
+pub mod maintenance;
 mod query;
 mod random;
 mod read_only;
@@ -19,6 +67,7 @@ mod recover;
 mod retention;
 mod rows;
 mod scan;
+mod steadiness;
 mod store;
 mod value;
 mod wal;
@@ -45,3 +94,8 @@ pub use tidestone_format::{
     FieldId, FieldType, FileUuid, Lsn, SeriesId, SeriesKey, TableId, TimeRange, Timestamp,
 };
 pub use value::Value;
+
+/// The programs of the README run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

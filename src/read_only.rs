@@ -8,8 +8,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use tidestone_format::Lsn;
 use tidestone_format::log::SeriesDefinition;
+use tidestone_format::{Lsn, TableId};
 
 use crate::catalog::{SeriesRegistry, Tables};
 use crate::config::Options;
@@ -88,12 +88,16 @@ fn attempt(path: &Path, components: &Components, options: Options) -> Result<Eng
     let mut head = Head::default();
     let wal = folders.wal();
     wal::replay(
-        &*disk,
-        &wal,
-        database,
-        incarnation,
+        &wal::LogFiles {
+            disk: &*disk,
+            dir: &wal,
+            database,
+            incarnation,
+            exclusive: false,
+        },
         version.flushed,
-        |frame| recover::take_in(&mut head, &series, &tables, frame).map_err(|e| e.with_path(&wal)),
+        wal::Missing::Refused,
+        |frame| recover::take_in(&mut head, &series, &tables, TableId(u32::MAX), frame),
     )?;
     Ok(Engine::new(Parts {
         options,

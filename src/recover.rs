@@ -4,12 +4,13 @@
 //! threads. Nothing is written before the log has been read to its end; what is written then are a
 //! manifest without a torn edit, a new log file that names the cut, and the index.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tidestone_format::header::{FileHeader, FileKind, Specific};
 use tidestone_format::log::{Frame, Record, SectionSeries, SeriesDefinition};
 use tidestone_format::manifest::Entry;
+use tidestone_format::version::LOG_PAGE;
 use tidestone_format::{FileUuid, Lsn, SeriesId, TableId};
 
 use crate::catalog::{SeriesRegistry, Tables};
@@ -22,8 +23,12 @@ use crate::index::{Applied, Index, Opened};
 use crate::io::{self, Disk};
 use crate::random::Random;
 use crate::rows::Rows;
-use crate::store::{Folders, Manifest, Segment, Store, Version};
+use crate::store::{Folders, Manifest, Store, Version, read_manifest};
 use crate::wal::{self, Log, LogSettings};
+
+/// Appended bytes at which the log thread starts to write without being asked: enough that the call
+/// costs little beside the copy, little enough that buffers stay in the cache.
+const LOG_WRITE_BEHIND: usize = 1 << 20;
 
 /// What a database is opened with.
 #[derive(Debug, Clone)]
@@ -62,18 +67,19 @@ pub(crate) fn create(path: &Path, components: &Components, options: &Options) ->
     } = components;
     let folders = Folders::new(path);
     let io = |e| Error::io("create a database", path, e);
-    match disk.list(path) {
-        Ok(names) if names.is_empty() => {}
-        Ok(names) => {
-            let what = if names.iter().any(|n| n.name == "IDENTITY") {
-                "there is a database here already; open it"
-            } else {
-                "the folder is not empty; name an empty one, or one that is not there"
-            };
-            return Err(Error::new(ErrorKind::Exists, what).with_path(path));
-        }
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+    let names = match disk.list(path) {
+        Ok(names) => names,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Vec::new(),
         Err(e) => return Err(io(e)),
+    };
+    if names.iter().any(|n| n.name == "IDENTITY") {
+        let message = "there is a database here already; open it";
+        return Err(Error::new(ErrorKind::Exists, message).with_path(path));
+    }
+    let unfinished = is_unfinished(&**disk, &folders, &names).map_err(io)?;
+    if !names.is_empty() && !unfinished {
+        let message = "the folder is not empty; name an empty one, or one that is not there";
+        return Err(Error::new(ErrorKind::Exists, message).with_path(path));
     }
     for folder in [
         folders.wal(),
@@ -84,6 +90,15 @@ pub(crate) fn create(path: &Path, components: &Components, options: &Options) ->
         disk.create_dir_all(&folder).map_err(io)?;
     }
     let _lock = lock(&**disk, &folders)?;
+    for folder in [folders.wal(), folders.manifest(), folders.tmp()] {
+        for left in disk.list(&folder).map_err(io)? {
+            disk.remove(&folder.join(left.name)).map_err(io)?;
+        }
+    }
+    // The folder's own name is durable before the identity makes it a database.
+    if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
+        disk.sync_dir(parent).map_err(io)?;
+    }
     let uuid = |what| random.uuid().map_err(|e| Error::io(what, path, e));
     let database = uuid("get a random name for a database")?;
     let incarnation = uuid("get a random name for an incarnation")?;
@@ -108,16 +123,51 @@ pub(crate) fn create(path: &Path, components: &Components, options: &Options) ->
         cut: None,
         old: Vec::new(),
         flushed: Lsn(0),
+        recycle: None,
     };
     drop(Log::start(disk.clone(), settings, start)?);
     // The identity comes last: with it the folder is a database.
     let identity = FileHeader::identity(database, clock.now()).encode();
     let (tmp, path_of_identity) = (folders.tmp().join("IDENTITY"), folders.identity());
-    io::write_atomically(&**disk, &tmp, &path_of_identity, &identity).map_err(io)?;
-    if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
-        disk.sync_dir(parent).map_err(io)?;
+    io::write_atomically(&**disk, &tmp, &path_of_identity, &identity).map_err(io)
+}
+
+/// Whether a folder holds no more than the creation of a database, ended by a crash, leaves in it: a
+/// first manifest without tables, a first log file without frames, no segments.
+fn is_unfinished(
+    disk: &dyn Disk,
+    folders: &Folders,
+    names: &[io::DirEntry],
+) -> std::io::Result<bool> {
+    const OWN: [&str; 5] = ["LOCK", "manifest", "segments", "tmp", "wal"];
+    if names.iter().any(|n| !OWN.contains(&n.name.as_str())) {
+        return Ok(false);
     }
-    Ok(())
+    let has = |name: &str| names.iter().any(|n| n.name == name && n.is_dir);
+    if has("segments") && !disk.list(&folders.segments())?.is_empty() {
+        return Ok(false);
+    }
+    let files = |folder: PathBuf, name: &str| -> std::io::Result<Vec<PathBuf>> {
+        let list = match has(name) {
+            true => disk.list(&folder)?,
+            false => Vec::new(),
+        };
+        Ok(list.into_iter().map(|e| folder.join(e.name)).collect())
+    };
+    for path in files(folders.manifest(), "manifest")? {
+        let bytes = io::read_all(&*disk.open(&path)?)?;
+        match read_manifest(&path, &bytes) {
+            Ok((_, found)) if found.state.tables().is_empty() && found.version == 1 => {}
+            _ => return Ok(false),
+        }
+    }
+    for path in files(folders.wal(), "wal")? {
+        let bytes = io::read_all(&*disk.open(&path)?)?;
+        if bytes.iter().skip(LOG_PAGE).any(|&b| b != 0) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Reads the identity file.
@@ -153,7 +203,7 @@ pub(crate) fn lock(disk: &dyn Disk, folders: &Folders) -> Result<Box<dyn Send + 
     })
 }
 
-fn log_settings(
+pub(crate) fn log_settings(
     folders: &Folders,
     options: &Options,
     database: FileUuid,
@@ -164,17 +214,19 @@ fn log_settings(
         database,
         incarnation,
         file_len: options.log_file_bytes,
-        write_behind: options.log_pending_max() / 4,
+        write_behind: options.log_pending_max().min(LOG_WRITE_BEHIND),
         pending_max: options.log_pending_max(),
         retained_max: options.log_retained_bytes,
     }
 }
 
-/// Opens a database for writing. The lock is held by whoever gets the engine.
+/// Opens a database for writing. The lock is held by whoever gets the engine. `up_to_damage`: a log with
+/// damage is read as if it ended before that; for a repair.
 pub(crate) fn open(
     path: &Path,
     components: &Components,
     options: Options,
+    up_to_damage: bool,
 ) -> Result<(Engine, OpenReport)> {
     let Components {
         disk,
@@ -184,16 +236,19 @@ pub(crate) fn open(
     } = components.clone();
     let folders = Folders::new(path);
     let (database, _) = identity(&*disk, &folders)?;
+    disk.sync_dir(path)
+        .map_err(|e| Error::io("sync the folder of the database", path, e))?;
     let mut report = OpenReport::default();
     let (manifest, found) =
         Manifest::open(disk.clone(), &folders.manifest(), &folders.tmp(), database)?;
     report.manifest_tail = found.torn;
     let incarnation = manifest.state().incarnation();
     let next_series = manifest.state().next_series();
+    let next_table = manifest.state().next_table();
+    let cursors = manifest.state().cursors().clone();
     let lone: Vec<SeriesDefinition> = manifest.state().series().values().cloned().collect();
     let mapped = options.mapped_segments;
     let store = Store::new(disk.clone(), folders.clone(), database, manifest, mapped);
-    report.strays_removed = store.remove_strays()?;
     let version = store.version();
     let applied = Applied {
         incarnation,
@@ -238,14 +293,25 @@ pub(crate) fn open(
     let series = SeriesRegistry::new(Arc::new(index), next_series);
     let mut head = Head::default();
     let wal = folders.wal();
+    let mut lost = None;
     let replayed = wal::replay(
-        &*disk,
-        &wal,
-        database,
-        incarnation,
+        &wal::LogFiles {
+            disk: &*disk,
+            dir: &wal,
+            database,
+            incarnation,
+            exclusive: true,
+        },
         version.flushed,
-        |frame| take_in(&mut head, &series, &tables, frame).map_err(|e| e.with_path(&wal)),
+        if up_to_damage {
+            wal::Missing::Cut(&mut lost)
+        } else {
+            wal::Missing::Refused
+        },
+        |frame| take_in(&mut head, &series, &tables, next_table, frame),
     )?;
+    // Not before the log has shown that the manifest is not an older one.
+    report.strays_removed = store.remove_strays()?;
     report.replayed = replayed.frames;
     report.log_tail = replayed.tail.as_ref().map(|tail| {
         format!(
@@ -253,9 +319,17 @@ pub(crate) fn open(
             tail.file, tail.offset, tail.why
         )
     });
-    wal::remove_unused(&*disk, &wal, &replayed.unused)?;
+    wal::sync_read(&*disk, &wal, &replayed.start)?;
     let settings = log_settings(&folders, &options, database, incarnation);
-    let log = Log::start(disk, settings, replayed.start)?;
+    let mut start = replayed.start;
+    if lost.is_none() {
+        let unused = &replayed.unused;
+        start.recycle = wal::remove_unused(&*disk, &wal, unused, settings.file_len)?;
+    }
+    let log = Log::start(disk, settings, start)?;
+    for (name, lsn) in cursors {
+        log.set_consumer(&name, lsn);
+    }
     let engine = Engine::new(Parts {
         options,
         clock,
@@ -303,7 +377,7 @@ pub(crate) fn catch_up(
     let mut count = 0;
     for table in version.tables.values() {
         for segment in table.segments.iter().filter(|s| s.entry.last_lsn > from) {
-            each_series(segment, |definition| {
+            segment.each_series(|definition| {
                 due.push(definition);
                 count += 1;
                 if due.len() >= AT_ONCE {
@@ -326,31 +400,25 @@ pub(crate) fn catch_up(
     Ok(count)
 }
 
-/// The series of a segment, from its series pages.
-pub(crate) fn each_series(
-    segment: &Segment,
-    mut visit: impl FnMut(SeriesDefinition) -> Result<()>,
-) -> Result<()> {
-    let open = segment.open()?;
-    for number in 0..open.root().series_pages.len() {
-        let page = open.series_page(number)?;
-        for (i, id) in page.ids().enumerate() {
-            let key = page.key(i).map_err(|e| open.damaged(e))?;
-            visit(SeriesDefinition {
-                table: segment.entry.table,
-                id,
-                key,
-            })?;
-        }
+/// Fails for a table that the manifest has yet to number: edits of it are missing.
+fn check_table(table: TableId, next: TableId, frame: &Frame<'_>) -> Result<()> {
+    if table < next {
+        return Ok(());
     }
-    Ok(())
+    let message = format!(
+        "LSN {} of the log is of table {table}, the manifest knows those below {next}: its last edits \
+         are missing; restore it from a backup",
+        frame.header.lsn
+    );
+    Err(Error::corrupt(Path::new("log"), frame.offset, message))
 }
 
-/// Takes a frame of the log into head and registry.
+/// Takes a frame of the log into head and registry; `next_table` is the id the manifest gives next.
 pub(crate) fn take_in(
     head: &mut Head,
     series: &SeriesRegistry,
     tables: &Tables,
+    next_table: TableId,
     frame: &Frame<'_>,
 ) -> Result<()> {
     let at = |e| Error::format(Path::new("log"), e);
@@ -358,6 +426,7 @@ pub(crate) fn take_in(
     match Record::decode(frame.header.kind, frame.payload).map_err(at)? {
         Record::Batch(sections) => {
             for section in sections {
+                check_table(section.table, next_table, frame)?;
                 // Rows of a table that was dropped are gone with it.
                 let Some(table) = tables.by_id(section.table) else {
                     continue;
@@ -376,7 +445,9 @@ pub(crate) fn take_in(
         }
         Record::SeriesDefinitions(definitions) => {
             for definition in definitions {
-                series.replay(definition, lsn);
+                check_table(definition.table, next_table, frame)?;
+                let known = tables.by_id(definition.table).is_some();
+                series.replay(definition, lsn, known);
             }
         }
         Record::Delete(tombstone) => {

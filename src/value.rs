@@ -46,23 +46,24 @@ impl Value<'_> {
         self.field_type().is_none_or(|own| own == field_type)
     }
 
-    /// Appends the value to a column it fits.
+    /// Appends the value to a column; `false`, and a null, if it does not fit.
     #[inline]
-    pub(crate) fn push_to(&self, column: &mut Column) {
+    pub(crate) fn push_to(&self, column: &mut Column) -> bool {
         match (self, &mut column.values) {
             (Value::F64(v), Values::F64(to)) => to.push(*v),
             (Value::I64(v), Values::I64(to)) => to.push(*v),
             (Value::U64(v), Values::U64(to)) => to.push(*v),
             (Value::Bool(v), Values::Bool(to)) => to.push(*v),
             (Value::String(v), Values::String(to)) => to.push(v),
-            _ => {
+            (value, _) => {
                 column.push_null();
-                return;
+                return matches!(value, Value::Null);
             }
         }
         if let Some(validity) = &mut column.validity {
             validity.push(true);
         }
+        true
     }
 
     /// The value in row `row` of a column.

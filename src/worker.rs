@@ -1,8 +1,4 @@
 //! Background threads: the log's two, and one that flushes, merges and drops.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "this is the seam the rule points to"
-)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -120,13 +116,19 @@ fn run(engine: &Engine, work: Work) -> Result<()> {
         Work::Flush => {
             let flushed = flush::flush(engine)?;
             retention::enforce(engine)?;
+            engine.drop_slow_cursors()?;
             if flushed && engine.options.auto_compact {
                 engine.signals.want_compaction();
             }
             Ok(())
         }
         Work::Compact => {
-            while !engine.signals.is_closing() && compaction::step(engine)? {}
+            while compaction::step(engine)? {
+                if engine.signals.is_urgent() {
+                    engine.signals.want_compaction();
+                    break;
+                }
+            }
             Ok(())
         }
     }

@@ -138,6 +138,17 @@ impl Bitmap {
         self.words.iter().map(|w| w.count_ones() as usize).sum()
     }
 
+    /// Forgets the bits from `len` on.
+    pub fn truncate(&mut self, len: usize) {
+        if len < self.len {
+            self.words.truncate(len.div_ceil(64));
+            if let (Some(last), used @ 1..) = (self.words.last_mut(), len % 64) {
+                *last &= u64::MAX >> (64 - used);
+            }
+            self.len = len;
+        }
+    }
+
     /// Forgets all bits and keeps the memory.
     pub fn clear(&mut self) {
         self.words.clear();
@@ -240,6 +251,14 @@ impl Strings {
         (0..self.len()).map(|i| self.get(i))
     }
 
+    /// Forgets the strings from `len` on.
+    pub fn truncate(&mut self, len: usize) {
+        if len < self.len() {
+            self.text.truncate(self.offsets[len] as usize);
+            self.offsets.truncate(len + 1);
+        }
+    }
+
     /// Forgets all strings and keeps the memory.
     pub fn clear(&mut self) {
         self.offsets.truncate(1);
@@ -319,6 +338,17 @@ impl Values {
             Self::U64(v) => v.clear(),
             Self::Bool(v) => v.clear(),
             Self::String(v) => v.clear(),
+        }
+    }
+
+    /// Forgets the rows from `len` on.
+    pub fn truncate(&mut self, len: usize) {
+        match self {
+            Self::F64(v) => v.truncate(len),
+            Self::I64(v) => v.truncate(len),
+            Self::U64(v) => v.truncate(len),
+            Self::Bool(v) => v.truncate(len),
+            Self::String(v) => v.truncate(len),
         }
     }
 
@@ -475,6 +505,14 @@ impl Column {
         self.values.extend_from(&other.values, from, to);
     }
 
+    /// Forgets the rows from `len` on.
+    pub fn truncate(&mut self, len: usize) {
+        self.values.truncate(len);
+        if let Some(validity) = &mut self.validity {
+            validity.truncate(len);
+        }
+    }
+
     /// Forgets all rows and keeps the memory.
     pub fn clear(&mut self) {
         self.values.clear();
@@ -534,6 +572,33 @@ mod tests {
             (0..first).for_each(|_| pushed.push(false));
             (0..second).for_each(|_| pushed.push(true));
             assert_eq!(filled, pushed);
+        }
+    }
+
+    #[test]
+    fn truncating_equals_pushing_less() {
+        for (total, len) in [(0, 0), (70, 64), (70, 65), (70, 1), (3, 5), (128, 127)] {
+            let push = |count: usize| {
+                let mut column = Column::new(FieldType::String);
+                let text: Strings = ["a", "", "ccc"].into_iter().collect();
+                let text = Column {
+                    values: Values::String(text),
+                    validity: None,
+                };
+                for i in 0..count {
+                    match i % 4 {
+                        3 => column.push_null(),
+                        pick => column.push_from(&text, pick),
+                    }
+                }
+                column
+            };
+            let mut column = push(total);
+            column.truncate(len);
+            let expected = push(total.min(len));
+            assert_eq!(column.values, expected.values, "{total} {len}");
+            assert_eq!(column.len(), total.min(len));
+            (0..column.len()).for_each(|i| assert_eq!(column.is_valid(i), i % 4 != 3));
         }
     }
 

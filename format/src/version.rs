@@ -40,6 +40,8 @@ pub const MAX_FIELDS: usize = 4096;
 pub const MAX_STRING: usize = 16 << 20;
 /// Distinct values a dictionary may hold.
 pub const MAX_DICTIONARY: usize = 65_536;
+/// The longest string of a dictionary, in bytes: a code of a few bits stands for no more.
+pub const MAX_DICTIONARY_STRING: usize = 65_535;
 /// Bytes of all strings of a dictionary together.
 pub const MAX_DICTIONARY_TEXT: usize = 16 << 20;
 /// Bytes of all strings of one column of a row group together.

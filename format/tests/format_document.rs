@@ -14,10 +14,11 @@ use tidestone_format::header::{
 };
 use tidestone_format::log::batch::{BatchEncoder, SeriesIds};
 use tidestone_format::log::frame::{
-    FRAME_HEADER_LEN, FRAME_MAGIC, FrameHeader, FrameKind, append_frame, encode_frame_header,
+    FRAME_HEADER_LEN, FRAME_MAGIC, FrameHeader, FrameKind, LogIdentity, append_frame,
+    encode_frame_header,
 };
 use tidestone_format::manifest::{
-    EDIT_HEADER_LEN, EDIT_MAGIC, EDITS_START, Edit, Entry, EntryTag, append_edit,
+    EDIT_HEADER_LEN, EDIT_MAGIC, EDITS_START, Edit, Entry, EntryTag, ManifestIdentity, append_edit,
 };
 use tidestone_format::version::{FORMAT_VERSION, LOG_PAGE};
 use tidestone_format::{FieldId, FieldType, FileUuid, Lsn, SeriesId, TableId};
@@ -158,13 +159,15 @@ fn the_frame_header_is_where_the_document_says() {
         stored_len: 0x0403_0201,
         payload_crc: 0x4443_4241,
     };
-    let bytes = encode_frame_header(&header);
+    let incarnation = FileUuid([0x77; 16]);
+    let bytes = encode_frame_header(&header, incarnation);
+    let covered = [&incarnation.0, &bytes[8..]].concat();
     assert_laid_out(
         "## 3. Log file",
         &bytes,
         &[
             ("magic", &FRAME_MAGIC),
-            ("(the header)", &crc32(&bytes[8..]).to_le_bytes()),
+            ("(the header)", &crc32(&covered).to_le_bytes()),
             ("of the stored payload", &0x4443_4241u32.to_le_bytes()),
             ("stored length", &0x0403_0201u32.to_le_bytes()),
             ("plain length", &0x0403_0201u32.to_le_bytes()),
@@ -196,7 +199,8 @@ fn the_frame_header_is_where_the_document_says() {
 #[test]
 fn the_edit_is_where_the_document_says() {
     let bytes = edit();
-    let covered = [&bytes[..16], &bytes[24..37]].concat();
+    let header = FileHeader::manifest(uuid(0xa0), uuid(0xb0), 3).encode();
+    let covered = [&header[24..64], &bytes[..16], &bytes[24..37]].concat();
     let layout = layout("## 4. Manifest file");
     assert_eq!(layout.last().unwrap().0, EDIT_HEADER_LEN);
     assert_laid_out(
@@ -263,7 +267,10 @@ fn one_row_frame() -> Vec<u8> {
     append_frame(
         &mut out,
         FrameKind::Batch,
-        2,
+        LogIdentity {
+            incarnation: uuid(0xb0),
+            file_number: 2,
+        },
         Lsn(9),
         Lsn(8),
         batch.payload(),
@@ -277,6 +284,7 @@ fn edit() -> Vec<u8> {
     let entries = vec![Entry::Flushed(Lsn(9))];
     append_edit(
         &mut out,
+        ManifestIdentity::of(&FileHeader::manifest(uuid(0xa0), uuid(0xb0), 3)),
         &Edit {
             version: 42,
             entries,
@@ -286,9 +294,13 @@ fn edit() -> Vec<u8> {
     out
 }
 
+/// Sixteen bytes from `first` on.
+fn uuid(first: u8) -> FileUuid {
+    FileUuid(std::array::from_fn(|i| first + u8::try_from(i).unwrap()))
+}
+
 fn identity() -> Vec<u8> {
-    let uuid: [u8; 16] = std::array::from_fn(|i| 0xa0 + u8::try_from(i).unwrap());
-    FileHeader::identity(FileUuid(uuid), 1_767_225_600_000_000_000)
+    FileHeader::identity(uuid(0xa0), 1_767_225_600_000_000_000)
         .encode()
         .to_vec()
 }

@@ -18,14 +18,14 @@ use std::path::Path;
 use tidestone_format::column::{Bitmap, Column, Values};
 use tidestone_format::header::{Cut, FileHeader, FileKind, LogHeader, Specific};
 use tidestone_format::log::batch::{BatchEncoder, BatchSection, SectionSeries};
-use tidestone_format::log::frame::{FrameKind, append_frame};
+use tidestone_format::log::frame::{FrameKind, LogIdentity, append_frame};
 use tidestone_format::log::record::{
     Record, Selection, SeriesDefinition, Tombstone, encode_segment_references,
     encode_series_definitions,
 };
 use tidestone_format::log::scan::{FrameCursor, Stop};
 use tidestone_format::manifest::{
-    Edit, EditCursor, Entry, SegmentEntry, State, Tier, append_edit, replay,
+    Edit, EditCursor, Entry, ManifestIdentity, SegmentEntry, State, Tier, append_edit, replay,
 };
 use tidestone_format::schema::{DuplicatePolicy, Field, SchemaMode, TableSchema, TableSettings};
 use tidestone_format::version::LOG_PAGE;
@@ -35,6 +35,13 @@ use tidestone_format::{
 
 const DATABASE: FileUuid = FileUuid(*b"database--golden");
 const INCARNATION: FileUuid = FileUuid(*b"incarnation-gold");
+
+fn log_identity(file_number: u64) -> LogIdentity {
+    LogIdentity {
+        incarnation: INCARNATION,
+        file_number,
+    }
+}
 
 /// Compares `bytes` with the golden file `name` and returns what the file holds.
 fn golden(name: &str, bytes: &[u8]) -> Vec<u8> {
@@ -215,7 +222,7 @@ fn log_file() -> (FileHeader, Vec<u8>) {
     let mut bytes = header.encode().to_vec();
     let mut lsn = 101;
     let mut frame = |out: &mut Vec<u8>, kind, durable, payload: &[u8]| {
-        append_frame(out, kind, 4, Lsn(lsn), Lsn(durable), payload).unwrap();
+        append_frame(out, kind, log_identity(4), Lsn(lsn), Lsn(durable), payload).unwrap();
         lsn += 1;
     };
     bytes.resize(LOG_PAGE, 0);
@@ -235,7 +242,15 @@ fn log_file() -> (FileHeader, Vec<u8>) {
     bytes.resize(3 * LOG_PAGE, 0);
     frame(&mut bytes, FrameKind::Note, 105, &[]);
     bytes.resize(5 * LOG_PAGE, 0);
-    append_frame(&mut bytes, FrameKind::Note, 2, Lsn(40), Lsn(39), &[]).unwrap();
+    append_frame(
+        &mut bytes,
+        FrameKind::Note,
+        log_identity(2),
+        Lsn(40),
+        Lsn(39),
+        &[],
+    )
+    .unwrap();
     bytes.resize(6 * LOG_PAGE, 0);
     (header, bytes)
 }
@@ -248,7 +263,7 @@ fn log() {
         FileHeader::decode_kind(&stored, FileKind::Log).unwrap(),
         header
     );
-    let mut cursor = FrameCursor::new(&stored, 4, Lsn(101));
+    let mut cursor = FrameCursor::new(&stored, log_identity(4), Lsn(101));
     let records: Vec<_> = cursor
         .by_ref()
         .map(|f| Record::decode(f.header.kind, f.payload).unwrap())
@@ -327,6 +342,7 @@ fn edits() -> Vec<Edit> {
             Entry::SegmentAdded(segment(2, Tier::Archive, "a/b/2.seg")),
             Entry::Flushed(Lsn(13)),
             Entry::SeriesDefined(definitions()[0].clone()),
+            Entry::SeriesDefined(definitions()[1].clone()),
             cursor(9),
         ],
         vec![],
@@ -352,6 +368,7 @@ fn edits() -> Vec<Edit> {
             Entry::CursorDropped {
                 name: "mirror".to_string(),
             },
+            Entry::SeriesForgotten(SeriesId(1)),
             Entry::TableDropped(TableId(2)),
             cursor(13),
         ],
@@ -367,8 +384,9 @@ fn manifest() {
     let header = FileHeader::manifest(DATABASE, INCARNATION, 6);
     let mut bytes = header.encode().to_vec();
     bytes.resize(256, 0);
+    let identity = ManifestIdentity::of(&header);
     for edit in edits() {
-        append_edit(&mut bytes, &edit).unwrap();
+        append_edit(&mut bytes, identity, &edit).unwrap();
     }
     let stored = golden("manifest.bin", &bytes);
     assert_eq!(
@@ -376,11 +394,11 @@ fn manifest() {
         header
     );
     assert!(
-        EditCursor::new(&stored)
+        EditCursor::new(&stored, identity)
             .map(|located| located.edit)
             .eq(edits())
     );
-    let replayed = replay(&stored).unwrap();
+    let replayed = replay(&stored, identity).unwrap();
     assert_eq!((replayed.version, replayed.end), (44, stored.len() as u64));
     assert_eq!(replayed.torn, None);
     let uuids: Vec<_> = replayed
@@ -390,5 +408,6 @@ fn manifest() {
         .map(|uuid| uuid.0[0])
         .collect();
     assert_eq!(uuids, [2, 3]);
+    assert!(replayed.state.series().keys().eq([&SeriesId(2)]));
     assert_eq!(replayed.state.tables()[&TableId(1)], table());
 }

@@ -2,3 +2,4 @@
 //! plain test (`tests/corpus.rs`). A body panics where a promise is broken.
 
 pub mod codecs;
+pub mod files;

@@ -43,3 +43,28 @@ fn float_decode() {
 fn float_round_trip() {
     run("float_round_trip", tidestone_fuzz::codecs::float_round_trip);
 }
+
+#[test]
+fn file_header() {
+    run("file_header", tidestone_fuzz::files::file_header);
+}
+
+#[test]
+fn log_frames() {
+    run("log_frames", tidestone_fuzz::files::log_frames);
+}
+
+#[test]
+fn log_record() {
+    run("log_record", tidestone_fuzz::files::log_record);
+}
+
+#[test]
+fn manifest_replay() {
+    run("manifest_replay", tidestone_fuzz::files::manifest_replay);
+}
+
+#[test]
+fn manifest_state() {
+    run("manifest_state", tidestone_fuzz::files::manifest_state);
+}

@@ -13,13 +13,14 @@ use rustc_hash::FxHashMap;
 use tidestone_format::log::SeriesDefinition;
 use tidestone_format::{Lsn, SeriesId, SeriesKey, TableId};
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::index::{Applied, Index, TagMatch};
 
 /// Which id a series key has, and the other way round.
 #[derive(Debug)]
 pub(crate) struct SeriesRegistry {
-    index: Arc<Index>,
+    /// None once the database is closed: whoever still has a handle does not hold its folder.
+    index: RwLock<Option<Arc<Index>>>,
     /// Held while an id is given.
     next: Mutex<SeriesId>,
     pending: RwLock<Pending>,
@@ -35,7 +36,7 @@ impl SeriesRegistry {
     /// A registry over what the index knows; `next` is the id of the next new series.
     pub(crate) fn new(index: Arc<Index>, next: SeriesId) -> Self {
         Self {
-            index,
+            index: RwLock::new(Some(index)),
             next: Mutex::new(next),
             pending: RwLock::default(),
         }
@@ -72,14 +73,23 @@ impl SeriesRegistry {
         if let Some(id) = self.pending.read().by_key.get(&(table, key.clone())) {
             return Ok(Some(*id));
         }
-        self.index.series_id(table, key)
+        self.index()?.series_id(table, key)
     }
 
-    /// Takes in a definition read from the log.
-    pub(crate) fn replay(&self, definition: SeriesDefinition, lsn: Lsn) {
+    /// Does something while no series is between its place in the log and being known here.
+    pub(crate) fn while_none_is_defined<R>(&self, act: impl FnOnce() -> R) -> R {
+        let _no_new_id = self.next.lock();
+        act()
+    }
+
+    /// Takes in a definition read from the log; of one whose table was dropped only that its id is
+    /// taken.
+    pub(crate) fn replay(&self, definition: SeriesDefinition, lsn: Lsn, has_table: bool) {
         let mut next = self.next.lock();
         next.0 = next.0.max(definition.id.0 + 1);
-        self.add(definition, lsn);
+        if has_table {
+            self.add(definition, lsn);
+        }
     }
 
     fn add(&self, definition: SeriesDefinition, lsn: Lsn) {
@@ -133,7 +143,7 @@ impl SeriesRegistry {
         let missing: Vec<usize> = (0..ids.len()).filter(|&i| keys[i].is_none()).collect();
         if !missing.is_empty() {
             let wanted: Vec<SeriesId> = missing.iter().map(|&i| ids[i]).collect();
-            let found = self.index.series_keys(table, &wanted)?;
+            let found = self.index()?.series_keys(table, &wanted)?;
             for (at, key) in missing.into_iter().zip(found) {
                 keys[at] = key;
             }
@@ -152,7 +162,7 @@ impl SeriesRegistry {
                 .map(|(id, _)| *id)
                 .collect()
         };
-        ids.extend(self.index.select(table, tests)?.iter().map(SeriesId));
+        ids.extend(self.index()?.select(table, tests)?.iter().map(SeriesId));
         ids.sort_unstable();
         ids.dedup();
         Ok(ids)
@@ -167,10 +177,25 @@ impl SeriesRegistry {
                 .flat_map(|(_, key, _)| key.tags().map(|(name, _)| name.to_owned()))
                 .collect()
         };
-        names.extend(self.index.tag_names(table)?);
+        names.extend(self.index()?.tag_names(table)?);
         names.sort_unstable();
         names.dedup();
         Ok(names)
+    }
+
+    /// The values that series of a table have of a tag, sorted.
+    pub(crate) fn tag_values(&self, table: TableId, tag: &str) -> Result<Vec<String>> {
+        let mut values: Vec<String> = {
+            let pending = self.pending.read();
+            let of_table = pending.by_id.values().filter(|(of, _, _)| *of == table);
+            of_table
+                .filter_map(|(_, key, _)| key.get(tag).map(str::to_owned))
+                .collect()
+        };
+        values.extend(self.index()?.tag_values(table, tag)?);
+        values.sort_unstable();
+        values.dedup();
+        Ok(values)
     }
 
     /// Forgets the series of a table that was dropped.
@@ -180,11 +205,17 @@ impl SeriesRegistry {
             pending.by_key.retain(|(of, _), _| *of != table);
             pending.by_id.retain(|_, (of, _, _)| *of != table);
         }
-        self.index.drop_table(table, applied)
+        self.index()?.drop_table(table, applied)
     }
 
     /// The index behind the registry.
-    pub(crate) fn index(&self) -> &Index {
-        &self.index
+    pub(crate) fn index(&self) -> Result<Arc<Index>> {
+        let index = self.index.read().clone();
+        index.ok_or_else(|| Error::new(ErrorKind::Closed, "the database was closed"))
+    }
+
+    /// Lets go of the index.
+    pub(crate) fn close(&self) {
+        *self.index.write() = None;
     }
 }

@@ -8,7 +8,7 @@
 //! 1. Only neighbours are merged: no other segment that shares a timestamp with the inputs has an
 //!    LSN between theirs.
 //! 2. The output has applied every tombstone of the manifest whose LSN is above that of the input
-//!    the row came from.
+//!    the row came from, and every one up to its own last LSN.
 //! 3. A tombstone is dropped once no live segment it could hide rows of is older.
 
 mod plan;

@@ -10,14 +10,13 @@ use std::sync::atomic::Ordering;
 use tidestone_format::column::Column;
 use tidestone_format::log::SeriesDefinition;
 use tidestone_format::manifest::Entry;
-use tidestone_format::{FieldId, Lsn, SeriesId, SeriesKey, TableId, TimeRange, Timestamp};
+use tidestone_format::{FieldId, Lsn, SeriesId, SeriesKey, TableId, TimeRange};
 
 use crate::catalog::partition_of;
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::flush::{columns_of, keys_of, segment_meta};
 use crate::head::HeadView;
-use crate::recover::each_series;
 use crate::scan::{self, Request, Scan};
 use crate::store::{Segment, TableVersion, Version, push_error};
 
@@ -40,8 +39,9 @@ pub(super) fn merge(engine: &Engine, table: TableId, inputs: Vec<Arc<Segment>>) 
         .unwrap_or_default();
     let mut outputs = Vec::new();
     let mut kept: Vec<SeriesId> = Vec::new();
-    for partition in partitions(of, &inputs) {
-        let rewritten = write(engine, of, &inputs, partition, (first, last), &mut kept)?;
+    let lsns = (first, covered(of, &inputs, last));
+    for partition in partitions(of, &inputs)? {
+        let rewritten = write(engine, of, &inputs, partition, lsns, &mut kept)?;
         outputs.extend(rewritten);
     }
     kept.sort_unstable();
@@ -75,43 +75,53 @@ pub(super) fn merge(engine: &Engine, table: TableId, inputs: Vec<Arc<Segment>>) 
     Ok(true)
 }
 
-/// The partitions that the inputs may have rows of.
-fn partitions(table: &TableVersion, inputs: &[Arc<Segment>]) -> Vec<TimeRange> {
+/// The partitions that the inputs have rows of. Rows may lie centuries apart, so partitions are found by
+/// the rows and not counted off.
+fn partitions(table: &TableVersion, inputs: &[Arc<Segment>]) -> Result<Vec<TimeRange>> {
     let length = table.schema.settings.partition_ns;
-    let start = inputs
-        .iter()
-        .map(|s| s.entry.times.start)
-        .min()
-        .unwrap_or(Timestamp::MAX);
-    let end = inputs
-        .iter()
-        .map(|s| s.entry.times.end)
-        .max()
-        .unwrap_or(Timestamp::MIN);
+    let span = |time| {
+        let (start, end) = partition_of(time, length);
+        TimeRange { start, end }
+    };
+    let spans = inputs.iter().map(|s| s.entry.times);
+    let start = spans.clone().map(|t| t.start).min().unwrap_or_default();
+    let end = spans.map(|t| t.end).max().unwrap_or_default();
+    let mut last = span(start);
+    if last.contains(end) {
+        return Ok(vec![last]);
+    }
+    let request = Request {
+        fields: Arc::default(),
+        range: TimeRange::ALL,
+        series: None,
+    };
+    let sources = scan::sources(table, inputs, &HeadView::default(), &request)?;
+    let mut scan = Scan::new(sources, table.schema.settings.policy, request);
     let mut partitions = BTreeMap::new();
-    let mut at = start;
-    while at <= end {
-        let (start, last) = partition_of(at, length);
-        let span = TimeRange { start, end: last };
-        if let Some(next) = next_time(inputs, span) {
-            partitions.insert(start, span);
-            if last == Timestamp::MAX {
-                break;
+    while let Some(rows) = scan.next()? {
+        for &time in &rows.times {
+            if partitions.is_empty() || !last.contains(time) {
+                last = span(time);
+                partitions.insert(last.start, last);
             }
-            at = next.max(last + 1);
-        } else {
-            break;
         }
     }
-    partitions.into_values().collect()
+    Ok(partitions.into_values().collect())
 }
 
-/// The first timestamp at or behind the end of `span` that an input may have.
-fn next_time(inputs: &[Arc<Segment>], span: TimeRange) -> Option<Timestamp> {
-    let reaching = inputs.iter().filter(|s| s.entry.times.end >= span.start);
-    reaching
-        .map(|s| s.entry.times.start.max(span.end.saturating_add(1)))
-        .min()
+/// The last LSN of what the inputs are merged to. It has applied every tombstone of the manifest, so
+/// its LSNs reach up to the highest of them, but not into those of a newer segment of its partition.
+fn covered(table: &TableVersion, inputs: &[Arc<Segment>], last: Lsn) -> Lsn {
+    let applied = table.tombstones.iter().map(|(lsn, _)| *lsn).max();
+    let newer = table.segments.iter().filter(|s| {
+        s.entry.first_lsn > last
+            && inputs
+                .iter()
+                .any(|i| i.entry.partition.overlaps(&s.entry.partition))
+    });
+    let below = newer.map(|s| Lsn(s.entry.first_lsn.0 - 1)).min();
+    let reach = last.max(applied.unwrap_or(last));
+    below.map_or(reach, |below| reach.min(below))
 }
 
 /// Writes the rows of one partition as a segment.
@@ -163,7 +173,7 @@ fn write(
 fn lost_series(inputs: &[Arc<Segment>], kept: &[SeriesId]) -> Result<Vec<SeriesDefinition>> {
     let mut lost: BTreeMap<SeriesId, SeriesDefinition> = BTreeMap::new();
     for input in inputs {
-        each_series(input, |definition| {
+        input.each_series(|definition| {
             if kept.binary_search(&definition.id).is_err() {
                 lost.insert(definition.id, definition);
             }
@@ -187,22 +197,21 @@ fn spent_tombstones(version: &Version, table: TableId, entries: &[Entry]) -> Vec
         Entry::SegmentAdded(entry) => Some(entry),
         _ => None,
     });
+    // A segment has applied every tombstone up to its last LSN. One that was added while the merge
+    // ran is above the outputs', and stays.
     let living: Vec<_> = of
         .segments
         .iter()
         .map(|s| &s.entry)
         .filter(|e| !dropped(e.uuid))
+        .chain(added)
         .collect();
-    // The outputs have applied every tombstone of the manifest.
-    let outputs: Vec<_> = added.map(|e| e.uuid).collect();
     of.tombstones
         .iter()
         .filter(|(lsn, tombstone)| {
-            !living.iter().any(|e| {
-                !outputs.contains(&e.uuid)
-                    && e.last_lsn < *lsn
-                    && e.times.overlaps(&tombstone.range)
-            })
+            !living
+                .iter()
+                .any(|e| e.last_lsn < *lsn && e.times.overlaps(&tombstone.range))
         })
         .map(|(lsn, _)| *lsn)
         .collect()

@@ -83,11 +83,21 @@ impl Builder {
     /// # Errors
     /// As [`Tidestone::open`].
     pub fn open(self) -> Result<Tidestone> {
+        self.open_writable(false)
+    }
+
+    /// Opens a database whose log is damaged as if the log ended before that.
+    pub(crate) fn open_up_to_damage(self) -> Result<Tidestone> {
+        self.open_writable(true)
+    }
+
+    fn open_writable(self, up_to_damage: bool) -> Result<Tidestone> {
         self.options.validate()?;
         let folders = Folders::new(&self.path);
         recover::identity(&*self.components.disk, &folders)?;
         let lock = recover::lock(&*self.components.disk, &folders)?;
-        let (engine, report) = recover::open(&self.path, &self.components, self.options)?;
+        let (engine, report) =
+            recover::open(&self.path, &self.components, self.options, up_to_damage)?;
         let engine = Arc::new(engine);
         let workers = Workers::start(&engine)?;
         let running = Running {

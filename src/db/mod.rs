@@ -244,6 +244,32 @@ impl Tidestone {
         retention::enforce(self.engine())
     }
 
+    /// Registers a reader of the log by name, or moves it: log files above `lsn` are kept for it, across
+    /// restarts, until it moves on, is removed, or holds back more than
+    /// [`Options::log_retained_bytes`]; then it is dropped, which [`Status::failure`] tells once.
+    ///
+    /// # Errors
+    /// The name is empty, or the manifest cannot be written.
+    pub fn set_log_cursor(&self, name: &str, lsn: Lsn) -> Result<()> {
+        let log = self.engine().writable()?;
+        let mut editor = self.engine().store.edit();
+        let version = editor.commit(vec![Entry::Cursor {
+            name: name.to_owned(),
+            lsn,
+        }])?;
+        self.engine().publish(&mut editor, version, None);
+        log.set_consumer(name, lsn);
+        Ok(())
+    }
+
+    /// Forgets a reader of the log.
+    ///
+    /// # Errors
+    /// There is none of that name, or the manifest cannot be written.
+    pub fn remove_log_cursor(&self, name: &str) -> Result<()> {
+        self.engine().remove_cursor(name)
+    }
+
     /// How the database is doing.
     ///
     /// # Errors
@@ -252,7 +278,7 @@ impl Tidestone {
         status::of(self.engine())
     }
 
-    /// Flushes, makes everything durable and ends the background threads. Writers and tickets get
+    /// Flushes, makes everything durable and ends the background threads. Writers get
     /// [`ErrorKind::Closed`] from then on.
     ///
     /// # Errors
@@ -275,6 +301,7 @@ impl Inner {
         let engine = &self.engine;
         let Some(log) = engine.log() else {
             engine.mark_closed();
+            engine.series.close();
             return Ok(());
         };
         engine.signals.close();
@@ -287,10 +314,11 @@ impl Inner {
         let closed = log.close();
         running.workers.join();
         let index = if flush_first {
-            engine.series.index().flush()
+            engine.series.index().and_then(|index| index.flush())
         } else {
             Ok(())
         };
+        engine.series.close();
         flushed.and(closed).and(index)
     }
 }

@@ -92,7 +92,7 @@ pub struct ColumnStatus {
 
 pub(super) fn of(engine: &Engine) -> Result<Status> {
     let version = engine.store.version();
-    let index = engine.series.index().stats()?;
+    let index = engine.series.index()?.stats()?;
     let mut tables = Vec::new();
     for table in version.tables.values() {
         let bytes: u64 = table.segments.iter().map(|s| s.entry.file_len).sum();

@@ -103,6 +103,30 @@ impl Table {
             .collect())
     }
 
+    /// How many series the table has.
+    ///
+    /// # Errors
+    /// The index could not be read.
+    pub fn series_count(&self) -> Result<u64> {
+        Ok(self.engine.series.select(self.core.id, &[])?.len() as u64)
+    }
+
+    /// The names of the tags that series of the table have, sorted.
+    ///
+    /// # Errors
+    /// The index could not be read.
+    pub fn tag_names(&self) -> Result<Vec<String>> {
+        self.engine.series.tag_names(self.core.id)
+    }
+
+    /// The values that series of the table have of a tag, sorted.
+    ///
+    /// # Errors
+    /// The index could not be read.
+    pub fn tag_values(&self, tag: &str) -> Result<Vec<String>> {
+        self.engine.series.tag_values(self.core.id, tag)
+    }
+
     /// Deletes the rows in a span of time of the series that match all tests (of every series for
     /// no tests). They are invisible when this returns; the ticket says when the delete survives a
     /// power loss. Rows written later are not touched.
@@ -140,13 +164,5 @@ impl Table {
     /// A question to the table: rows of a range, last rows, aggregates.
     pub fn query(&self) -> Query {
         Query::new(self.engine.clone(), self.core.clone())
-    }
-
-    pub(crate) fn engine(&self) -> &Arc<Engine> {
-        &self.engine
-    }
-
-    pub(crate) fn core(&self) -> &Arc<TableCore> {
-        &self.core
     }
 }

@@ -8,7 +8,8 @@
 //! 1. The LSN ranges of a table's chunks are disjoint and ascending; the open buffer's is above.
 //! 2. No tombstone's LSN lies inside the LSN range of a chunk: it hides a chunk's rows (those in
 //!    its range and series) if its LSN is above the chunk's last, and otherwise none of them.
-//! 3. A sorted chunk is a run: sorted by (series, time), duplicates resolved by the table's policy.
+//! 3. No chunk holds both rows that a flush has taken and rows that came after.
+//! 4. A sorted chunk is a run: sorted by (series, time), duplicates resolved by the table's policy.
 //!
 //! All calls are made under the engine's commit lock, so that a snapshot is a prefix of the log.
 
@@ -19,7 +20,6 @@ mod tests;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
-use tidestone_format::column::Column;
 use tidestone_format::log::Tombstone;
 use tidestone_format::schema::DuplicatePolicy;
 use tidestone_format::{Lsn, TableId};
@@ -41,6 +41,8 @@ const SMALL_CHUNK_ROWS: usize = 8_192;
 #[derive(Debug, Default)]
 pub(crate) struct Head {
     tables: FxHashMap<TableId, TableHead>,
+    /// A flush has taken everything up to here: no chunk reaches across.
+    fence: Lsn,
 }
 
 /// What a reader or a flush sees of one table's head.
@@ -71,9 +73,10 @@ impl Head {
         lsn: Lsn,
         rows: &mut Rows,
     ) {
+        let fence = self.fence;
         let head = self.table(table, policy);
         if rows.len() >= OWN_CHUNK_ROWS {
-            head.seal();
+            head.seal(fence);
             head.chunks.push(Arc::new(Chunk::new(
                 std::mem::take(rows),
                 policy,
@@ -81,13 +84,13 @@ impl Head {
             )));
             return;
         }
-        head.copy(rows);
+        head.open.append(rows);
         let first = head.open_lsns.map_or(lsn, |(first, _)| first);
         head.open_lsns = Some((first, lsn));
         if head.open.len() >= CHUNK_ROWS
             || (head.open.len().is_multiple_of(1024) && head.open.memory() >= CHUNK_BYTES)
         {
-            head.seal();
+            head.seal(fence);
         }
     }
 
@@ -99,8 +102,9 @@ impl Head {
         lsn: Lsn,
         tombstone: Tombstone,
     ) {
+        let fence = self.fence;
         let head = self.table(table, policy);
-        head.seal();
+        head.seal(fence);
         head.tombstones.push((lsn, Arc::new(tombstone)));
     }
 
@@ -109,11 +113,19 @@ impl Head {
         let Some(head) = self.tables.get_mut(&table) else {
             return HeadView::default();
         };
-        head.seal();
+        head.seal(self.fence);
         HeadView {
             chunks: head.chunks.clone(),
             tombstones: head.tombstones.clone(),
         }
+    }
+
+    /// Everything up to `upto`, by table, for a flush. What comes later stays apart from it.
+    pub(crate) fn take_for_flush(&mut self, upto: Lsn) -> Vec<(TableId, HeadView)> {
+        let views = self.tables().into_iter().map(|t| (t, self.view(t)));
+        let views = views.collect();
+        self.fence = self.fence.max(upto);
+        views
     }
 
     /// The tables that have rows or deletes.
@@ -159,30 +171,8 @@ impl Head {
 }
 
 impl TableHead {
-    /// Copies rows to the end of the open buffer.
-    fn copy(&mut self, rows: &Rows) {
-        let before = self.open.len();
-        self.open.series.extend_from_slice(&rows.series);
-        self.open.times.extend_from_slice(&rows.times);
-        for (field, column) in &rows.columns {
-            let field_type = column.values.field_type();
-            let open = self
-                .open
-                .column_mut(*field, || Column::nulls(field_type, before));
-            open.extend_from(column, 0, column.len());
-        }
-        if self.open.columns.len() > rows.columns.len() {
-            let after = self.open.len();
-            for (_, column) in &mut self.open.columns {
-                while column.len() < after {
-                    column.push_null();
-                }
-            }
-        }
-    }
-
     /// Makes a chunk of the open buffer, and one of small neighbours.
-    fn seal(&mut self) {
+    fn seal(&mut self, fence: Lsn) {
         let Some(lsns) = self.open_lsns.take() else {
             return;
         };
@@ -191,8 +181,9 @@ impl TableHead {
             .push(Arc::new(Chunk::new(rows, self.policy, lsns)));
         while let [.., before, last] = &self.chunks[..] {
             let small = last.len() <= SMALL_CHUNK_ROWS && before.len() <= 2 * last.len();
+            let fenced = before.first_lsn() <= fence && fence < last.last_lsn();
             let between = before.last_lsn()..=last.first_lsn();
-            if !small || self.tombstones.iter().any(|(lsn, _)| between.contains(lsn)) {
+            if !small || fenced || self.tombstones.iter().any(|(lsn, _)| between.contains(lsn)) {
                 break;
             }
             let merged = Arc::new(Chunk::merge(before, last, self.policy));

@@ -1,4 +1,4 @@
-use tidestone_format::column::Values;
+use tidestone_format::column::{Column, Values};
 use tidestone_format::log::Selection;
 use tidestone_format::{FieldId, SeriesId, TimeRange};
 
@@ -84,6 +84,20 @@ fn flushed_chunks_are_forgotten() {
     head.forget(Lsn(2));
     assert!(head.tables().is_empty());
     assert_eq!(head.memory(), 0);
+}
+
+#[test]
+fn rows_that_come_during_a_flush_stay_apart_from_those_it_took() {
+    let mut head = Head::default();
+    head.append(TABLE, POLICY, Lsn(1), &mut one(1, 1, 1));
+    let taken = head.take_for_flush(Lsn(1));
+    head.append(TABLE, POLICY, Lsn(2), &mut one(1, 2, 2));
+    head.view(TABLE);
+    head.append(TABLE, POLICY, Lsn(3), &mut one(1, 3, 3));
+    head.view(TABLE);
+    assert_eq!(all_rows(&taken[0].1), [(1, 1)]);
+    head.forget(Lsn(1));
+    assert_eq!(all_rows(&head.view(TABLE)), [(1, 2), (1, 3)]);
 }
 
 #[test]

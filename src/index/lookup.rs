@@ -25,6 +25,7 @@ impl Index {
     ///
     /// # Errors
     /// The index cannot be read.
+    #[cfg(test)]
     pub(crate) fn series_key(&self, table: TableId, id: SeriesId) -> Result<Option<SeriesKey>> {
         let bytes = self.store.get(Family::Keys, &layout::by_id(table, id))?;
         bytes.map(|bytes| self.decode_key(id, &bytes)).transpose()
@@ -84,6 +85,7 @@ impl Index {
     ///
     /// # Errors
     /// The index cannot be read.
+    #[cfg(test)]
     pub(crate) fn series_count(&self, table: TableId) -> Result<u64> {
         Ok(self.every(&self.store.view(), table)?.len())
     }

@@ -39,7 +39,7 @@ use std::path::Path;
 
 use rustc_hash::FxHashMap;
 pub(crate) use tidestone_format::log::SeriesDefinition as Definition;
-use tidestone_format::{FileUuid, Lsn, SeriesId, SeriesKey, TableId};
+use tidestone_format::{FileUuid, Lsn, TableId};
 
 use crate::error::Result;
 use layout::State;

@@ -8,7 +8,7 @@ use super::{Index, View, layout};
 use crate::error::{Error, Result};
 
 /// Memory a compiled [`TagPattern`] may take, and again the memory it may use while matching.
-pub const PATTERN_BYTES_MAX: usize = 1 << 20;
+pub(super) const PATTERN_BYTES_MAX: usize = 1 << 20;
 
 /// So few candidates are read and tested one by one, rather than every value of a tag.
 const FEW: u64 = 1024;

@@ -137,8 +137,31 @@ impl Batch {
             .map(|(name, c)| (name.as_str(), c.values.field_type()))
     }
 
+    /// Checks lengths, and the types of the fields that the schema has.
+    pub(super) fn check(&self, schema: &TableSchema) -> Result<()> {
+        let rows = self.times.len();
+        for (name, column) in &self.columns {
+            check_len(name, column.len(), rows)?;
+            if let Some(validity) = &column.validity {
+                check_len(name, validity.len(), rows)?;
+            }
+            let given = column.values.field_type();
+            if let Some(field) = schema.field_by_name(name)
+                && field.field_type != given
+            {
+                let message = format!(
+                    "field {name:?} of table {:?} is {}, the batch has {given}",
+                    schema.name, field.field_type
+                );
+                return Err(Error::invalid(message));
+            }
+        }
+        Ok(())
+    }
+
     /// Checks lengths, names and types against the schema and gives the rows.
     pub(super) fn into_rows(self, schema: &TableSchema) -> Result<Rows> {
+        self.check(schema)?;
         let rows = self.times.len();
         let series: Vec<SeriesId> = if self.of_row.is_empty() && self.series.len() == 1 {
             vec![self.series[0].id(); rows]
@@ -160,10 +183,6 @@ impl Batch {
         };
         let mut columns = Vec::with_capacity(self.columns.len());
         for (name, column) in self.columns {
-            check_len(&name, column.len(), rows)?;
-            if let Some(validity) = &column.validity {
-                check_len(&name, validity.len(), rows)?;
-            }
             let field = schema
                 .fields
                 .iter()
@@ -176,14 +195,6 @@ impl Batch {
                     );
                     Error::invalid(message)
                 })?;
-            let given = column.values.field_type();
-            if given != field.field_type {
-                let message = format!(
-                    "field {name:?} of table {:?} is {}, the batch has {given}",
-                    schema.name, field.field_type
-                );
-                return Err(Error::invalid(message));
-            }
             columns.push((field.id, column));
         }
         columns.sort_by_key(|(id, _)| *id);

@@ -45,6 +45,9 @@ impl Ticket {
     /// The log could not be written or synced: then it is not known whether the commit survives,
     /// and the database must be opened anew.
     pub fn wait(&self) -> Result<()> {
+        if self.is_durable() {
+            return Ok(());
+        }
         self.engine.writable()?.sync_to(self.lsn)
     }
 
@@ -53,6 +56,9 @@ impl Ticket {
     /// # Errors
     /// As [`Ticket::wait`].
     pub fn wait_timeout(&self, timeout: Duration) -> Result<bool> {
+        if self.is_durable() {
+            return Ok(true);
+        }
         let log = self.engine.writable()?;
         log.request(self.lsn, true);
         log.wait_durable(self.lsn, Some(timeout))
@@ -63,6 +69,9 @@ impl Future for Ticket {
     type Output = Result<()>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if self.is_durable() {
+            return Poll::Ready(Ok(()));
+        }
         let log = match self.engine.writable() {
             Ok(log) => log,
             Err(error) => return Poll::Ready(Err(error)),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tidestone_format::column::Column;
 use tidestone_format::log::{SeriesIds, append_section};
 use tidestone_format::schema::{SchemaMode, TableSchema};
-use tidestone_format::{FieldId, Lsn, SeriesId, Timestamp, checksum};
+use tidestone_format::{Lsn, SeriesId, Timestamp, checksum};
 
 use super::{Batch, Durability, Ticket};
 use crate::catalog::TableCore;
@@ -91,15 +91,21 @@ impl Writer {
         if values.len() > staged.rows.columns.len() {
             staged.refresh();
         }
-        let fits = |(value, (_, column)): (&Value<'_>, &(FieldId, Column))| {
-            value.fits(column.values.field_type())
-        };
+        let rows = staged.rows.times.len();
         let columns = &mut staged.rows.columns;
-        if values.len() > columns.len() || !values.iter().zip(columns.iter()).all(fits) {
+        if values.len() > columns.len() {
             return Err(staged.misfit(values));
         }
+        let mut fits = true;
         for (value, (_, column)) in values.iter().zip(columns.iter_mut()) {
-            value.push_to(column);
+            fits &= value.push_to(column);
+        }
+        if !fits {
+            // Nothing of a row that is refused stays.
+            columns
+                .iter_mut()
+                .for_each(|(_, column)| column.truncate(rows));
+            return Err(staged.misfit(values));
         }
         for (_, column) in &mut columns[values.len()..] {
             column.push_null();
@@ -122,29 +128,33 @@ impl Writer {
         fields: &[(&str, Value<'_>)],
     ) -> Result<()> {
         self.check_time(&series.table, time)?;
+        let schema = series.table.schema();
         for (i, (name, value)) in fields.iter().enumerate() {
             if fields[..i].iter().any(|(other, _)| other == name) {
                 return Err(Error::invalid(format!(
                     "field {name:?} is given twice in one row"
                 )));
             }
-            let Some(field_type) = value.field_type() else {
-                continue;
-            };
-            let schema = series.table.schema();
-            match schema.fields.iter().find(|f| f.name == *name) {
-                Some(field) if field.field_type != field_type => {
+            match (schema.field_by_name(name), value.field_type()) {
+                (Some(field), Some(given)) if field.field_type != given => {
                     let message = format!(
-                        "field {name:?} of table {:?} is {}, the value is {field_type}",
+                        "field {name:?} of table {:?} is {}, the value is {given}",
                         schema.name, field.field_type
                     );
                     return Err(Error::invalid(message));
                 }
-                Some(_) => {}
-                None if schema.settings.mode == SchemaMode::Open => {
-                    self.engine.add_field(&series.table, name, field_type)?;
+                (None, _) if schema.settings.mode == SchemaMode::Fixed => {
+                    return Err(unknown_field(&schema, name));
                 }
-                None => return Err(unknown_field(&schema, name)),
+                _ => {}
+            }
+        }
+        // Nothing is wrong with the row: only now fields may be added for it.
+        for (name, value) in fields {
+            if let Some(given) = value.field_type()
+                && schema.field_by_name(name).is_none()
+            {
+                self.engine.add_field(&series.table, name, given)?;
             }
         }
         let at = self.staging(&series.table);
@@ -152,7 +162,8 @@ impl Writer {
         staged.refresh();
         for (field, (_, column)) in staged.schema.fields.iter().zip(&mut staged.rows.columns) {
             match fields.iter().find(|(name, _)| *name == field.name) {
-                Some((_, value)) => value.push_to(column),
+                // That it fits was checked above.
+                Some((_, value)) => drop(value.push_to(column)),
                 None => column.push_null(),
             }
         }
@@ -187,6 +198,7 @@ impl Writer {
         }
         let schema = table.schema();
         if schema.settings.mode == SchemaMode::Open {
+            batch.check(&schema)?;
             for (name, field_type) in batch.fields() {
                 if !schema.fields.iter().any(|f| f.name == name) {
                     self.engine.add_field(&table, name, field_type)?;
@@ -258,10 +270,12 @@ impl Writer {
         if self.staged.iter().all(|s| s.rows.is_empty()) {
             return Ok(log.last_lsn());
         }
-        for staged in &self.staged {
-            if !staged.rows.is_empty() && self.engine.tables().by_id(staged.table.id).is_none() {
+        for staged in self.staged.iter().filter(|s| !s.rows.is_empty()) {
+            // A handle may be of another database, with a table of the same id.
+            let known = self.engine.tables().by_id(staged.table.id);
+            if !known.is_some_and(|known| Arc::ptr_eq(&known, &staged.table)) {
                 let message = format!(
-                    "table {:?} was dropped after rows were staged",
+                    "table {:?} is not one of this database, or was dropped after rows were staged",
                     staged.table.name
                 );
                 return Err(Error::new(ErrorKind::NotFound, message));

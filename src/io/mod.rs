@@ -84,6 +84,10 @@ pub struct DirEntry {
 }
 
 /// An open file. All calls take a position and may be made from any thread.
+#[expect(
+    clippy::len_without_is_empty,
+    reason = "nobody asks a file whether it is empty"
+)]
 pub trait File: Send + Sync + Debug {
     /// Fills `buf` from the bytes at `offset`.
     ///
@@ -109,8 +113,15 @@ pub trait File: Send + Sync + Debug {
     /// As the operating system says.
     fn len(&self) -> io::Result<u64>;
 
+    /// Extends the file with zeros to `len` bytes, their space reserved but not written: quick, but
+    /// the first sync of bytes written there has to write metadata too.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    fn allocate(&self, len: u64) -> io::Result<()>;
+
     /// Maps the first `len` bytes for reading. They must not change while the map lives: only
-    /// immutable files are mapped.
+    /// segments, which are immutable, and the log while nobody writes to it are mapped.
     ///
     /// # Errors
     /// [`io::ErrorKind::UnexpectedEof`] if the file is shorter; else as the operating system says.

@@ -101,6 +101,15 @@ impl File for OsFile {
         Ok(self.0.metadata()?.len())
     }
 
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        let flags = rustix::fs::FallocateFlags::empty();
+        match rustix::fs::fallocate(&self.0, flags, 0, len) {
+            // A file system that cannot reserve can still extend.
+            Err(rustix::io::Errno::OPNOTSUPP) => self.0.set_len(len),
+            other => Ok(other?),
+        }
+    }
+
     fn map(&self, len: usize) -> io::Result<Mapping> {
         let actual = self.len()?;
         if actual < len as u64 {
@@ -113,8 +122,8 @@ impl File for OsFile {
 
 #[expect(unsafe_code, reason = "a map of a file cannot be made without it")]
 fn map_immutable(file: &fs::File, len: usize) -> io::Result<Mapping> {
-    // SAFETY: the engine maps segments only, which are never written or truncated once they have
-    // their name; the length was checked against the file's. A foreign process that truncates
+    // SAFETY: the engine maps segments, which are never written or truncated once they have their
+    // name, and log files during recovery, while it holds the lock of the writer and does not write; the length was checked against the file's. A foreign process that truncates
     // one while it is mapped causes SIGBUS: a documented limit of maps.
     let map = unsafe { memmap2::MmapOptions::new().len(len).map(file)? };
     Ok(Mapping::Os(map))

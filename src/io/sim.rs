@@ -47,7 +47,7 @@ struct State {
     changes: u64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Node {
     live: Vec<u8>,
     durable: Vec<u8>,
@@ -197,6 +197,29 @@ impl SimDisk {
         let state = State {
             durable_names: files.clone(),
             files,
+            dirs: state.dirs.clone(),
+            ..State::default()
+        };
+        SimDisk(Arc::new(Mutex::new(state)))
+    }
+
+    /// The disk as the next process finds it after this one was killed now: everything written is
+    /// there, synced or not, and what was not synced can still be lost. Locks are gone.
+    #[must_use]
+    pub fn after_kill(&self) -> SimDisk {
+        let state = self.0.lock();
+        let mut copies: BTreeMap<*const Mutex<Node>, Arc<Mutex<Node>>> = BTreeMap::new();
+        let mut copy = |names: &BTreeMap<PathBuf, Arc<Mutex<Node>>>| -> BTreeMap<_, _> {
+            let copied = names.iter().map(|(path, node)| {
+                let same = copies.entry(Arc::as_ptr(node));
+                let same = same.or_insert_with(|| Arc::new(Mutex::new(node.lock().clone())));
+                (path.clone(), same.clone())
+            });
+            copied.collect()
+        };
+        let state = State {
+            files: copy(&state.files),
+            durable_names: copy(&state.durable_names),
             dirs: state.dirs.clone(),
             ..State::default()
         };
@@ -402,6 +425,12 @@ impl File for SimFile {
         Ok(self.node.lock().live.len() as u64)
     }
 
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        let have = self.len()?;
+        let more = usize::try_from(len.saturating_sub(have)).map_err(io::Error::other)?;
+        self.write_all_at(&vec![0; more], have)
+    }
+
     fn map(&self, len: usize) -> io::Result<Mapping> {
         let node = self.node.lock();
         match node.live.get(..len) {
@@ -443,6 +472,22 @@ mod tests {
     fn read_text(disk: &SimDisk, path: &Path) -> String {
         let bytes = super::super::read_all(&*disk.open(path).unwrap()).unwrap();
         String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn a_kill_keeps_what_was_written_and_a_power_loss_behind_it_does_not() {
+        let disk = disk();
+        let path = Path::new("/d/a");
+        let file = disk.create(path).unwrap();
+        disk.sync_dir(Path::new("/d")).unwrap();
+        file.write_all_at(b"one", 0).unwrap();
+        file.sync().unwrap();
+        file.write_all_at(b"two", 0).unwrap();
+        let next = disk.after_kill();
+        assert_eq!(read_text(&next, path), "two");
+        assert_eq!(read_text(&next.after_power_loss(|_| false), path), "one");
+        file.write_all_at(b"six", 0).unwrap();
+        assert_eq!(read_text(&next, path), "two", "the images are apart");
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub(super) fn last(query: &Query) -> Result<RowBatch> {
     let fields = query.fields_of(schema)?;
     let wanted = query.series()?;
     let mut profile = Profile::default();
-    let inputs = plan::inputs(&query.engine, &snapshot, query.range, &mut profile)?;
+    let inputs = plan::inputs(&snapshot, query.range, &mut profile)?;
     let readers = inputs.iter().map(|input| match &input.run {
         InputRun::Segment(open) => SegmentReader::new(open.clone(), &fields).map(Some),
         InputRun::Chunk(_) => Ok(None),

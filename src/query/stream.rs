@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tidestone_format::schema::Field;
-use tidestone_format::{SeriesId, SeriesKey, TableId};
+use tidestone_format::{Lsn, SeriesId, SeriesKey, TableId};
 
 use super::by_series::BySeries;
 use super::by_time::ByTime;
@@ -26,6 +26,7 @@ pub struct RowStream {
     rows: Ordered,
     /// Rows that may still be given.
     left: usize,
+    lsn: Lsn,
     failed: bool,
     profile: Profile,
 }
@@ -45,7 +46,7 @@ impl RowStream {
             series_selected: wanted.as_ref().map_or(0, |w| w.len() as u64),
             ..Profile::default()
         };
-        let inputs = plan::inputs(&query.engine, &snapshot, query.range, &mut profile)?;
+        let inputs = plan::inputs(&snapshot, query.range, &mut profile)?;
         let policy = snapshot.table.schema.settings.policy;
         let rows = match query.order {
             Order::SeriesTime => Ordered::BySeries(Box::new(BySeries::new(
@@ -69,9 +70,15 @@ impl RowStream {
             fields,
             rows,
             left: query.limit.unwrap_or(usize::MAX),
+            lsn: snapshot.lsn,
             failed: false,
             profile,
         })
+    }
+
+    /// The last commit the answer sees: it holds all rows at or below this LSN, and none above.
+    pub fn lsn(&self) -> Lsn {
+        self.lsn
     }
 
     /// The fields of the batches.

@@ -17,11 +17,8 @@ use tidestone_format::log::SeriesDefinition;
 use tidestone_format::manifest::Entry;
 use tidestone_format::{SeriesId, TableId};
 
-pub(crate) use plan::Steadiness;
-
 use crate::engine::Engine;
 use crate::error::Result;
-use crate::recover::each_series;
 
 /// Raises the horizons of all tables as their settings say, and drops segments behind them.
 pub(crate) fn enforce(engine: &Engine) -> Result<()> {
@@ -73,7 +70,7 @@ fn enforce_table(engine: &Engine, id: TableId) -> Result<()> {
     let known = editor.state().series();
     let mut definitions: BTreeMap<SeriesId, SeriesDefinition> = BTreeMap::new();
     for segment in &behind {
-        each_series(segment, |definition| {
+        segment.each_series(|definition| {
             if !known.contains_key(&definition.id) {
                 definitions.insert(definition.id, definition);
             }

@@ -29,6 +29,9 @@ pub(crate) struct Rows {
     pub(crate) columns: Vec<(FieldId, Column)>,
 }
 
+/// The next row of a source: its key, then the source, so that the oldest comes first.
+type Next = Reverse<((SeriesId, Timestamp), u32, u32)>;
+
 /// A row of a source: the number of the source and of the row in it.
 pub(super) type Pick = (u32, u32);
 
@@ -105,6 +108,26 @@ impl Rows {
         }
     }
 
+    /// Adds rows at the end; fields that one side lacks are null there.
+    pub(crate) fn append(&mut self, rows: &Rows) {
+        let before = self.len();
+        self.series.extend_from_slice(&rows.series);
+        self.times.extend_from_slice(&rows.times);
+        for (field, column) in &rows.columns {
+            let field_type = column.values.field_type();
+            let own = self.column_mut(*field, || Column::nulls(field_type, before));
+            own.extend_from(column, 0, column.len());
+        }
+        if self.columns.len() > rows.columns.len() {
+            let after = self.len();
+            for (_, column) in &mut self.columns {
+                for _ in column.len()..after {
+                    column.push_null();
+                }
+            }
+        }
+    }
+
     /// Keeps the rows for which `keep(series, time)` holds.
     pub(crate) fn retain(self, mut keep: impl FnMut(SeriesId, Timestamp) -> bool) -> Rows {
         let mut picks: Vec<Pick> = Vec::with_capacity(self.len());
@@ -156,15 +179,32 @@ pub(crate) fn merge(sources: &[&Rows], policy: DuplicatePolicy) -> Rows {
     match sources {
         [] => Rows::default(),
         [only] => (*only).clone(),
+        _ if follow_each_other(sources) => concatenate(sources),
         _ => resolve(sources, merge_order(sources).into_iter(), policy),
     }
+}
+
+/// Whether every key of a source is above every key of the source before.
+fn follow_each_other(sources: &[&Rows]) -> bool {
+    let keys = sources.iter().filter(|s| !s.is_empty());
+    keys.map(|s| (s.key(0), s.key(s.len() - 1)))
+        .is_sorted_by(|a, b| a.1 < b.0)
+}
+
+/// The rows of sources that follow each other: columns are copied as wholes.
+fn concatenate(sources: &[&Rows]) -> Rows {
+    let mut out = Rows::default();
+    for source in sources {
+        out.append(source);
+    }
+    out
 }
 
 /// All rows of all sources by (series, time, source, row).
 fn merge_order(sources: &[&Rows]) -> Vec<Pick> {
     let total = sources.iter().map(|s| s.len()).sum();
     let mut order = Vec::with_capacity(total);
-    let mut heap: BinaryHeap<Reverse<((SeriesId, Timestamp), u32, u32)>> = sources
+    let mut heap: BinaryHeap<Next> = sources
         .iter()
         .enumerate()
         .filter(|(_, s)| !s.is_empty())

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use tidestone_format::column::Column;
 use tidestone_format::log::Tombstone;
 use tidestone_format::schema::{DuplicatePolicy, Field};
-use tidestone_format::{Lsn, SeriesId, TimeRange};
+use tidestone_format::{Lsn, SeriesId, TimeRange, Timestamp};
 
 pub(crate) use source::{Part, Source};
 
@@ -28,6 +28,15 @@ use crate::store::{OpenSegment, Segment, TableVersion};
 
 /// Rows that one call of [`Scan::next`] gives, about.
 const BATCH_ROWS: usize = 8_192;
+
+/// One table at one instant.
+#[derive(Debug, Clone)]
+pub(crate) struct Snapshot {
+    pub(crate) table: TableVersion,
+    pub(crate) head: HeadView,
+    /// The last LSN it sees.
+    pub(crate) lsn: Lsn,
+}
 
 /// What a scan reads.
 #[derive(Debug, Clone)]
@@ -237,6 +246,11 @@ pub(crate) fn sources(
 ) -> Result<Vec<Source>> {
     let inputs = inputs(table, segments, head, request.range)?;
     Ok(inputs.iter().map(Source::new).collect())
+}
+
+/// Whether a tombstone hides a row of lower LSN.
+pub(crate) fn hides(tombstone: &Tombstone, series: SeriesId, time: Timestamp) -> bool {
+    tombstone.range.contains(time) && tombstone.selects(series)
 }
 
 /// Appends rows that have the same columns.

@@ -8,10 +8,10 @@ use tidestone_format::log::Tombstone;
 use tidestone_format::schema::Field;
 use tidestone_format::{SeriesId, TimeRange, Timestamp};
 
+use super::hides;
 use super::segment::SegmentCursor;
 use super::{Input, InputRun};
 use crate::error::Result;
-use crate::flush::hides;
 use crate::rows::Rows;
 
 /// Rows of a slice read at a time.

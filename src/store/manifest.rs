@@ -4,14 +4,19 @@
 //! 1. An edit is synced before it counts: what [`Manifest::commit`] returned survives.
 //! 2. The file with the highest number holds. A new one is complete and synced before it gets its
 //!    name; the one before is removed after that.
-//! 3. A failed write or sync poisons the manifest; the state stays what it was before.
+//! 3. A failed write or sync poisons the manifest; the state stays what it was before. Space is
+//!    reserved before an edit is written, so a full disk refuses it and harms nothing.
+//! 4. What was read at open is durable before anything is built on it: a process that was killed leaves
+//!    bytes and names that no sync has covered.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tidestone_format::FileUuid;
 use tidestone_format::header::{FileHeader, FileKind};
-use tidestone_format::manifest::{EDITS_START, Edit, Entry, Replay, State, append_edit, replay};
+use tidestone_format::manifest::{
+    EDITS_START, Edit, Entry, ManifestIdentity, Replay, State, append_edit, replay,
+};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::{self, Disk, File};
@@ -27,8 +32,7 @@ pub(crate) struct Manifest {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     tmp: PathBuf,
-    database: FileUuid,
-    number: u64,
+    identity: ManifestIdentity,
     file: Arc<dyn File>,
     /// Where the next edit goes.
     position: u64,
@@ -45,6 +49,22 @@ pub(crate) struct Manifest {
 pub(crate) struct ManifestReport {
     /// Bytes of an edit that was not synced when the power failed, and that were dropped.
     pub(crate) torn: Option<String>,
+}
+
+/// Why a new manifest file was not written.
+struct Unfinished {
+    error: Error,
+    /// It may have its name all the same, and then it holds.
+    named: bool,
+}
+
+impl Unfinished {
+    fn before(error: Error) -> Self {
+        Self {
+            error,
+            named: false,
+        }
+    }
 }
 
 fn path_of(dir: &Path, number: u64) -> PathBuf {
@@ -80,19 +100,24 @@ pub(crate) fn newest(disk: &dyn Disk, dir: &Path) -> Result<(u64, PathBuf)> {
 pub(crate) fn read(path: &Path, bytes: &[u8]) -> Result<(FileHeader, Replay)> {
     let format = |e| Error::format(path, e);
     let header = FileHeader::decode_kind(bytes, FileKind::Manifest).map_err(format)?;
-    let replay = replay(bytes).map_err(format)?;
+    let replay = replay(bytes, ManifestIdentity::of(&header)).map_err(format)?;
     Ok((header, replay))
 }
 
-fn check_database(path: &Path, header: &FileHeader, database: FileUuid) -> Result<()> {
-    if header.database == database {
-        return Ok(());
+/// Checks that the file is the one it is named, of this database.
+fn check_header(path: &Path, header: &FileHeader, database: FileUuid, number: u64) -> Result<()> {
+    if header.database != database {
+        let message = format!(
+            "the manifest belongs to database {}, this is {database}",
+            header.database
+        );
+        return Err(Error::corrupt(path, 24, message));
     }
-    let message = format!(
-        "the manifest belongs to database {}, this is {database}",
-        header.database
-    );
-    Err(Error::corrupt(path, 24, message))
+    if header.number != number {
+        let message = format!("the manifest is number {}, not {number}", header.number);
+        return Err(Error::corrupt(path, 56, message));
+    }
+    Ok(())
 }
 
 impl Manifest {
@@ -109,6 +134,7 @@ impl Manifest {
             state.apply(entry).map_err(|e| Error::format(dir, e))?;
         }
         Self::write_snapshot(disk, dir, tmp, database, 1, 1, state)
+            .map_err(|unfinished| unfinished.error)
     }
 
     /// The manifest of a database that is there.
@@ -132,22 +158,26 @@ impl Manifest {
                 torn,
             },
         ) = read(&path, &bytes)?;
-        check_database(&path, &header, database)?;
+        check_header(&path, &header, database, number)?;
+        let identity = ManifestIdentity::of(&header);
+        file.sync()
+            .and_then(|()| disk.sync_dir(dir))
+            .map_err(|e| Error::io("sync the manifest that was read", &path, e))?;
         let len = bytes.len() as u64;
         if let Some(error) = torn {
             let report = ManifestReport {
                 torn: Some(error.to_string()),
             };
             let next = number + 1;
-            let this = Self::write_snapshot(disk, dir, tmp, database, next, version + 1, state)?;
+            let this = Self::write_snapshot(disk, dir, tmp, database, next, version + 1, state)
+                .map_err(|unfinished| unfinished.error)?;
             return Ok((this, report));
         }
         let this = Self {
             disk,
             dir: dir.to_owned(),
             tmp: tmp.to_owned(),
-            database,
-            number,
+            identity,
             file,
             position,
             len,
@@ -156,7 +186,7 @@ impl Manifest {
             state,
             poisoned: None,
         };
-        this.remove_older()?;
+        this.remove_older();
         Ok((this, ManifestReport { torn: None }))
     }
 
@@ -180,7 +210,8 @@ impl Manifest {
                 ..
             },
         ) = read(&path, &bytes)?;
-        check_database(&path, &header, database)?;
+        check_header(&path, &header, database, number)?;
+        let identity = ManifestIdentity::of(&header);
         let read_only = Error::new(
             ErrorKind::Closed,
             "the database was opened for reading only",
@@ -189,8 +220,7 @@ impl Manifest {
             disk,
             dir: dir.to_owned(),
             tmp: dir.to_owned(),
-            database,
-            number,
+            identity,
             file,
             position: end,
             len: bytes.len() as u64,
@@ -206,15 +236,19 @@ impl Manifest {
         if let Some(cause) = &self.poisoned {
             return Err(cause.poisoned());
         }
-        let path = path_of(&self.dir, self.number);
+        let path = path_of(&self.dir, self.identity.number);
         let mut next = self.state.clone();
         for entry in &entries {
             next.apply(entry).map_err(|e| Error::format(&path, e))?;
         }
         let version = self.version + 1;
         let mut bytes = Vec::new();
-        append_edit(&mut bytes, &Edit { version, entries })?;
+        append_edit(&mut bytes, self.identity, &Edit { version, entries })?;
         let end = self.position + bytes.len() as u64;
+        if end > self.len {
+            self.reserve(end)
+                .map_err(|e| Error::io("reserve space for the manifest", &path, e))?;
+        }
         let written = self
             .file
             .write_all_at(&bytes, self.position)
@@ -229,7 +263,6 @@ impl Manifest {
             return Err(error);
         }
         self.position = end;
-        self.len = self.len.max(end);
         self.version = version;
         self.state = next;
         self.maintain();
@@ -257,22 +290,34 @@ impl Manifest {
                 self.disk.clone(),
                 &self.dir,
                 &self.tmp,
-                self.database,
-                self.number + 1,
+                self.identity.database,
+                self.identity.number + 1,
                 self.version + 1,
                 self.state.clone(),
             );
-            if let Ok(rewritten) = rewritten {
-                *self = rewritten;
-                return;
+            match rewritten {
+                Ok(rewritten) => {
+                    *self = rewritten;
+                    return;
+                }
+                // The new file may hold by now: edits of this one would be lost.
+                Err(Unfinished { error, named: true }) => self.poisoned = Some(error),
+                Err(_) => {}
             }
         }
         if self.len < self.position + RESERVE / 4 {
-            let zeros = vec![0; usize::try_from(RESERVE).unwrap_or(1 << 18)];
-            if self.file.write_all_at(&zeros, self.len).is_ok() {
-                self.len += RESERVE;
-            }
+            let _ = self.reserve(self.len);
         }
+    }
+
+    /// Fills the file with zeros until [`RESERVE`] behind `end`.
+    fn reserve(&mut self, end: u64) -> std::io::Result<()> {
+        let zeros = vec![0; usize::try_from(RESERVE).unwrap_or(1 << 18)];
+        while self.len < end + RESERVE {
+            self.file.write_all_at(&zeros, self.len)?;
+            self.len += RESERVE;
+        }
+        Ok(())
     }
 
     /// Writes a manifest file whose only edit is a snapshot of `state`, and removes older ones.
@@ -284,38 +329,47 @@ impl Manifest {
         number: u64,
         version: u64,
         state: State,
-    ) -> Result<Self> {
+    ) -> std::result::Result<Self, Unfinished> {
         let path = path_of(dir, number);
         let header = FileHeader::manifest(database, state.incarnation(), number);
+        let identity = ManifestIdentity::of(&header);
         let mut bytes = header.encode().to_vec();
         bytes.resize(EDITS_START, 0);
         append_edit(
             &mut bytes,
+            identity,
             &Edit {
                 version,
                 entries: state.snapshot_entries(),
             },
-        )?;
+        )
+        .map_err(|e| Unfinished::before(Error::format(&path, e)))?;
         let position = bytes.len() as u64;
         let len = position + RESERVE;
         bytes.resize(usize::try_from(len).unwrap_or(bytes.len()), 0);
         let tmp_path = tmp.join(format!("{number:020}.manifest"));
+        let what = |e| Error::io("write a new manifest", &path, e);
         let write = || -> std::io::Result<Arc<dyn File>> {
             if let Err(e) = disk.remove(&tmp_path)
                 && e.kind() != std::io::ErrorKind::NotFound
             {
                 return Err(e);
             }
-            io::write_atomically(&*disk, &tmp_path, &path, &bytes)?;
-            disk.open_write(&path)
+            let file = disk.create(&tmp_path)?;
+            file.write_all_at(&bytes, 0)?;
+            file.sync()?;
+            Ok(file)
         };
-        let file = write().map_err(|e| Error::io("write a new manifest", &path, e))?;
+        let file = write().map_err(|e| Unfinished::before(what(e)))?;
+        io::publish(&*disk, &tmp_path, &path).map_err(|e| Unfinished {
+            error: what(e),
+            named: true,
+        })?;
         let this = Self {
             disk,
             dir: dir.to_owned(),
             tmp: tmp.to_owned(),
-            database,
-            number,
+            identity,
             file,
             position,
             len: bytes.len() as u64,
@@ -324,19 +378,16 @@ impl Manifest {
             state,
             poisoned: None,
         };
-        this.remove_older()?;
+        this.remove_older();
         Ok(this)
     }
 
-    fn remove_older(&self) -> Result<()> {
-        let list = |e| Error::io("list the manifest folder", &self.dir, e);
-        for entry in self.disk.list(&self.dir).map_err(list)? {
-            if number_of(&entry.name).is_some_and(|n| n < self.number) {
-                let path = self.dir.join(&entry.name);
-                let removed = self.disk.remove(&path);
-                removed.map_err(|e| Error::io("remove an old manifest", &path, e))?;
+    /// Removes files that hold no longer. One that stays does no harm, and goes next time.
+    fn remove_older(&self) {
+        for entry in self.disk.list(&self.dir).unwrap_or_default() {
+            if number_of(&entry.name).is_some_and(|n| n < self.identity.number) {
+                let _ = self.disk.remove(&self.dir.join(&entry.name));
             }
         }
-        Ok(())
     }
 }

@@ -23,7 +23,7 @@ use tidestone_format::schema::TableSchema;
 use tidestone_format::segment::{SegmentMeta, SegmentWriter, WriteError};
 use tidestone_format::{FileUuid, Lsn, TableId, Timestamp};
 
-pub(crate) use manifest::Manifest;
+pub(crate) use manifest::{Manifest, newest as newest_manifest, read as read_manifest};
 pub(crate) use segment::{OpenSegment, Segment, place_of};
 
 use crate::error::{Error, Result};
@@ -223,16 +223,17 @@ impl Store {
         make().map_err(|e| Error::io("make a folder for segments", partition, e))
     }
 
-    /// Closes segments beyond the number that may be mapped, those opened by nobody else first.
-    pub(crate) fn bound_mapped(&self, just_opened: &[Arc<Segment>]) {
-        let version = self.version();
+    /// Closes segments beyond the number that may be mapped; readers that have them keep them.
+    pub(crate) fn bound_mapped(&self, version: &Version) {
+        let count: usize = version.tables.values().map(|t| t.segments.len()).sum();
+        if count <= self.mapped_max {
+            return;
+        }
         let all = version.tables.values().flat_map(|t| &t.segments);
         let open: Vec<&Arc<Segment>> = all.filter(|s| s.is_open()).collect();
+        // The oldest partitions go first: the newest are asked for most.
         let excess = open.len().saturating_sub(self.mapped_max);
-        let idle = open
-            .into_iter()
-            .filter(|s| !just_opened.iter().any(|j| Arc::ptr_eq(j, s)));
-        idle.take(excess).for_each(|s| s.close());
+        open.into_iter().take(excess).for_each(|s| s.close());
     }
 
     /// Removes files of segments that no manifest names: left by a crash between a segment and

@@ -17,6 +17,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use tidestone_format::codec::dictionary::Dictionary;
 use tidestone_format::codec::stats::ColumnStats;
 use tidestone_format::header::{FileHeader, FileKind, HEADER_LEN};
+use tidestone_format::log::SeriesDefinition;
 use tidestone_format::manifest::SegmentEntry;
 use tidestone_format::segment::{Block, GroupPage, Region, Root, SeriesPage, TRAILER_LEN, Trailer};
 use tidestone_format::{FieldId, FileUuid, FormatError};
@@ -97,6 +98,26 @@ impl Segment {
         Ok(segment)
     }
 
+    /// The definitions of its series, from its series pages.
+    pub(crate) fn each_series(
+        &self,
+        mut visit: impl FnMut(SeriesDefinition) -> Result<()>,
+    ) -> Result<()> {
+        let open = self.open()?;
+        for number in 0..open.root().series_pages.len() {
+            let page = open.series_page(number)?;
+            for (i, id) in page.ids().enumerate() {
+                let key = page.key(i).map_err(|e| open.damaged(e))?;
+                visit(SeriesDefinition {
+                    table: self.entry.table,
+                    id,
+                    key,
+                })?;
+            }
+        }
+        Ok(())
+    }
+
     /// Lets go of map and file; readers that have them keep them.
     pub(crate) fn close(&self) {
         *self.open.lock() = None;
@@ -131,7 +152,15 @@ impl OpenSegment {
     ) -> Result<Self> {
         let io = |e| Error::io("open a segment that the manifest names", path, e);
         let format = |e| Error::format(path, e);
-        let file = disk.open(path).map_err(io)?;
+        let file = disk.open(path).map_err(|e| match e.kind() {
+            std::io::ErrorKind::NotFound => {
+                let message = "the manifest names this segment and it is not there; restore it from \
+                               a backup, or run `tidestone repair` to see what going on without \
+                               it would lose";
+                Error::corrupt(path, 0, message)
+            }
+            _ => io(e),
+        })?;
         let len = file.len().map_err(io)?;
         if len != entry.file_len {
             let message = format!(

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tidestone_format::Lsn;
 use tidestone_format::header::{Cut, FileHeader, HEADER_LEN, LogHeader};
-use tidestone_format::log::{FRAME_HEADER_LEN, FrameKind, append_frame_with_crc};
+use tidestone_format::log::{FRAME_HEADER_LEN, FrameKind, LogIdentity, append_frame_with_crc};
 use tidestone_format::version::{LOG_PAGE, MAX_REGION};
 
 use super::{Group, LogSettings};
@@ -32,6 +32,8 @@ pub(crate) struct Start {
     pub(crate) old: Vec<LogFileInfo>,
     /// Everything up to here is in segments.
     pub(crate) flushed: Lsn,
+    /// A file of the usual length that holds nothing of use, to become the new one.
+    pub(crate) recycle: Option<u64>,
 }
 
 /// A complete log file, or the current one.
@@ -54,7 +56,7 @@ pub(super) struct Files {
     ready: Option<(Arc<dyn File>, LogFileInfo)>,
     /// A frame waits for a file of at least this length.
     needed: u64,
-    /// Why the last attempt to make a file failed; told once, then tried again.
+    /// Why the last attempt to make a file failed; told to who waited for it, then tried again.
     failed: Option<Error>,
     retired: Vec<LogFileInfo>,
     flushed: Lsn,
@@ -78,6 +80,8 @@ pub(super) enum Job {
         len: u64,
         recycle: Option<u64>,
         discard: Option<u64>,
+        /// Somebody waits for the file: its space is reserved and not filled with zeros.
+        hurry: bool,
     },
     Remove(u64),
 }
@@ -96,7 +100,7 @@ pub(super) fn path_of(dir: &Path, number: u64) -> PathBuf {
 }
 
 /// The number in a log file's name.
-pub(super) fn number_of(name: &str) -> Option<u64> {
+pub(crate) fn number_of(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(".log")?;
     (digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit()))
         .then(|| digits.parse().ok())?
@@ -117,21 +121,13 @@ pub(super) fn frame_len(payload: usize) -> Result<u64> {
 pub(super) fn put_frame(
     out: &mut Vec<u8>,
     kind: FrameKind,
-    file_number: u64,
+    file: LogIdentity,
     lsn: Lsn,
     durable_lsn: Lsn,
     payload: &[u8],
     payload_crc: u32,
 ) -> Result<()> {
-    append_frame_with_crc(
-        out,
-        kind,
-        file_number,
-        lsn,
-        durable_lsn,
-        payload,
-        payload_crc,
-    )?;
+    append_frame_with_crc(out, kind, file, lsn, durable_lsn, payload, payload_crc)?;
     Ok(())
 }
 
@@ -143,7 +139,8 @@ pub(super) fn pad_group(bytes: &mut Vec<u8>) {
 impl Files {
     /// Makes the file in which the log goes on.
     pub(super) fn start(disk: &dyn Disk, settings: &LogSettings, start: Start) -> Result<Self> {
-        let (file, current) = make(disk, settings, start.file_number, settings.file_len, None)?;
+        let (number, len) = (start.file_number, settings.file_len);
+        let (file, current) = make(disk, settings, number, len, start.recycle, false)?;
         Ok(Self {
             current: LogFileInfo {
                 first: start.next_lsn,
@@ -184,8 +181,11 @@ impl Files {
         }
     }
 
-    pub(super) fn current_number(&self) -> u64 {
-        self.current.number
+    pub(super) fn current_identity(&self, settings: &LogSettings) -> LogIdentity {
+        LogIdentity {
+            incarnation: settings.incarnation,
+            file_number: self.current.number,
+        }
     }
 
     pub(super) fn current_file(&self) -> &Arc<dyn File> {
@@ -205,8 +205,9 @@ impl Files {
         self.position = position;
     }
 
-    /// Whether a frame fits behind `pending` bytes of the open group.
-    pub(super) fn fit(&mut self, frame_len: u64, pending: usize) -> Result<Fit> {
+    /// Whether a frame fits behind `pending` bytes of the open group. A failure to make a file is
+    /// told only to who has `waited` for it: an older one says nothing about the disk of now.
+    pub(super) fn fit(&mut self, frame_len: u64, pending: usize, waited: bool) -> Result<Fit> {
         if self.position + pending as u64 + frame_len <= self.current.len {
             return Ok(Fit::Here);
         }
@@ -214,8 +215,8 @@ impl Files {
         match &self.ready {
             Some((_, info)) if info.len >= needed => Ok(Fit::Rotate),
             _ => match self.failed.take() {
-                Some(error) => Err(error),
-                None => {
+                Some(error) if waited => Err(error),
+                _ => {
                     self.needed = self.needed.max(needed);
                     Ok(Fit::Wait)
                 }
@@ -280,12 +281,18 @@ impl Files {
                 len,
                 recycle,
                 discard,
+                hurry: self.needed > 0,
             });
         }
         if free > SPARE_FILES {
             return Some(Job::Remove(self.retired.remove(0).number));
         }
         None
+    }
+
+    #[cfg(test)]
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.is_some()
     }
 
     pub(super) fn finish_job(&mut self, outcome: Outcome) {
@@ -333,10 +340,11 @@ pub(super) fn run_job(disk: &dyn Disk, settings: &LogSettings, job: Job) -> Outc
             len,
             recycle,
             discard,
+            hurry,
         } => {
             let discarded = discard.map_or(Ok(()), |n| remove(disk, settings, n));
             discarded
-                .and_then(|()| make(disk, settings, number, len, recycle))
+                .and_then(|()| make(disk, settings, number, len, recycle, hurry))
                 .map(|(file, info)| Outcome::Made(file, info))
         }
         Job::Remove(number) => remove(disk, settings, number).map(|()| Outcome::Removed),
@@ -357,11 +365,12 @@ fn make(
     number: u64,
     len: u64,
     recycle: Option<u64>,
+    hurry: bool,
 ) -> Result<(Arc<dyn File>, LogFileInfo)> {
     let path = path_of(&settings.dir, number);
     let from = match recycle {
         Some(old) => path_of(&settings.dir, old),
-        None => fill_with_zeros(disk, settings, len)?,
+        None => blank(disk, settings, len, hurry)?,
     };
     io::publish(disk, &from, &path).map_err(|e| Error::io("make a log file", &path, e))?;
     let file = disk
@@ -378,7 +387,8 @@ fn make(
     ))
 }
 
-fn fill_with_zeros(disk: &dyn Disk, settings: &LogSettings, len: u64) -> Result<PathBuf> {
+/// A new file of zeros under a temporary name.
+fn blank(disk: &dyn Disk, settings: &LogSettings, len: u64, hurry: bool) -> Result<PathBuf> {
     let path = settings.dir.join("new.tmp");
     let fill = || -> std::io::Result<()> {
         if let Err(e) = disk.remove(&path)
@@ -387,6 +397,10 @@ fn fill_with_zeros(disk: &dyn Disk, settings: &LogSettings, len: u64) -> Result<
             return Err(e);
         }
         let file = disk.create(&path)?;
+        if hurry {
+            file.allocate(len)?;
+            return file.sync();
+        }
         let zeros = vec![0u8; ZERO_CHUNK];
         let mut at = 0;
         while at < len {

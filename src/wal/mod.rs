@@ -23,6 +23,8 @@
 
 mod files;
 mod replay;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -35,8 +37,9 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use tidestone_format::log::FrameKind;
 use tidestone_format::{FileUuid, Lsn};
 
+pub(crate) use files::number_of;
 pub(crate) use files::{LogFileInfo, Start};
-pub(crate) use replay::{remove_unused, replay};
+pub(crate) use replay::{LogFiles, Missing, remove_unused, replay, sync_read};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::{Disk, File};
@@ -85,6 +88,10 @@ struct State {
     pending_bytes: usize,
     /// Somebody is writing or syncing groups.
     busy: bool,
+    /// Frames that were synced together last.
+    last_group: u64,
+    /// Highest LSN of the group before.
+    last_synced: Lsn,
     /// Files with bytes that were written and not yet synced, oldest first.
     unsynced: Vec<Arc<dyn File>>,
     /// Buffers of groups that were written, for the next ones.
@@ -124,6 +131,8 @@ impl Log {
             pending: VecDeque::new(),
             pending_bytes: 0,
             busy: false,
+            last_group: 0,
+            last_synced: before,
             unsynced: Vec::new(),
             spare: Vec::new(),
             files,
@@ -165,6 +174,7 @@ impl Log {
     pub(crate) fn append(&self, kind: FrameKind, payload: &[u8], payload_crc: u32) -> Result<Lsn> {
         let frame_len = files::frame_len(payload.len())?;
         let mut state = self.state.lock();
+        let mut waited = false;
         loop {
             state.check()?;
             if state.closing {
@@ -172,11 +182,11 @@ impl Log {
             }
             if state.pending_bytes >= self.settings.pending_max && state.pending_bytes > 0 {
                 state.wanted_write = Lsn(state.next_lsn.0 - 1);
-                state = self.lead_or_wait(state, None)?;
+                state = self.lead_or_wait(state)?;
                 continue;
             }
             let pending = state.pending.back().map_or(0, |g| g.bytes.len());
-            match state.files.fit(frame_len, pending)? {
+            match state.files.fit(frame_len, pending, waited)? {
                 files::Fit::Here => break,
                 files::Fit::Rotate => {
                     state.rotate(&self.settings);
@@ -185,17 +195,18 @@ impl Log {
                 files::Fit::Wait => {
                     self.work.notify_all();
                     self.progress.wait(&mut state);
+                    waited = true;
                 }
             }
         }
         let lsn = state.next_lsn;
-        let (durable, file_number) = (state.durable, state.files.current_number());
+        let (durable, file) = (state.durable, state.files.current_identity(&self.settings));
         let group = state.open_group();
         let before = group.bytes.len();
         files::put_frame(
             &mut group.bytes,
             kind,
-            file_number,
+            file,
             lsn,
             durable,
             payload,
@@ -234,7 +245,7 @@ impl Log {
         while state.durable < lsn {
             state.check()?;
             state.wanted_sync = state.wanted_sync.max(lsn);
-            state = self.lead_or_wait(state, None)?;
+            state = self.lead_or_wait(state)?;
         }
         Ok(())
     }
@@ -246,7 +257,7 @@ impl Log {
         while state.written < lsn {
             state.check()?;
             state.wanted_write = state.wanted_write.max(lsn);
-            state = self.lead_or_wait(state, None)?;
+            state = self.lead_or_wait(state)?;
         }
         Ok(())
     }
@@ -257,18 +268,18 @@ impl Log {
             return Ok(true);
         }
         let mut state = self.state.lock();
-        while state.durable < lsn {
-            state.check()?;
-            match timeout {
-                None => self.progress.wait(&mut state),
-                Some(timeout) => {
-                    if self.progress.wait_for(&mut state, timeout).timed_out() {
-                        return Ok(state.durable >= lsn);
-                    }
-                }
+        let waits = |state: &mut State| state.durable < lsn && state.poisoned.is_none();
+        match timeout {
+            None => self.progress.wait_while(&mut state, waits),
+            Some(timeout) => {
+                // The whole wait takes no longer, however often others make progress.
+                self.progress.wait_while_for(&mut state, waits, timeout);
             }
         }
-        Ok(true)
+        match state.durable >= lsn {
+            true => Ok(true),
+            false => state.check().map(|()| false),
+        }
     }
 
     /// Whether everything up to `lsn` is durable; if not, `waker` is woken when it is, or when
@@ -281,7 +292,10 @@ impl Log {
         if let Err(error) = state.check() {
             return Some(Err(error));
         }
-        state.wakers.push((lsn, waker.clone()));
+        let known = |(of, other): &(Lsn, Waker)| *of == lsn && other.will_wake(waker);
+        if !state.wakers.iter().any(known) {
+            state.wakers.push((lsn, waker.clone()));
+        }
         None
     }
 
@@ -342,7 +356,7 @@ impl Log {
                 return;
             }
             if wanted && !state.busy {
-                state = match self.lead_or_wait(state, None) {
+                state = match self.lead_or_wait(state) {
                     Ok(state) => state,
                     Err(_) => return, // the log keeps the cause and hands it to every caller
                 };
@@ -391,19 +405,20 @@ impl Log {
     fn lead_or_wait<'a>(
         &'a self,
         mut state: MutexGuard<'a, State>,
-        timeout: Option<Duration>,
     ) -> Result<MutexGuard<'a, State>> {
         if state.busy {
-            match timeout {
-                None => self.progress.wait(&mut state),
-                Some(timeout) => drop(self.progress.wait_for(&mut state, timeout)),
-            }
+            self.progress.wait(&mut state);
             return Ok(state);
+        }
+        state.busy = true;
+        if state.last_group > 1 {
+            // Others committed together with this thread last time, and the sync has just woken them:
+            // let those that are ready to run append first. With nobody else ready it is a no-op.
+            MutexGuard::unlocked(&mut state, std::thread::yield_now);
         }
         let sync = state.wanted_sync > state.durable;
         let last = state.pending.back().map_or(state.written, |g| g.last);
         let groups = state.take_groups();
-        state.busy = true;
         let mut unsynced = std::mem::take(&mut state.unsynced);
         let (outcome, groups) = MutexGuard::unlocked(&mut state, || {
             let outcome = write_groups(&groups, &mut unsynced, sync);
@@ -419,6 +434,8 @@ impl Log {
                 state.written = last;
                 if sync {
                     self.syncs.fetch_add(1, Ordering::Relaxed);
+                    state.last_group = last.0 - state.last_synced.0;
+                    state.last_synced = last;
                     state.durable = last;
                     self.durable.store(last.0, Ordering::Release);
                     state.wake();

@@ -1,22 +1,22 @@
 //! Reading the log at open: every frame that was acknowledged, where the log ends, what is damage.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tidestone_format::header::{Cut, FileHeader, FileKind, HEADER_LEN, LogHeader, Specific};
-use tidestone_format::log::frame::Frame;
+use tidestone_format::log::frame::{Frame, FrameKind, LogIdentity};
 use tidestone_format::log::scan::{FrameCursor, Stop, find_later_evidence};
 use tidestone_format::{FileUuid, FormatError, Lsn};
 
 use super::files::{LogFileInfo, Start, number_of, path_of};
 use crate::error::{Error, Result};
-use crate::io::{self, Disk};
+use crate::io::{self, Disk, Mapping};
 
 /// What replay found.
 #[derive(Debug)]
 pub(crate) struct Replay {
     /// How the log goes on.
     pub(crate) start: Start,
-    /// Frames that were handed to the visitor.
+    /// Frames that were handed to the visitor, notes not counted.
     pub(crate) frames: u64,
     /// Why the log ended where it did, if that was not at zeros: an unsynced tail that was cut.
     pub(crate) tail: Option<Tail>,
@@ -32,30 +32,62 @@ pub(crate) struct Tail {
     pub(crate) why: String,
 }
 
+/// What replay does about parts of the log that are not there.
+#[derive(Debug)]
+pub(crate) enum Missing<'a> {
+    /// Fails.
+    Refused,
+    /// The log may start behind what is flushed: for looking at what there is.
+    Allowed,
+    /// As if the log ended before the damage, which is told: for a repair.
+    Cut(&'a mut Option<Lost>),
+}
+
+/// Acknowledged frames that are not readable.
+#[derive(Debug, Clone)]
+pub(crate) struct Lost {
+    pub(crate) path: PathBuf,
+    pub(crate) offset: u64,
+    pub(crate) first_lost: Lsn,
+    pub(crate) last_acknowledged: Lsn,
+    pub(crate) what: String,
+}
+
 /// A log file whose header is sound.
 #[derive(Debug)]
 struct Live {
     number: u64,
+    incarnation: FileUuid,
     len: u64,
     header: LogHeader,
 }
 
-/// Reads the log of a database in `dir` and hands every frame above `flushed` to `visit`, in order.
+/// The log to be read.
+#[derive(Debug)]
+pub(crate) struct LogFiles<'a> {
+    pub(crate) disk: &'a dyn Disk,
+    pub(crate) dir: &'a Path,
+    pub(crate) database: FileUuid,
+    pub(crate) incarnation: FileUuid,
+    /// Nobody writes to the log meanwhile, so that its files can be mapped.
+    pub(crate) exclusive: bool,
+}
+
+/// Reads a log and hands every frame above `flushed` to `visit`, in order.
 ///
-/// Memory: one log file at a time.
+/// Memory: one log file at a time, and none of it where files are mapped.
 ///
 /// # Errors
 /// Damage: an acknowledged frame that is not readable, a file that is missing or belongs to another
 /// database; or an error of `visit`.
 pub(crate) fn replay(
-    disk: &dyn Disk,
-    dir: &Path,
-    database: FileUuid,
-    incarnation: FileUuid,
+    files: &LogFiles<'_>,
     flushed: Lsn,
+    mut missing: Missing<'_>,
     mut visit: impl FnMut(&Frame<'_>) -> Result<()>,
 ) -> Result<Replay> {
-    let (live, blank) = find_files(disk, dir, database, incarnation)?;
+    let dir = files.dir;
+    let (live, blank) = find_files(files)?;
     let Some(first) = live.first() else {
         let message = "there is no log file with a valid header in it; \
                        restore them, or let repair accept the loss of what was not flushed";
@@ -67,7 +99,7 @@ pub(crate) fn replay(
         .map_or(first.header.first_lsn.0 - 1, |cut| {
             cut.last_lsn.0.min(first.header.first_lsn.0 - 1)
         });
-    if reaches > flushed.0 {
+    if reaches > flushed.0 && !matches!(missing, Missing::Allowed) {
         let path = path_of(dir, first.number);
         let message = format!(
             "the log starts behind LSN {reaches}, but only what is up to {flushed} was flushed: \
@@ -76,17 +108,23 @@ pub(crate) fn replay(
         return Err(Error::corrupt(&path, 144, message));
     }
     let mut run = Run {
-        disk,
+        files,
         dir,
         live: &live,
         frames: 0,
         highest: flushed,
+        missing: &mut missing,
     };
     let mut old = Vec::new();
     let mut tail = None;
     let mut cut = None;
     let mut used = live.len();
+    let mut skip_to = 0;
     for (at, file) in live.iter().enumerate() {
+        if at < skip_to {
+            // Left behind by a repair that was interrupted: the log was cut before it.
+            continue;
+        }
         let next = live.get(at + 1);
         if next.is_some_and(|n| n.header.cut.is_none() && n.header.first_lsn.0 <= flushed.0 + 1) {
             // Nothing in it is needed.
@@ -112,6 +150,7 @@ pub(crate) fn replay(
             offset: end.offset,
             last_lsn: end.last,
         });
+        skip_to = end.next;
         if !end.continues {
             tail = end.why.map(|why| Tail {
                 file: number,
@@ -136,6 +175,7 @@ pub(crate) fn replay(
         cut,
         old,
         flushed,
+        recycle: None,
     };
     Ok(Replay {
         start,
@@ -145,13 +185,23 @@ pub(crate) fn replay(
     })
 }
 
-struct Run<'a> {
-    disk: &'a dyn Disk,
+impl Live {
+    fn identity(&self) -> LogIdentity {
+        LogIdentity {
+            incarnation: self.incarnation,
+            file_number: self.number,
+        }
+    }
+}
+
+struct Run<'a, 'm> {
+    files: &'a LogFiles<'a>,
     dir: &'a Path,
     live: &'a [Live],
     frames: u64,
     /// The highest LSN seen anywhere, readable or not.
     highest: Lsn,
+    missing: &'a mut Missing<'m>,
 }
 
 /// Where a file ended.
@@ -160,10 +210,12 @@ struct End {
     /// The last LSN in the file; below its first if it has none.
     last: Lsn,
     continues: bool,
+    /// The file the log goes on in.
+    next: usize,
     why: Option<String>,
 }
 
-impl Run<'_> {
+impl Run<'_, '_> {
     /// Reads file number `at` of the live ones.
     fn file(
         &mut self,
@@ -173,14 +225,19 @@ impl Run<'_> {
     ) -> Result<End> {
         let file = &self.live[at];
         let path = path_of(self.dir, file.number);
-        let bytes = read(self.disk, &path)?;
-        let limit = self.live[at + 1..]
-            .iter()
-            .filter_map(|f| f.header.cut)
-            .find(|cut| cut.file_number == file.number);
-        let mut cursor = FrameCursor::new(&bytes, file.number, file.header.first_lsn);
+        let bytes = read(self.files, &path)?;
+        let cut_at = (at + 1..self.live.len()).find(|&later| {
+            let cut = self.live[later].header.cut;
+            cut.is_some_and(|cut| cut.file_number == file.number)
+        });
+        let goes_on = cut_at.unwrap_or(at + 1);
+        let limit = cut_at.and_then(|later| self.live[later].header.cut);
+        let mut cursor = FrameCursor::new(&bytes, file.identity(), file.header.first_lsn);
         let mut last = Lsn(file.header.first_lsn.0 - 1);
+        // Where a log was cut LSNs have a gap; none of it is given again.
+        self.see(last);
         let mut end = cursor.offset();
+        let mut closed = false;
         loop {
             if limit.is_some_and(|cut| last >= cut.last_lsn) {
                 self.see(last);
@@ -188,16 +245,18 @@ impl Run<'_> {
                     offset: end,
                     last,
                     continues: true,
+                    next: goes_on,
                     why: None,
                 });
             }
             let Some(frame) = cursor.next() else { break };
             last = frame.header.lsn;
             end = frame.end();
+            closed = frame.header.kind == FrameKind::Note;
             self.see(last);
             if last > flushed {
-                self.frames += 1;
-                visit(&frame)?;
+                self.frames += u64::from(frame.header.kind != FrameKind::Note);
+                visit(&frame).map_err(|e| e.with_path(&path))?;
             }
         }
         if let Some(cut) = limit {
@@ -220,6 +279,7 @@ impl Run<'_> {
                 offset: end,
                 last,
                 continues: true,
+                next: at + 1,
                 why: None,
             });
         }
@@ -229,11 +289,13 @@ impl Run<'_> {
             _ => None,
         };
         self.evidence(at, &bytes, stopped, expected, why.as_deref())?;
+        // Behind the note of an orderly end stand zeros, or what an earlier life of the file left.
         Ok(End {
             offset: end,
             last,
             continues: false,
-            why,
+            next: at + 1,
+            why: why.filter(|_| !closed),
         })
     }
 
@@ -248,26 +310,61 @@ impl Run<'_> {
     ) -> Result<()> {
         let here = path_of(self.dir, self.live[at].number);
         let mut damage = None;
-        let mut look = |bytes: &[u8], number: u64, from: u64| {
-            if let Some(found) = find_later_evidence(bytes, from, number, expected)
+        let mut look = |bytes: &[u8], file: LogIdentity, from: u64| {
+            if let Some(found) = find_later_evidence(bytes, from, file, expected)
                 && damage.is_none()
             {
-                damage = Some((number, found));
+                damage = Some((file.file_number, found));
             }
         };
-        look(bytes, self.live[at].number, stopped);
+        look(bytes, self.live[at].identity(), stopped);
+        // A cut names what was read when the log was opened, and all of that was made durable.
+        let mut cuts = self.live[at + 1..]
+            .iter()
+            .filter_map(|f| Some((f.number, f.header.cut?)));
+        let behind = cuts.find(|(_, cut)| cut.last_lsn >= expected);
         for later in &self.live[at + 1..] {
-            let bytes = read(self.disk, &path_of(self.dir, later.number))?;
-            look(&bytes, later.number, 0);
-            let mut cursor = FrameCursor::new(&bytes, later.number, later.header.first_lsn);
+            let bytes = read(self.files, &path_of(self.dir, later.number))?;
+            look(&bytes, later.identity(), 0);
+            let mut cursor = FrameCursor::new(&bytes, later.identity(), later.header.first_lsn);
             if let Some(frame) = cursor.by_ref().last() {
                 self.highest = self.highest.max(frame.header.lsn);
             }
             self.highest = self.highest.max(Lsn(later.header.first_lsn.0));
         }
         let Some((number, found)) = damage else {
-            return Ok(());
+            let Some((number, cut)) = behind else {
+                return Ok(());
+            };
+            if let Missing::Cut(lost) = &mut self.missing {
+                **lost = Some(Lost {
+                    path: here,
+                    offset: stopped,
+                    first_lost: expected,
+                    last_acknowledged: cut.last_lsn,
+                    what: "a log file is missing behind it".to_owned(),
+                });
+                return Ok(());
+            }
+            let message = format!(
+                "LSN {expected} was acknowledged and is not readable here; {} was begun behind LSN {}: a log file \
+                 between them is missing. Restore it, or run `tidestone repair` to see what dropping the \
+                 rest of the log would lose",
+                path_of(self.dir, number).display(),
+                cut.last_lsn,
+            );
+            return Err(Error::corrupt(&here, stopped, message));
         };
+        if let Missing::Cut(lost) = &mut self.missing {
+            **lost = Some(Lost {
+                path: here,
+                offset: stopped,
+                first_lost: expected,
+                last_acknowledged: found.durable_lsn,
+                what: why.unwrap_or("nothing but zeros").to_owned(),
+            });
+            return Ok(());
+        }
         let message = format!(
             "LSN {expected} was acknowledged and is not readable here ({}); the frame at offset {} of {} \
              records that LSN {} was durable. Run `tidestone verify` to see all damage and \
@@ -287,12 +384,14 @@ impl Run<'_> {
 
 /// The log files with a sound header of this database, by number, and the numbers of those that
 /// were made ready and never used.
-fn find_files(
-    disk: &dyn Disk,
-    dir: &Path,
-    database: FileUuid,
-    incarnation: FileUuid,
-) -> Result<(Vec<Live>, Vec<u64>)> {
+fn find_files(files: &LogFiles<'_>) -> Result<(Vec<Live>, Vec<u64>)> {
+    let LogFiles {
+        disk,
+        dir,
+        database,
+        incarnation,
+        ..
+    } = *files;
     let names = disk
         .list(dir)
         .map_err(|e| Error::io("list the log folder", dir, e))?;
@@ -349,6 +448,7 @@ fn find_files(
                 }
                 live.push(Live {
                     number,
+                    incarnation: file,
                     len,
                     header: log,
                 });
@@ -358,7 +458,15 @@ fn find_files(
                 return Err(Error::format(&path, error));
             }
             Err(error) => {
-                check_blank(disk, &path, number, &error)?;
+                check_blank(
+                    files,
+                    &path,
+                    LogIdentity {
+                        incarnation,
+                        file_number: number,
+                    },
+                    &error,
+                )?;
                 blank.push(number);
             }
         }
@@ -367,33 +475,72 @@ fn find_files(
 }
 
 /// A file without a sound header was made ready and never used, or its header was being written
-/// when the power failed. If it holds frames of its own number that record a durable LSN at or past
+/// when the power failed. If it holds frames of its own number and of this incarnation that record a durable LSN at or past
 /// the first of them, its header was durable once and is damaged.
-fn check_blank(disk: &dyn Disk, path: &Path, number: u64, error: &FormatError) -> Result<()> {
-    let bytes = read(disk, path)?;
-    let Some(first) = find_later_evidence(&bytes, 0, number, Lsn(0)) else {
+fn check_blank(
+    files: &LogFiles<'_>,
+    path: &Path,
+    file: LogIdentity,
+    error: &FormatError,
+) -> Result<()> {
+    let bytes = read(files, path)?;
+    let Some(first) = find_later_evidence(&bytes, 0, file, Lsn(0)) else {
         return Ok(());
     };
-    if find_later_evidence(&bytes, 0, number, first.lsn).is_none() {
+    if find_later_evidence(&bytes, 0, file, first.lsn).is_none() {
         return Ok(());
     }
     Err(Error::format(path, error.clone()))
 }
 
-fn read(disk: &dyn Disk, path: &Path) -> Result<Vec<u8>> {
-    let file = disk
+/// The bytes of a log file.
+fn read(files: &LogFiles<'_>, path: &Path) -> Result<Mapping> {
+    let file = files
+        .disk
         .open(path)
         .map_err(|e| Error::io("open a log file", path, e))?;
-    io::read_all(&*file).map_err(|e| Error::io("read a log file", path, e))
+    let read = || {
+        if files.exclusive {
+            let len = usize::try_from(file.len()?).map_err(std::io::Error::other)?;
+            return file.map(len);
+        }
+        Ok(Mapping::Memory(io::read_all(&*file)?.into()))
+    };
+    read().map_err(|e| Error::io("read a log file", path, e))
 }
 
-/// Removes files of which replay used nothing, before the log goes on.
-pub(crate) fn remove_unused(disk: &dyn Disk, dir: &Path, numbers: &[u64]) -> Result<()> {
+/// Makes what replay read durable, before it counts as such: a process that was killed leaves bytes
+/// in the page cache that no sync has covered.
+pub(crate) fn sync_read(disk: &dyn Disk, dir: &Path, start: &Start) -> Result<()> {
+    for file in start.old.iter().filter(|f| f.last > start.flushed) {
+        let path = path_of(dir, file.number);
+        let synced = disk.open_write(&path).and_then(|file| file.sync());
+        synced.map_err(|e| Error::io("sync a log file that was read", &path, e))?;
+    }
+    Ok(())
+}
+
+/// Removes files of which replay used nothing, before the log goes on, but for one of length `keep`,
+/// whose number it returns: it has been written to its end and can be used again under a new number.
+pub(crate) fn remove_unused(
+    disk: &dyn Disk,
+    dir: &Path,
+    numbers: &[u64],
+    keep: u64,
+) -> Result<Option<u64>> {
+    let mut kept = None;
     for number in numbers {
         let path = path_of(dir, *number);
+        let len = disk.open(&path).and_then(|f| f.len());
+        let len = len.map_err(|e| Error::io("look at an unused log file", &path, e))?;
+        if kept.is_none() && len == keep {
+            kept = Some(*number);
+            continue;
+        }
         disk.remove(&path)
             .map_err(|e| Error::io("remove an unused log file", &path, e))?;
     }
     disk.sync_dir(dir)
-        .map_err(|e| Error::io("sync the log folder", dir, e))
+        .map_err(|e| Error::io("sync the log folder", dir, e))?;
+    Ok(kept)
 }

@@ -1,2 +1,52 @@
-//! The tidestone command.
-fn main() {}
+//! The `tidestone` command: looks into Tidestone's files and works with databases.
+//!
+//! Results go to stdout; progress, logs and errors to stderr. Exit codes: 0 sound or done, 1 damage
+//! found or lines refused, 2 could not run. A closed pipe is success.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a command reads the files its user names and the clock; the engine's seams are not for it"
+)]
+
+mod args;
+#[cfg(feature = "engine")]
+mod engine;
+mod inspect;
+mod outcome;
+mod scalar;
+mod text;
+mod time;
+
+use std::io::{BufWriter, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Args, Command};
+use outcome::{Failure, Outcome, Run};
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    let result = run(&args.command, &mut out).and_then(|outcome| {
+        out.flush()?;
+        Ok(outcome)
+    });
+    match result {
+        Ok(Outcome::Sound) | Err(Failure::ClosedPipe) => ExitCode::SUCCESS,
+        Ok(Outcome::Damaged) => ExitCode::from(1),
+        Err(Failure::CouldNotRun(message)) => {
+            // What was found before the failure is still worth printing.
+            let _ = out.flush();
+            eprintln!("tidestone: {message}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(command: &Command, out: &mut dyn Write) -> Run {
+    match command {
+        Command::Inspect(args) => inspect::run(args, out),
+        #[cfg(feature = "engine")]
+        Command::Engine(command) => engine::run(command, out),
+    }
+}

@@ -7,7 +7,7 @@
 use crate::bytes::{Reader, put_part, put_varint};
 use crate::codec::{float, integer, text};
 use crate::column::Strings;
-use crate::version::{MAX_DICTIONARY, MAX_DICTIONARY_TEXT, VECTOR_ROWS};
+use crate::version::{MAX_DICTIONARY, MAX_DICTIONARY_STRING, MAX_DICTIONARY_TEXT, VECTOR_ROWS};
 use crate::{FieldType, FormatError, Result};
 
 /// A decoded dictionary: code `i` stands for value `i`.
@@ -88,9 +88,11 @@ fn decode_strings(r: &mut Reader<'_>, len: usize) -> Result<Strings> {
     for &len in &lens {
         let split = usize::try_from(len)
             .ok()
+            .filter(|&len| len <= MAX_DICTIONARY_STRING)
             .and_then(|len| rest.split_at_checked(len));
         let Some((value, next)) = split else {
-            return Err(r.invalid_at(at, "lengths that cut the text", len));
+            let expected = "lengths of at most 65,535 that cut the text between characters";
+            return Err(r.invalid_at(at, expected, len));
         };
         strings.push(value);
         rest = next;
@@ -252,8 +254,11 @@ impl StringCodes {
     }
 
     /// The code of `value`, a new one if it is new; `None` where there would be too many values
-    /// or too much text.
+    /// or too much text, or it is too long.
     pub(crate) fn code(&mut self, value: &str) -> Option<i64> {
+        if value.len() > MAX_DICTIONARY_STRING {
+            return None;
+        }
         let len = self.ends.len();
         if (len + 1) * 2 > self.slots.slots.len() {
             let hashes: Vec<u64> = self.hashes().collect();
@@ -363,6 +368,13 @@ mod tests {
         codes.put(&mut bytes);
         let read = Dictionary::decode(&bytes, FieldType::F64, 65_536).unwrap();
         assert_eq!(read, Dictionary::F64(values[..65_536].to_vec()));
+    }
+
+    #[test]
+    fn a_long_string_has_no_code() {
+        let mut codes = StringCodes::default();
+        assert_eq!(codes.code(&"x".repeat(65_536)), None);
+        assert_eq!(codes.code(&"x".repeat(65_535)), Some(0));
     }
 
     #[test]

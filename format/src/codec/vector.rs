@@ -10,6 +10,9 @@
 //! A vector lies in a block and is decoded from the block's bytes, because a raw payload is
 //! aligned to a place in the file and a block starts at a multiple of that alignment.
 
+mod encoding;
+mod validity;
+
 use std::ops::Range;
 
 use crate::bytes::{Reader, pad_to};
@@ -19,191 +22,8 @@ use crate::column::{Column, Strings, Values};
 use crate::version::{BLOCK_ALIGN, VECTOR_ROWS};
 use crate::{FieldType, FormatError, Result};
 
-/// How the payload of a vector is written. The number of each is its tag on disk, forever.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum Encoding {
-    /// Every row is null; there is no payload.
-    AllNull = 1,
-    /// Eight bytes a value, aligned.
-    Raw = 2,
-    /// One value for all rows.
-    Constant = 3,
-    /// An integer stream.
-    Integer = 4,
-    /// Doubles as decimals.
-    Alp = 5,
-    /// Codes into the column's dictionary.
-    Dictionary = 6,
-    /// One bit a value.
-    Bitmap = 7,
-    /// Lengths, then the bytes of all strings.
-    PlainStrings = 8,
-}
-
-impl Encoding {
-    /// All of them, in the order of their tags.
-    pub const ALL: [Encoding; 8] = [
-        Self::AllNull,
-        Self::Raw,
-        Self::Constant,
-        Self::Integer,
-        Self::Alp,
-        Self::Dictionary,
-        Self::Bitmap,
-        Self::PlainStrings,
-    ];
-
-    /// The on-disk tag.
-    pub fn tag(self) -> u8 {
-        self as u8
-    }
-
-    /// The encoding with this tag.
-    pub fn from_tag(tag: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|e| e.tag() == tag)
-    }
-
-    /// A name for people.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::AllNull => "all null",
-            Self::Raw => "raw",
-            Self::Constant => "constant",
-            Self::Integer => "integer",
-            Self::Alp => "alp",
-            Self::Dictionary => "dictionary",
-            Self::Bitmap => "bitmap",
-            Self::PlainStrings => "plain strings",
-        }
-    }
-
-    /// Whether values of `field_type` can be written so.
-    pub fn holds(self, field_type: FieldType) -> bool {
-        use FieldType as T;
-        match self {
-            Self::AllNull => true,
-            Self::Raw => matches!(field_type, T::F64 | T::I64 | T::U64),
-            Self::Constant => field_type != T::String,
-            Self::Integer => matches!(field_type, T::I64 | T::U64),
-            Self::Alp => field_type == T::F64,
-            Self::Dictionary => matches!(field_type, T::F64 | T::String),
-            Self::Bitmap => field_type == T::Bool,
-            Self::PlainStrings => field_type == T::String,
-        }
-    }
-}
-
-/// What a vector does about nulls.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum NullForm {
-    /// There are none (or nothing but nulls: [`Encoding::AllNull`]).
-    None = 0,
-    /// The payload has a value for every row; those at nulls mean nothing.
-    Filled = 1,
-    /// The payload has values for the rows that are not null only.
-    Dense = 2,
-}
-
-/// Which rows of a vector have a value.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Validity {
-    /// Bit set: value present. Row `i` is bit `i % 64` of word `i / 64`; bits past the rows are 0.
-    words: [u64; VECTOR_ROWS / 64],
-    rows: usize,
-    values: usize,
-}
-
-impl Default for Validity {
-    fn default() -> Self {
-        Self::none(0)
-    }
-}
-
-impl Validity {
-    /// `rows` rows that all have a value.
-    ///
-    /// # Panics
-    /// More than 1,024 rows.
-    pub fn all(rows: usize) -> Self {
-        let mut validity = Self::none(rows);
-        validity.words[..rows / 64].fill(u64::MAX);
-        if !rows.is_multiple_of(64) {
-            validity.words[rows / 64] = u64::MAX >> (64 - rows % 64);
-        }
-        validity.values = rows;
-        validity
-    }
-
-    /// `rows` rows of which none has a value.
-    ///
-    /// # Panics
-    /// More than 1,024 rows.
-    pub fn none(rows: usize) -> Self {
-        assert!(rows <= VECTOR_ROWS, "{rows} rows in a vector");
-        Self {
-            words: [0; VECTOR_ROWS / 64],
-            rows,
-            values: 0,
-        }
-    }
-
-    /// The number of rows.
-    pub fn rows(&self) -> usize {
-        self.rows
-    }
-
-    /// The number of rows that have a value.
-    pub fn values(&self) -> usize {
-        self.values
-    }
-
-    /// Whether every row has a value: then nothing needs to be asked row by row.
-    pub fn is_full(&self) -> bool {
-        self.values == self.rows
-    }
-
-    /// Whether row `i` has a value; no row past the last has.
-    #[inline]
-    pub fn get(&self, i: usize) -> bool {
-        self.words
-            .get(i / 64)
-            .is_some_and(|w| w >> (i % 64) & 1 == 1)
-    }
-
-    /// The bits.
-    pub fn words(&self) -> &[u64; VECTOR_ROWS / 64] {
-        &self.words
-    }
-
-    /// `rows` rows with the bits of `words`, which has none past the rows.
-    pub(crate) fn from_words(words: &[u64], rows: usize) -> Self {
-        let mut validity = Self::none(rows);
-        for (to, &word) in validity.words.iter_mut().zip(words) {
-            *to = word;
-            validity.values += word.count_ones() as usize;
-        }
-        validity
-    }
-
-    /// Reads the map of a vector.
-    fn read(r: &mut Reader<'_>, rows: usize) -> Result<Self> {
-        let at = r.position();
-        let map = r.take(rows.div_ceil(8))?;
-        let mut validity = Self::none(rows);
-        for (word, bytes) in validity.words.iter_mut().zip(map.chunks(8)) {
-            let mut eight = [0; 8];
-            eight[..bytes.len()].copy_from_slice(bytes);
-            *word = u64::from_le_bytes(eight);
-            validity.values += word.count_ones() as usize;
-        }
-        if !rows.is_multiple_of(64) && validity.words[rows / 64] >> (rows % 64) != 0 {
-            return Err(r.invalid_at(at, format_args!("a null map of {rows} bits"), "more bits"));
-        }
-        Ok(validity)
-    }
-}
+pub use encoding::{Encoding, NullForm};
+pub use validity::Validity;
 
 /// Appends a vector up to its payload. `map` is `None` for form 0.
 pub(crate) fn put_head(
@@ -217,8 +37,8 @@ pub(crate) fn put_head(
     out.push(form as u8);
     if let Some(map) = map {
         let start = out.len();
-        out.extend(map.words.iter().flat_map(|w| w.to_le_bytes()));
-        out.truncate(start + map.rows.div_ceil(8));
+        out.extend(map.words().iter().flat_map(|w| w.to_le_bytes()));
+        out.truncate(start + map.rows().div_ceil(8));
     }
 }
 
@@ -282,7 +102,7 @@ impl<'a> EncodedVector<'a> {
     /// The vector of `rows` rows in the bytes `place` of a block.
     ///
     /// # Errors
-    /// The place is not in the block, the tags are unknown or do not go with the type, or the
+    /// There are no rows or more than 1,024, the place is not in the block, the tags are unknown or do not go with the type, or the
     /// null map is cut short.
     pub fn open(
         block: &'a [u8],
@@ -290,6 +110,11 @@ impl<'a> EncodedVector<'a> {
         rows: usize,
         field_type: FieldType,
     ) -> Result<Self> {
+        if !(1..=VECTOR_ROWS).contains(&rows) {
+            let (what, at) = ("rows of a vector", place.start as u64);
+            let expected = format_args!("1 to {VECTOR_ROWS}");
+            return Err(FormatError::invalid(what, at, expected, rows));
+        }
         let available = block.len();
         let Some(bytes) = block.get(..place.end) else {
             return Err(FormatError::truncated(
@@ -320,7 +145,7 @@ impl<'a> EncodedVector<'a> {
             NullForm::Filled | NullForm::Dense => Validity::read(&mut r, rows)?,
         };
         let count = match form {
-            NullForm::Dense => validity.values,
+            NullForm::Dense => validity.values(),
             NullForm::Filled => rows,
             NullForm::None if encoding == Encoding::AllNull => 0,
             NullForm::None => rows,
@@ -351,7 +176,7 @@ impl<'a> EncodedVector<'a> {
 
     /// The number of rows.
     pub fn rows(&self) -> usize {
-        self.validity.rows
+        self.validity.rows()
     }
 
     /// Decodes i64, u64 (its bits) or time; what stands at nulls is unspecified.
@@ -458,7 +283,10 @@ impl<'a> EncodedVector<'a> {
         }
         let mut r = self.payload.clone();
         match self.encoding {
-            Encoding::AllNull => (0..self.rows()).for_each(|_| out.push("")),
+            Encoding::AllNull => {
+                r.finish()?;
+                (0..self.rows()).for_each(|_| out.push(""));
+            }
             Encoding::Dictionary => {
                 let Some(Dictionary::String(entries)) = dictionary else {
                     return Err(self.no_dictionary("of strings"));
@@ -466,7 +294,8 @@ impl<'a> EncodedVector<'a> {
                 let mut codes = [0; VECTOR_ROWS];
                 let codes = &mut codes[..self.count];
                 self.read_codes(&mut r, codes, entries.len())?;
-                self.push_strings(out, |i| entries.get(code_index(codes[i])));
+                r.finish()?;
+                self.push_strings(out, |i| entries.get(code_index(codes[i])))?;
             }
             Encoding::PlainStrings => {
                 let mut lens = [0; VECTOR_ROWS];
@@ -491,11 +320,11 @@ impl<'a> EncodedVector<'a> {
                 if !rest.is_empty() {
                     return Err(r.invalid_at(at, "lengths of all of the text", rest.len()));
                 }
-                self.push_strings(out, |i| pieces[i]);
+                self.push_strings(out, |i| pieces[i])?;
             }
             _ => return Err(self.wrong_type("strings")),
         }
-        r.finish()
+        Ok(())
     }
 
     /// Decodes dictionary codes, for those who work on codes: `None` unless the vector is
@@ -553,7 +382,7 @@ impl<'a> EncodedVector<'a> {
             let validity = out
                 .validity
                 .get_or_insert_with(|| crate::column::Bitmap::filled(before, true));
-            for (i, &word) in self.validity.words.iter().enumerate() {
+            for (i, &word) in self.validity.words().iter().enumerate() {
                 validity.push_bits(word, rows.saturating_sub(i * 64).min(64));
             }
         }
@@ -598,7 +427,7 @@ impl<'a> EncodedVector<'a> {
             encoding: self.encoding,
             null_form: self.form,
             rows: self.rows(),
-            values: self.validity.values,
+            values: self.validity.values(),
             encoded_len: end - self.start,
             place: self.start as u64..end as u64,
             detail,
@@ -621,7 +450,13 @@ impl<'a> EncodedVector<'a> {
         }
     }
 
-    fn push_strings<'t>(&self, out: &mut Strings, value: impl Fn(usize) -> &'t str) {
+    fn push_strings<'t>(&self, out: &mut Strings, value: impl Fn(usize) -> &'t str) -> Result<()> {
+        // Some of these are at nulls and not pushed: the bound is not a narrow one.
+        let text: usize = (0..self.count).map(|i| value(i).len()).sum();
+        let most = u32::MAX as usize - out.byte_len();
+        if text > most {
+            return Err(FormatError::limit("strings of a column", most, text));
+        }
         let mut next = 0;
         for row in 0..self.rows() {
             let present = self.validity.get(row);
@@ -630,6 +465,7 @@ impl<'a> EncodedVector<'a> {
                 next += 1;
             }
         }
+        Ok(())
     }
 
     fn read_codes(&self, r: &mut Reader<'_>, codes: &mut [i64], entries: usize) -> Result<()> {

@@ -1,18 +1,22 @@
 //! One frame of a log file.
 //!
 //! ```text
-//!  0 magic (4)          4 CRC-32 of 8..64 (4)     8 CRC-32 of the payload (4)
+//!  0 magic (4)          4 CRC-32 of the incarnation and 8..64 (4)
+//!                       8 CRC-32 of the payload (4)
 //! 12 stored length (4) 16 plain length (4)       20 kind, flags, reserved (4)
 //! 24 log file number (8)      32 LSN (8)         40 durable LSN (8)
 //! 48 authentication tag (16)  64 payload, then zeros up to a multiple of 8
 //! ```
+//!
+//! The incarnation is not in the frame: who writes values into a log does not know it, and so
+//! cannot write a value that a reader who lands in the midst of it takes for a frame.
 
 use std::fmt;
 
 use crate::bytes::Reader;
 use crate::checksum::crc32;
 use crate::version::MAX_REGION;
-use crate::{FormatError, FormatErrorKind, Lsn, Result};
+use crate::{FileUuid, FormatError, FormatErrorKind, Lsn, Result};
 
 /// Length of the header of a frame, in bytes.
 pub const FRAME_HEADER_LEN: usize = 64;
@@ -32,6 +36,15 @@ const LSN_AT: usize = FILE_NUMBER_AT + 8;
 const DURABLE_AT: usize = LSN_AT + 8;
 const TAG_AT: usize = DURABLE_AT + 8;
 const TAG_LEN: usize = FRAME_HEADER_LEN - TAG_AT;
+
+/// Which log file a frame is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogIdentity {
+    /// The incarnation of the file, as its header says. Every frame's checksum starts with it.
+    pub incarnation: FileUuid,
+    /// The number of the file, as its header says. Every frame holds it.
+    pub file_number: u64,
+}
 
 /// What a frame carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -127,8 +140,8 @@ pub const fn frame_len(payload_len: usize) -> usize {
     FRAME_HEADER_LEN + payload_len.next_multiple_of(FRAME_ALIGN)
 }
 
-/// The bytes of a frame's header.
-pub fn encode_frame_header(header: &FrameHeader) -> [u8; FRAME_HEADER_LEN] {
+/// The bytes of the header of a frame in a log of `incarnation`.
+pub fn encode_frame_header(header: &FrameHeader, incarnation: FileUuid) -> [u8; FRAME_HEADER_LEN] {
     debug_assert!(header.durable_lsn < header.lsn, "{header:?}");
     let mut out = [0; FRAME_HEADER_LEN];
     let mut put = |at: usize, bytes: &[u8]| out[at..at + bytes.len()].copy_from_slice(bytes);
@@ -140,7 +153,7 @@ pub fn encode_frame_header(header: &FrameHeader) -> [u8; FRAME_HEADER_LEN] {
     put(FILE_NUMBER_AT, &header.file_number.to_le_bytes());
     put(LSN_AT, &header.lsn.0.to_le_bytes());
     put(DURABLE_AT, &header.durable_lsn.0.to_le_bytes());
-    let crc = crc32(&out[PAYLOAD_CRC_AT..]);
+    let crc = header_crc32(incarnation, &out);
     out[HEADER_CRC_AT..PAYLOAD_CRC_AT].copy_from_slice(&crc.to_le_bytes());
     out
 }
@@ -153,20 +166,12 @@ pub fn encode_frame_header(header: &FrameHeader) -> [u8; FRAME_HEADER_LEN] {
 pub fn append_frame(
     out: &mut Vec<u8>,
     kind: FrameKind,
-    file_number: u64,
+    file: LogIdentity,
     lsn: Lsn,
     durable_lsn: Lsn,
     payload: &[u8],
 ) -> Result<()> {
-    append_frame_with_crc(
-        out,
-        kind,
-        file_number,
-        lsn,
-        durable_lsn,
-        payload,
-        crc32(payload),
-    )
+    append_frame_with_crc(out, kind, file, lsn, durable_lsn, payload, crc32(payload))
 }
 
 /// As [`append_frame`], of a payload whose CRC-32 is known already: it does not depend on the
@@ -177,7 +182,7 @@ pub fn append_frame(
 pub fn append_frame_with_crc(
     out: &mut Vec<u8>,
     kind: FrameKind,
-    file_number: u64,
+    file: LogIdentity,
     lsn: Lsn,
     durable_lsn: Lsn,
     payload: &[u8],
@@ -204,21 +209,21 @@ pub fn append_frame_with_crc(
     }
     let header = FrameHeader {
         kind,
-        file_number,
+        file_number: file.file_number,
         lsn,
         durable_lsn,
         stored_len,
         payload_crc,
     };
     out.reserve(frame_len(payload.len()));
-    out.extend_from_slice(&encode_frame_header(&header));
+    out.extend_from_slice(&encode_frame_header(&header, file.incarnation));
     out.extend_from_slice(payload);
     let padding = payload.len().next_multiple_of(FRAME_ALIGN) - payload.len();
     out.extend_from_slice(&[0; FRAME_ALIGN][..padding]);
     Ok(())
 }
 
-/// The frame of log file `file_number` at `offset` of its bytes.
+/// The frame at `offset` of the bytes of log file `file`.
 ///
 /// Whether its LSN is the one expected there is the caller's to check;
 /// [`FrameCursor`](super::scan::FrameCursor) does.
@@ -229,8 +234,8 @@ pub fn append_frame_with_crc(
 /// [`Checksum`](FormatErrorKind::Checksum), or [`Invalid`](FormatErrorKind::Invalid) for another
 /// file's number or padding that is not zero. The frame is whole and says what this version does
 /// not know: [`Unsupported`](FormatErrorKind::Unsupported).
-pub fn decode_frame(bytes: &[u8], offset: u64, file_number: u64) -> Result<Frame<'_>> {
-    WholeFrame::at(bytes, offset, file_number)?.interpret()
+pub fn decode_frame(bytes: &[u8], offset: u64, file: LogIdentity) -> Result<Frame<'_>> {
+    WholeFrame::at(bytes, offset, file)?.interpret()
 }
 
 /// A frame whose checksums, file number, bounds and padding are right, whatever it means.
@@ -246,16 +251,16 @@ pub(super) struct WholeFrame<'a> {
 }
 
 impl<'a> WholeFrame<'a> {
-    pub(super) fn at(bytes: &'a [u8], offset: u64, file_number: u64) -> Result<Self> {
+    pub(super) fn at(bytes: &'a [u8], offset: u64, file: LogIdentity) -> Result<Self> {
         let rest = usize::try_from(offset)
             .ok()
             .and_then(|at| bytes.get(at..))
             .unwrap_or_default();
-        Self::read(rest, offset, file_number).map_err(|e| e.at_base(offset))
+        Self::read(rest, offset, file).map_err(|e| e.at_base(offset))
     }
 
     /// Errors carry offsets from the start of the frame.
-    fn read(bytes: &'a [u8], offset: u64, file_number: u64) -> Result<Self> {
+    fn read(bytes: &'a [u8], offset: u64, file: LogIdentity) -> Result<Self> {
         let mut r = Reader::new(bytes, WHAT);
         let Some(header) = bytes.first_chunk::<FRAME_HEADER_LEN>() else {
             let (needed, left) = (FRAME_HEADER_LEN as u64, bytes.len() as u64);
@@ -272,7 +277,7 @@ impl<'a> WholeFrame<'a> {
             ));
         }
         let header_crc = r.u32()?;
-        let actual = crc32(&header[PAYLOAD_CRC_AT..]);
+        let actual = header_crc32(file.incarnation, header);
         if header_crc != actual {
             let at = HEADER_CRC_AT as u64;
             return Err(FormatError::checksum(WHAT, at, header_crc, actual));
@@ -281,8 +286,8 @@ impl<'a> WholeFrame<'a> {
         let stored_len = r.u32()?;
         r.take(FILE_NUMBER_AT - PLAIN_LEN_AT)?;
         let found = r.u64()?;
-        if found != file_number {
-            let expected = format_args!("log file number {file_number}");
+        if found != file.file_number {
+            let expected = format_args!("log file number {}", file.file_number);
             let actual = format_args!("{found}: a frame of an earlier life of the file");
             return Err(r.invalid_at(FILE_NUMBER_AT, expected, actual));
         }
@@ -307,7 +312,7 @@ impl<'a> WholeFrame<'a> {
             stored_len,
             payload_crc,
             offset,
-            file_number,
+            file_number: found,
             payload,
         })
     }
@@ -364,6 +369,21 @@ impl<'a> WholeFrame<'a> {
     }
 }
 
+fn header_crc32(incarnation: FileUuid, header: &[u8; FRAME_HEADER_LEN]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&incarnation.0);
+    hasher.update(&header[PAYLOAD_CRC_AT..]);
+    hasher.finalize()
+}
+
+/// Makes the checksum of the header at the start of `frame` right again, after a test changed it.
+#[cfg(test)]
+pub(super) fn reseal(frame: &mut [u8], incarnation: FileUuid) {
+    let header = frame.first_chunk().unwrap();
+    let crc = header_crc32(incarnation, header);
+    frame[HEADER_CRC_AT..PAYLOAD_CRC_AT].copy_from_slice(&crc.to_le_bytes());
+}
+
 fn unsupported(at: usize, expected: impl fmt::Display, actual: impl fmt::Display) -> FormatError {
     FormatError::new(
         FormatErrorKind::Unsupported,
@@ -379,18 +399,21 @@ mod tests {
     use super::*;
     use FormatErrorKind::{Checksum, Invalid, Limit, Magic, Truncated, Unsupported};
 
-    const NUMBER: u64 = 3;
+    const FILE: LogIdentity = LogIdentity {
+        incarnation: FileUuid(*b"incarnation-test"),
+        file_number: 3,
+    };
     const BASE: usize = 4096;
 
     fn file_with(payload: &[u8]) -> Vec<u8> {
         let mut out = vec![0; BASE];
-        append_frame(&mut out, FrameKind::Delete, NUMBER, Lsn(9), Lsn(8), payload).unwrap();
+        append_frame(&mut out, FrameKind::Delete, FILE, Lsn(9), Lsn(8), payload).unwrap();
         out
     }
 
     #[track_caller]
     fn refused(bytes: &[u8], kind: FormatErrorKind, at: usize) {
-        let error = decode_frame(bytes, BASE as u64, NUMBER).unwrap_err();
+        let error = decode_frame(bytes, BASE as u64, FILE).unwrap_err();
         assert_eq!(
             (error.kind, error.offset),
             (kind, (BASE + at) as u64),
@@ -402,8 +425,7 @@ mod tests {
     fn changed(at: usize, value: u8) -> Vec<u8> {
         let mut bytes = file_with(b"payload");
         bytes[BASE + at] = value;
-        let crc = crc32(&bytes[BASE + 8..BASE + 64]);
-        bytes[BASE + 4..BASE + 8].copy_from_slice(&crc.to_le_bytes());
+        reseal(&mut bytes[BASE..], FILE.incarnation);
         bytes
     }
 
@@ -413,7 +435,7 @@ mod tests {
             let payload = vec![0xab; len];
             let bytes = file_with(&payload);
             assert_eq!(bytes.len() - BASE, frame_len(len));
-            let frame = decode_frame(&bytes, BASE as u64, NUMBER).unwrap();
+            let frame = decode_frame(&bytes, BASE as u64, FILE).unwrap();
             assert_eq!(frame.payload, payload);
             assert_eq!(frame.header.kind, FrameKind::Delete);
             assert_eq!(
@@ -429,11 +451,11 @@ mod tests {
     fn every_truncation_is_refused() {
         let bytes = file_with(b"payload");
         for len in BASE..bytes.len() {
-            let error = decode_frame(&bytes[..len], BASE as u64, NUMBER).unwrap_err();
+            let error = decode_frame(&bytes[..len], BASE as u64, FILE).unwrap_err();
             assert_eq!(error.kind, Truncated, "{len}: {error}");
         }
         for offset in [bytes.len() as u64, u64::MAX] {
-            let error = decode_frame(&bytes, offset, NUMBER).unwrap_err();
+            let error = decode_frame(&bytes, offset, FILE).unwrap_err();
             assert_eq!((error.kind, error.offset), (Truncated, offset));
         }
     }
@@ -469,12 +491,24 @@ mod tests {
     }
 
     #[test]
+    fn a_frame_of_another_incarnation_is_not_whole() {
+        let bytes = file_with(b"payload");
+        let restored = LogIdentity {
+            incarnation: FileUuid(*b"incarnation-next"),
+            ..FILE
+        };
+        let error = decode_frame(&bytes, BASE as u64, restored).unwrap_err();
+        assert_eq!((error.kind, error.offset), (Checksum, BASE as u64 + 4));
+    }
+
+    #[test]
     fn what_must_not_be_written_is_refused() {
         let mut out = vec![1];
-        let result = append_frame(&mut out, FrameKind::Note, 1, Lsn(5), Lsn(5), &[]);
+        let result = append_frame(&mut out, FrameKind::Note, FILE, Lsn(5), Lsn(5), &[]);
         assert_eq!(result.unwrap_err().kind, Invalid);
         let long = vec![0; MAX_REGION + 1];
-        let result = append_frame_with_crc(&mut out, FrameKind::Note, 1, Lsn(5), Lsn(4), &long, 0);
+        let result =
+            append_frame_with_crc(&mut out, FrameKind::Note, FILE, Lsn(5), Lsn(4), &long, 0);
         assert_eq!(result.unwrap_err().kind, Limit);
         assert_eq!(out, [1]);
     }

@@ -14,7 +14,8 @@ pub mod scan;
 
 pub use batch::{BatchSection, SectionSeries, SeriesIds, append_section, decode_batch};
 pub use frame::{
-    FRAME_HEADER_LEN, Frame, FrameHeader, FrameKind, append_frame, append_frame_with_crc,
+    FRAME_HEADER_LEN, Frame, FrameHeader, FrameKind, LogIdentity, append_frame,
+    append_frame_with_crc,
 };
 pub use record::{
     Record, Selection, SeriesDefinition, Tombstone, encode_segment_references,

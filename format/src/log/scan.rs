@@ -5,7 +5,7 @@
 //! [`find_later_evidence`], of this file and of all later ones, tells whether that frame had been
 //! acknowledged: if so the log is damaged, if not it ends there.
 
-use super::frame::{FRAME_HEADER_LEN, FRAME_MAGIC, Frame, WholeFrame};
+use super::frame::{FRAME_HEADER_LEN, FRAME_MAGIC, Frame, LogIdentity, WholeFrame};
 use crate::bytes::Reader;
 use crate::header::HEADER_LEN;
 use crate::version::LOG_PAGE;
@@ -30,7 +30,7 @@ pub enum Stop {
 #[derive(Debug, Clone)]
 pub struct FrameCursor<'a> {
     bytes: &'a [u8],
-    file_number: u64,
+    file: LogIdentity,
     next_lsn: Lsn,
     at: usize,
     stop: Option<Stop>,
@@ -38,12 +38,12 @@ pub struct FrameCursor<'a> {
 }
 
 impl<'a> FrameCursor<'a> {
-    /// A cursor before the first frame of log file `file_number`; `file_bytes` is the whole file,
-    /// whose header says `first_lsn`.
-    pub fn new(file_bytes: &'a [u8], file_number: u64, first_lsn: Lsn) -> Self {
+    /// A cursor before the first frame of log file `file`; `file_bytes` is the whole file, whose
+    /// header says `file` and `first_lsn`.
+    pub fn new(file_bytes: &'a [u8], file: LogIdentity, first_lsn: Lsn) -> Self {
         let mut cursor = Self {
             bytes: file_bytes,
-            file_number,
+            file,
             next_lsn: first_lsn,
             at: LOG_PAGE,
             stop: None,
@@ -94,7 +94,7 @@ impl<'a> FrameCursor<'a> {
         }
         let behind_last = std::mem::replace(&mut self.at, place);
         let invalid = Stop::Invalid;
-        let whole = WholeFrame::at(self.bytes, place as u64, self.file_number).map_err(invalid)?;
+        let whole = WholeFrame::at(self.bytes, place as u64, self.file).map_err(invalid)?;
         if whole.lsn != self.next_lsn {
             return Err(Stop::Invalid(FormatError::invalid(
                 "log frame",
@@ -156,7 +156,7 @@ pub struct Evidence {
     pub durable_lsn: Lsn,
 }
 
-/// The first whole frame of log file `file_number`, at a multiple of 4096 at or behind
+/// The first whole frame of log file `file`, at a multiple of 4096 at or behind
 /// `from_offset`, which records that `lsn` was durable; of any LSN and kind.
 ///
 /// `file_bytes` is the whole file. Of the file where the log stopped, `from_offset` is
@@ -164,13 +164,13 @@ pub struct Evidence {
 pub fn find_later_evidence(
     file_bytes: &[u8],
     from_offset: u64,
-    file_number: u64,
+    file: LogIdentity,
     lsn: Lsn,
 ) -> Option<Evidence> {
     let from = usize::try_from(from_offset).ok()?.max(LOG_PAGE);
     let first = from.checked_next_multiple_of(LOG_PAGE)?;
     (first..file_bytes.len()).step_by(LOG_PAGE).find_map(|at| {
-        let frame = WholeFrame::at(file_bytes, at as u64, file_number).ok()?;
+        let frame = WholeFrame::at(file_bytes, at as u64, file).ok()?;
         (frame.durable_lsn >= lsn && frame.durable_lsn < frame.lsn).then_some(Evidence {
             offset: at as u64,
             lsn: frame.lsn,

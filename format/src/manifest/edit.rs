@@ -2,13 +2,18 @@
 //!
 //! ```text
 //!  0 magic (4)    4 payload length (4)    8 version (8)
-//! 16 CRC-32 of 0..16 and the payload (4) 20 zero (4)   24 payload, zeros up to a multiple of 8
+//! 16 CRC-32 of the file's identity, 0..16 and the payload (4)
+//! 20 zero (4)   24 payload, zeros up to a multiple of 8
 //! ```
+//!
+//! The [identity](ManifestIdentity) is not in the edit: who chooses the names of tables, fields and
+//! tags does not know it, and so cannot choose one that reads as an edit.
 
 use super::entry::Entry;
 use crate::bytes::Reader;
+use crate::header::FileHeader;
 use crate::version::MAX_REGION;
-use crate::{FormatError, FormatErrorKind, Result};
+use crate::{FileUuid, FormatError, FormatErrorKind, Result};
 
 /// First bytes of an edit.
 pub const EDIT_MAGIC: [u8; 4] = *b"TSed";
@@ -22,6 +27,38 @@ pub const EDITS_START: usize = 256;
 const WHAT: &str = "manifest edit";
 const VERSION_AT: usize = EDIT_MAGIC.len() + 4;
 const CRC_AT: usize = VERSION_AT + 8;
+
+/// Which manifest file an edit is of, as the file's header says; every edit's checksum starts with
+/// it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ManifestIdentity {
+    /// The database.
+    pub database: FileUuid,
+    /// The incarnation when the file was begun. An edit may name a new one; this one stays.
+    pub incarnation: FileUuid,
+    /// The manifest number.
+    pub number: u64,
+}
+
+impl ManifestIdentity {
+    /// The identity of the file with this header.
+    pub fn of(header: &FileHeader) -> Self {
+        Self {
+            database: header.database,
+            incarnation: header.file,
+            number: header.number,
+        }
+    }
+
+    /// A checksum that has taken in the identity: bytes 24..64 of the file.
+    fn hasher(self) -> crc32fast::Hasher {
+        let mut hasher = crc32fast::Hasher::new();
+        hasher.update(&self.database.0);
+        hasher.update(&self.incarnation.0);
+        hasher.update(&self.number.to_le_bytes());
+        hasher
+    }
+}
 
 /// Changes that happen together.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,21 +92,21 @@ pub enum Stop {
     Refused(FormatError),
 }
 
-/// Appends an edit.
+/// Appends an edit of the manifest file `file`.
 ///
 /// # Errors
 /// A version of 0, an entry out of its bounds, or entries longer than [`MAX_REGION`] together;
 /// `out` is then as it was.
-pub fn append_edit(out: &mut Vec<u8>, edit: &Edit) -> Result<()> {
+pub fn append_edit(out: &mut Vec<u8>, file: ManifestIdentity, edit: &Edit) -> Result<()> {
     let start = out.len();
-    let result = put_edit(out, edit);
+    let result = put_edit(out, file, edit);
     if result.is_err() {
         out.truncate(start);
     }
     result
 }
 
-fn put_edit(out: &mut Vec<u8>, edit: &Edit) -> Result<()> {
+fn put_edit(out: &mut Vec<u8>, file: ManifestIdentity, edit: &Edit) -> Result<()> {
     let start = out.len();
     if edit.version == 0 {
         return Err(FormatError::invalid(
@@ -92,18 +129,26 @@ fn put_edit(out: &mut Vec<u8>, edit: &Edit) -> Result<()> {
         _ => return Err(FormatError::limit(WHAT, MAX_REGION, out.len() - payload)),
     };
     out[start + 4..start + VERSION_AT].copy_from_slice(&len.to_le_bytes());
-    let crc = edit_crc(&out[start..start + CRC_AT], &out[payload..]);
+    let crc = edit_crc(file, &out[start..start + CRC_AT], &out[payload..]);
     out[start + CRC_AT..start + CRC_AT + 4].copy_from_slice(&crc.to_le_bytes());
     let padded = (out.len() - start).next_multiple_of(EDIT_ALIGN);
     out.resize(start + padded, 0);
     Ok(())
 }
 
-fn edit_crc(header: &[u8], payload: &[u8]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
+fn edit_crc(file: ManifestIdentity, header: &[u8], payload: &[u8]) -> u32 {
+    let mut hasher = file.hasher();
     hasher.update(header);
     hasher.update(payload);
     hasher.finalize()
+}
+
+/// Makes the checksum of the edit at the start of `edit` right again, after a test changed it.
+#[cfg(test)]
+pub(super) fn reseal(edit: &mut [u8], file: ManifestIdentity, payload_len: usize) {
+    let payload = &edit[EDIT_HEADER_LEN..EDIT_HEADER_LEN + payload_len];
+    let crc = edit_crc(file, &edit[..CRC_AT], payload);
+    edit[CRC_AT..CRC_AT + 4].copy_from_slice(&crc.to_le_bytes());
 }
 
 /// An edit whose checksum, bounds and padding are right, whatever its entries are.
@@ -115,12 +160,12 @@ struct WholeEdit<'a> {
 
 impl<'a> WholeEdit<'a> {
     /// The edit at `at` of the file; errors carry offsets in the file.
-    fn at(file_bytes: &'a [u8], at: usize) -> Result<Self> {
+    fn at(file_bytes: &'a [u8], file: ManifestIdentity, at: usize) -> Result<Self> {
         let bytes = file_bytes.get(at..).unwrap_or_default();
-        Self::read(bytes, at).map_err(|e| e.at_base(at as u64))
+        Self::read(bytes, file, at).map_err(|e| e.at_base(at as u64))
     }
 
-    fn read(bytes: &'a [u8], at: usize) -> Result<Self> {
+    fn read(bytes: &'a [u8], file: ManifestIdentity, at: usize) -> Result<Self> {
         let mut r = Reader::new(bytes, WHAT);
         let magic: [u8; 4] = r.array()?;
         if magic != EDIT_MAGIC {
@@ -137,7 +182,7 @@ impl<'a> WholeEdit<'a> {
         let stored = r.u32()?;
         r.zeros(4)?;
         let payload = r.take(len)?;
-        let actual = edit_crc(&bytes[..CRC_AT], payload);
+        let actual = edit_crc(file, &bytes[..CRC_AT], payload);
         if stored != actual {
             return Err(FormatError::checksum(WHAT, CRC_AT as u64, stored, actual));
         }
@@ -165,16 +210,19 @@ impl<'a> WholeEdit<'a> {
 #[derive(Debug, Clone)]
 pub struct EditCursor<'a> {
     bytes: &'a [u8],
+    file: ManifestIdentity,
     at: usize,
     last_version: Option<u64>,
     stop: Option<Stop>,
 }
 
 impl<'a> EditCursor<'a> {
-    /// A cursor before the first edit; `file_bytes` is the whole file, its header included.
-    pub fn new(file_bytes: &'a [u8]) -> Self {
+    /// A cursor before the first edit; `file_bytes` is the whole file, its header included, which
+    /// says `file`.
+    pub fn new(file_bytes: &'a [u8], file: ManifestIdentity) -> Self {
         Self {
             bytes: file_bytes,
+            file,
             at: EDITS_START,
             last_version: None,
             stop: None,
@@ -201,7 +249,7 @@ impl<'a> EditCursor<'a> {
         if rest.iter().all(|&b| b == 0) {
             return Err(Stop::End);
         }
-        let whole = WholeEdit::at(self.bytes, self.at).map_err(Stop::Invalid)?;
+        let whole = WholeEdit::at(self.bytes, self.file, self.at).map_err(Stop::Invalid)?;
         let expected = self.last_version.map(|v| v.saturating_add(1));
         if whole.version == 0 || expected.is_some_and(|v| v != whole.version) {
             return Err(Stop::Invalid(FormatError::invalid(
@@ -248,16 +296,21 @@ fn encoded_len(located: &LocatedEdit) -> usize {
     usize::try_from(located.end - located.offset).unwrap_or(usize::MAX)
 }
 
-/// Offset and version of the first whole edit of a version higher than `version`, at a multiple
+/// Offset and version of the first whole edit of this file of a version higher than `version`, at a multiple
 /// of 8 at or behind `from_offset`. Behind the place where an [`EditCursor`] stopped on something
 /// invalid it proves that an edit which was synced is damaged.
-pub fn find_later_edit(file_bytes: &[u8], from_offset: u64, version: u64) -> Option<(u64, u64)> {
+pub fn find_later_edit(
+    file_bytes: &[u8],
+    file: ManifestIdentity,
+    from_offset: u64,
+    version: u64,
+) -> Option<(u64, u64)> {
     let from = usize::try_from(from_offset).ok()?.max(EDITS_START);
     let first = from.checked_next_multiple_of(EDIT_ALIGN)?;
     (first..file_bytes.len())
         .step_by(EDIT_ALIGN)
         .find_map(|at| {
-            let edit = WholeEdit::at(file_bytes, at).ok()?;
+            let edit = WholeEdit::at(file_bytes, file, at).ok()?;
             (edit.version > version).then_some((at as u64, edit.version))
         })
 }

@@ -27,11 +27,12 @@ pub enum EntryTag {
     Horizon = 11,
     Cursor = 12,
     CursorDropped = 13,
+    SeriesForgotten = 14,
 }
 
 impl EntryTag {
     /// All tags.
-    pub const ALL: [EntryTag; 13] = [
+    pub const ALL: [EntryTag; 14] = [
         Self::NextIds,
         Self::Incarnation,
         Self::Table,
@@ -45,6 +46,7 @@ impl EntryTag {
         Self::Horizon,
         Self::Cursor,
         Self::CursorDropped,
+        Self::SeriesForgotten,
     ];
 
     /// The entry tag `tag`.
@@ -115,6 +117,8 @@ pub enum Entry {
         /// Its name.
         name: String,
     },
+    /// A series needs its definition no more: all its rows are gone. Its id is not given again.
+    SeriesForgotten(SeriesId),
 }
 
 impl Entry {
@@ -134,6 +138,7 @@ impl Entry {
             Self::Horizon { .. } => EntryTag::Horizon,
             Self::Cursor { .. } => EntryTag::Cursor,
             Self::CursorDropped { .. } => EntryTag::CursorDropped,
+            Self::SeriesForgotten(_) => EntryTag::SeriesForgotten,
         }
     }
 
@@ -199,6 +204,7 @@ impl Entry {
                 out.extend_from_slice(&lsn.0.to_le_bytes());
             }
             Self::CursorDropped { name } => put_short_text(out, "name of a cursor", name)?,
+            Self::SeriesForgotten(series) => out.extend_from_slice(&series.0.to_le_bytes()),
         }
         Ok(())
     }
@@ -218,7 +224,7 @@ impl Entry {
                 kind,
                 WHAT,
                 tag_at,
-                "the tags 1 to 13",
+                "the tags 1 to 14",
                 actual,
             ));
         };
@@ -266,6 +272,9 @@ impl Entry {
             EntryTag::CursorDropped => Self::CursorDropped {
                 name: read_name(r)?,
             },
+            EntryTag::SeriesForgotten => {
+                Self::SeriesForgotten(crate::log::record::read_series_id(r)?)
+            }
         })
     }
 }
@@ -357,6 +366,7 @@ pub(super) mod tests {
                 lsn: Lsn(3),
             },
             Entry::CursorDropped { name },
+            Entry::SeriesForgotten(SeriesId(7)),
         ]
     }
 
@@ -410,7 +420,7 @@ pub(super) mod tests {
 
     #[test]
     fn an_unknown_tag_is_unsupported() {
-        for tag in [0, 14, 255] {
+        for tag in [0, 15, 255] {
             let mut bytes = encoded(&Entry::Flushed(Lsn(1)));
             bytes[0] = tag;
             let error = decode(&bytes).unwrap_err();
@@ -437,6 +447,7 @@ pub(super) mod tests {
         check(8, 5, 8);
         check(9, 5, 4);
         check(10, 5, 4);
+        check(13, 5, 8);
     }
 
     #[test]
@@ -449,6 +460,7 @@ pub(super) mod tests {
         check(Invalid, Entry::TableDropped(TableId(0)));
         check(Invalid, Entry::Table(table(1, "")));
         check(Invalid, tombstone(1, 0));
+        check(Invalid, Entry::SeriesForgotten(SeriesId(0)));
         let lsn = Lsn(1);
         let name = String::new();
         check(Invalid, Entry::Cursor { name, lsn });

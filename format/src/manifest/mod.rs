@@ -10,8 +10,8 @@ mod state;
 
 pub use crate::segment_entry::{SegmentEntry, Tier};
 pub use edit::{
-    EDIT_ALIGN, EDIT_HEADER_LEN, EDIT_MAGIC, EDITS_START, Edit, EditCursor, LocatedEdit, Stop,
-    append_edit, find_later_edit,
+    EDIT_ALIGN, EDIT_HEADER_LEN, EDIT_MAGIC, EDITS_START, Edit, EditCursor, LocatedEdit,
+    ManifestIdentity, Stop, append_edit, find_later_edit,
 };
 pub use entry::{Entry, EntryTag};
 pub use state::{Replay, State, replay};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::edit::{EDITS_START, EditCursor, Stop, find_later_edit};
+use super::edit::{EDITS_START, EditCursor, ManifestIdentity, Stop, find_later_edit};
 use super::entry::Entry;
 use crate::bytes::Reader;
 use crate::header::HEADER_LEN;
@@ -105,8 +105,8 @@ impl State {
     /// Makes a change.
     ///
     /// # Errors
-    /// The change contradicts the state: it names a table, segment, tombstone or cursor that is
-    /// not there, adds one that is, takes an id that was not given out, or turns back what only
+    /// The change contradicts the state: it names a table, segment, tombstone, series or cursor that
+    /// is not there, adds one that is, takes an id that was not given out, or turns back what only
     /// grows. The state is then as it was.
     pub fn apply(&mut self, entry: &Entry) -> Result<()> {
         match entry {
@@ -169,12 +169,18 @@ impl State {
                     return Err(contradiction("a cursor that is there", actual));
                 }
             }
+            Entry::SeriesForgotten(id) => {
+                if self.series.remove(id).is_none() {
+                    return Err(contradiction("a series that is defined", id));
+                }
+            }
         }
         Ok(())
     }
 
     /// Forgets the definitions of series for which `keep` is false: those a live segment holds,
-    /// before a snapshot. There is no entry for it, so only a snapshot makes it last.
+    /// before a snapshot, which makes it last. To forget one series by an edit, see
+    /// [`Entry::SeriesForgotten`].
     pub fn retain_series(&mut self, mut keep: impl FnMut(&SeriesDefinition) -> bool) {
         self.series.retain(|_, definition| keep(definition));
     }
@@ -299,18 +305,18 @@ pub struct Replay {
     pub torn: Option<FormatError>,
 }
 
-/// Replays the edits of a manifest file; its header has been decoded before.
+/// Replays the edits of a manifest file; its header has been decoded before and says `file`.
 ///
 /// # Errors
 /// The bytes between header and edits are not zero, there is no snapshot, an edit that was synced
 /// is damaged (a whole one of a higher version stands behind it), an edit is whole and unknown to
 /// this version, or one contradicts those before. Offsets are those in the file.
-pub fn replay(file_bytes: &[u8]) -> Result<Replay> {
+pub fn replay(file_bytes: &[u8], file: ManifestIdentity) -> Result<Replay> {
     let mut r = Reader::new(file_bytes, WHAT);
     r.take(HEADER_LEN)?;
     r.zeros(EDITS_START - HEADER_LEN)?;
     let mut state = State::new();
-    let mut cursor = EditCursor::new(file_bytes);
+    let mut cursor = EditCursor::new(file_bytes, file);
     for located in cursor.by_ref() {
         for entry in &located.edit.entries {
             state.apply(entry).map_err(|e| e.at_base(located.offset))?;
@@ -324,7 +330,7 @@ pub fn replay(file_bytes: &[u8]) -> Result<Replay> {
     };
     let version = cursor.version().unwrap_or(0);
     if let Some(error) = &torn
-        && find_later_edit(file_bytes, end, version).is_some()
+        && find_later_edit(file_bytes, file, end, version).is_some()
     {
         return Err(error.clone());
     }

@@ -12,6 +12,7 @@ use crate::segment::block::BlockBuilder;
 use crate::version::VECTOR_ROWS;
 use crate::{FieldId, FieldType};
 
+mod dictionary;
 mod estimate;
 
 /// Encodes one column, row group after row group.
@@ -25,8 +26,13 @@ pub(crate) struct ColumnEncoder {
     failures: u32,
     /// Row groups to go before it is tried again.
     pause: u32,
+    /// How values were taken for decimals, and how many of 1,024 did not fit then.
+    decimals: Option<(alp::Candidates, usize)>,
     uses: [EncodingUse; Encoding::ALL.len()],
 }
+
+/// So many more values of 1,024 may not fit before decimals are looked at anew.
+const MORE_MISFITS: usize = 4;
 
 /// Memory that encoders share, one after another.
 #[derive(Debug, Default)]
@@ -160,6 +166,7 @@ impl ColumnEncoder {
             strings: StringCodes::default(),
             failures: 0,
             pause: 0,
+            decimals: None,
             uses: Default::default(),
         }
     }
@@ -217,31 +224,7 @@ impl ColumnEncoder {
             scratch.stats.push(stats);
             shape.fill(values);
         }
-        let candidates = alp::Candidates::sample(values);
-        for shape in &scratch.shapes {
-            if shape.all_null {
-                scratch.choices.push(Choice::direct(Encoding::AllNull));
-                continue;
-            }
-            let payload = shape.payload(values, &mut scratch.dense.floats);
-            let bits = payload[0].to_bits();
-            if payload.iter().all(|v| v.to_bits() == bits) {
-                scratch.choices.push(Choice::direct(Encoding::Constant));
-                continue;
-            }
-            let start = scratch.payloads.len();
-            let decimals = alp::encode(payload, &candidates, &mut scratch.payloads);
-            let len = scratch.payloads.len() - start;
-            if decimals.is_some() && worth_encoding(len, payload.len()) {
-                scratch.choices.push(Choice {
-                    encoding: Encoding::Alp,
-                    payload: start..start + len,
-                });
-            } else {
-                scratch.payloads.truncate(start);
-                scratch.choices.push(Choice::direct(Encoding::Raw));
-            }
-        }
+        self.encode_decimals(values, scratch);
         self.try_float_dictionary(values, scratch);
         self.assemble(scratch, |shape, encoding, dense, out| {
             let payload = shape.payload(values, &mut dense.floats);
@@ -252,69 +235,25 @@ impl ColumnEncoder {
         });
     }
 
-    /// Replaces choices by the dictionary where that makes the row group smaller.
-    fn try_float_dictionary(&mut self, values: &[f64], scratch: &mut Scratch) {
-        let eligible = |c: &Choice| matches!(c.encoding, Encoding::Alp | Encoding::Raw);
-        let len = |c: &Choice, count: usize| match c.encoding {
-            Encoding::Raw => count * 8,
-            _ => c.payload.len(),
-        };
-        let (mut count, mut bytes) = (0, 0);
-        for (choice, shape) in scratch.choices.iter().zip(&scratch.shapes) {
-            if eligible(choice) {
-                count += shape.count();
-                bytes += len(choice, shape.count());
+    /// Chooses among all null, constant, decimals and raw.
+    ///
+    /// To find how values are best taken for decimals costs about as much as to encode them, so
+    /// what was found for an earlier row group is used until it fits less well.
+    fn encode_decimals(&mut self, values: &[f64], scratch: &mut Scratch) {
+        if let Some((candidates, misfits)) = self.decimals.take()
+            && !candidates.pairs().is_empty()
+        {
+            let found = choose_floats(values, &candidates, scratch);
+            if found <= misfits + MORE_MISFITS {
+                self.decimals = Some((candidates, misfits));
+                return;
             }
+            scratch.choices.clear();
+            scratch.payloads.clear();
         }
-        if count == 0 || self.pauses() {
-            return;
-        }
-        let known = self.floats.len();
-        let sample = estimate::sample(values.len(), |i| values[i].to_bits());
-        if !estimate::may_pay(&sample, count, bytes, known) {
-            return;
-        }
-        scratch.coded.clear();
-        let mut tried: Vec<Option<Range<usize>>> = Vec::with_capacity(scratch.choices.len());
-        let mut saved = 0;
-        for (choice, shape) in scratch.choices.iter().zip(&scratch.shapes) {
-            if !eligible(choice) {
-                tried.push(None);
-                continue;
-            }
-            let payload = shape.payload(values, &mut scratch.dense.floats);
-            scratch.codes.clear();
-            if !self.floats.encode(payload, &mut scratch.codes) {
-                saved = 0;
-                break;
-            }
-            let start = scratch.coded.len();
-            integer::encode(&scratch.codes, &mut scratch.coded);
-            let coded = scratch.coded.len() - start;
-            let other = len(choice, payload.len());
-            // A vector that needs no dictionary is quicker to read: what needs it must be smaller
-            // by a tenth.
-            if coded * 10 < other * 9 {
-                saved += other - coded;
-                tried.push(Some(start..start + coded));
-            } else {
-                scratch.coded.truncate(start);
-                tried.push(None);
-            }
-        }
-        let added = self.floats.len() - known;
-        if saved <= added * bytes.div_ceil(count) {
-            self.floats.truncate(known);
-            self.failed();
-            return;
-        }
-        self.failures = 0;
-        for (choice, coded) in scratch.choices.iter_mut().zip(tried) {
-            if let Some(coded) = coded {
-                choice.encoding = Encoding::Dictionary;
-                choice.payload = coded;
-            }
-        }
+        let candidates = alp::Candidates::sample(values);
+        let misfits = choose_floats(values, &candidates, scratch);
+        self.decimals = Some((candidates, misfits));
     }
 
     fn encode_integers(
@@ -419,93 +358,6 @@ impl ColumnEncoder {
         });
     }
 
-    /// As [`ColumnEncoder::try_float_dictionary`]: all vectors of the row group or none.
-    fn try_string_dictionary(&mut self, values: &Strings, scratch: &mut Scratch) {
-        if scratch.shapes.iter().all(|s| s.all_null) || self.pauses() {
-            return;
-        }
-        let (count, bytes) = (values.len(), values.len() + values.byte_len());
-        let (known, known_text) = (self.strings.len(), self.strings.text_len());
-        let sample = estimate::sample(count, |i| {
-            crate::codec::dictionary::hash_text(values.get(i).as_bytes())
-        });
-        if !estimate::may_pay(&sample, count, bytes, known) {
-            return;
-        }
-        scratch.coded.clear();
-        let mut payloads = Vec::with_capacity(scratch.shapes.len());
-        let (mut plain, mut complete) = (0, true);
-        for shape in &scratch.shapes {
-            let start = scratch.coded.len();
-            if !shape.all_null {
-                plain += self
-                    .code_strings(values, shape, &mut scratch.codes)
-                    .unwrap_or(0);
-                if scratch.codes.len() != shape.count() {
-                    complete = false;
-                    break;
-                }
-                integer::encode(&scratch.codes, &mut scratch.coded);
-            }
-            payloads.push(start..scratch.coded.len());
-        }
-        let added = self.strings.len() - known + self.strings.text_len() - known_text;
-        if !complete || scratch.coded.len() + added >= plain {
-            self.strings.truncate(known);
-            self.failed();
-            return;
-        }
-        self.failures = 0;
-        for (choice, payload) in scratch.choices.iter_mut().zip(payloads) {
-            if choice.encoding == Encoding::PlainStrings {
-                choice.encoding = Encoding::Dictionary;
-                choice.payload = payload;
-            }
-        }
-    }
-
-    /// The codes of a vector's strings, and the bytes that they would take as they are. `None`
-    /// where the dictionary is full.
-    fn code_strings(
-        &mut self,
-        values: &Strings,
-        shape: &Shape,
-        codes: &mut Vec<i64>,
-    ) -> Option<usize> {
-        codes.clear();
-        let mut plain = 0;
-        // Rows before the first value get the code of that value.
-        let mut waiting = 0;
-        for row in shape.rows.clone() {
-            let map = shape.map.as_ref();
-            if map.is_none_or(|m| m.get(row - shape.rows.start)) {
-                let text = values.get(row);
-                let code = self.strings.code(text)?;
-                plain += text.len() + 1;
-                codes.extend(std::iter::repeat_n(code, waiting + 1));
-                waiting = 0;
-            } else if shape.form == NullForm::Filled {
-                match codes.last() {
-                    Some(&code) => codes.push(code),
-                    None => waiting += 1,
-                }
-            }
-        }
-        Some(plain)
-    }
-
-    /// Whether a dictionary is not to be tried now, because it failed lately.
-    fn pauses(&mut self) -> bool {
-        let pauses = self.pause > 0;
-        self.pause = self.pause.saturating_sub(1);
-        pauses
-    }
-
-    fn failed(&mut self) {
-        self.failures = (self.failures + 1).min(4);
-        self.pause = (1 << self.failures) - 1;
-    }
-
     fn stats(&self, shape: &Shape, of: impl FnOnce() -> (u64, ValueStats)) -> VectorStats {
         let rows = shape.rows.len() as u64;
         if shape.all_null {
@@ -549,6 +401,39 @@ impl ColumnEncoder {
             using.bytes += len as u64;
         }
     }
+}
+
+/// Chooses how the vectors of a column of doubles are written. Returns how many of 1,024 values
+/// did not fit the candidates.
+fn choose_floats(values: &[f64], candidates: &alp::Candidates, scratch: &mut Scratch) -> usize {
+    let (mut misfits, mut count) = (0, 0);
+    for shape in &scratch.shapes {
+        if shape.all_null {
+            scratch.choices.push(Choice::direct(Encoding::AllNull));
+            continue;
+        }
+        let payload = shape.payload(values, &mut scratch.dense.floats);
+        let bits = payload[0].to_bits();
+        if payload.iter().all(|v| v.to_bits() == bits) {
+            scratch.choices.push(Choice::direct(Encoding::Constant));
+            continue;
+        }
+        let start = scratch.payloads.len();
+        let decimals = alp::encode(payload, candidates, &mut scratch.payloads);
+        count += payload.len();
+        misfits += decimals.map_or(payload.len(), |d| d.exceptions);
+        let len = scratch.payloads.len() - start;
+        if decimals.is_some() && worth_encoding(len, payload.len()) {
+            scratch.choices.push(Choice {
+                encoding: Encoding::Alp,
+                payload: start..start + len,
+            });
+        } else {
+            scratch.payloads.truncate(start);
+            scratch.choices.push(Choice::direct(Encoding::Raw));
+        }
+    }
+    misfits * VECTOR_ROWS / count.max(1)
 }
 
 /// Whether an encoding of `len` bytes is enough smaller than `count` raw values, which can be

@@ -5,6 +5,7 @@ mod select;
 
 use roaring::RoaringTreemap;
 use tempfile::TempDir;
+use tidestone_format::{SeriesId, SeriesKey};
 
 use super::*;
 use crate::error::ErrorKind;

@@ -69,10 +69,10 @@ impl Plan {
     }
 }
 
-fn outputs(
-    schema: &TableSchema,
-    aggregates: &[Aggregate],
-) -> Result<(Vec<(Field, Wants)>, Vec<Output>)> {
+/// The fields that are read with what is wanted of each, and the columns that come out.
+type Folded = (Vec<(Field, Wants)>, Vec<Output>);
+
+fn outputs(schema: &TableSchema, aggregates: &[Aggregate]) -> Result<Folded> {
     if aggregates.is_empty() {
         return Err(Error::invalid("no aggregate is asked for"));
     }

@@ -22,7 +22,7 @@ pub(in crate::query) fn run(query: &Query) -> Result<AggregateResult> {
         series_selected: wanted.as_ref().map_or(0, |w| w.len() as u64),
         ..Profile::default()
     };
-    let inputs = plan::inputs(&query.engine, &snapshot, query.range, &mut profile)?;
+    let inputs = plan::inputs(&snapshot, query.range, &mut profile)?;
     let policy = snapshot.table.schema.settings.policy;
     let mut states = states(&plan, &inputs, policy, wanted.as_ref(), query.threads)?;
     states.profile.add(&profile);

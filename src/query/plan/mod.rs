@@ -3,37 +3,25 @@
 mod units;
 mod walk;
 
-use std::sync::Arc;
-
 use tidestone_format::{SeriesId, TimeRange};
 
 pub(super) use units::{Unit, units};
 pub(super) use walk::{Part, Walk};
 
 use super::Profile;
-use crate::engine::{Engine, Snapshot};
+use crate::engine::Snapshot;
 use crate::error::Result;
-use crate::flush::hides;
+use crate::scan::hides;
 use crate::scan::{self, Input, InputRun};
-use crate::store::Segment;
 
 /// The runs of a snapshot that may have rows of the range, oldest first.
 pub(super) fn inputs(
-    engine: &Engine,
     snapshot: &Snapshot,
     range: TimeRange,
     profile: &mut Profile,
 ) -> Result<Vec<Input>> {
     let segments = &snapshot.table.segments;
-    let closed: Vec<Arc<Segment>> = segments
-        .iter()
-        .filter(|s| s.entry.times.overlaps(&range) && !s.is_open())
-        .cloned()
-        .collect();
     let inputs = scan::inputs(&snapshot.table, segments, &snapshot.head, range)?;
-    if !closed.is_empty() {
-        engine.store.bound_mapped(&closed);
-    }
     for input in &inputs {
         match input.run {
             InputRun::Segment(_) => profile.segments += 1,

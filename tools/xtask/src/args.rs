@@ -68,16 +68,23 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Task> {
         "setup" => Task::Setup,
         "check" => Task::Check,
         "env" => Task::Env,
-        "test" => Task::Test { nextest: passed.clone().unwrap_or_default() },
+        "test" => Task::Test {
+            nextest: passed.clone().unwrap_or_default(),
+        },
         "bench" => Task::Bench {
             name: benchmark_name(own.next())?,
             args: passed.clone().unwrap_or_default(),
         },
-        "demo" => Task::Demo { dir: demo_dir(&mut own)? },
+        "demo" => Task::Demo {
+            dir: demo_dir(&mut own)?,
+        },
         other => return Err(usage(&format!("unknown task {other}"))),
     };
     if let Some(extra) = own.next() {
-        return Err(usage(&format!("{name} does not understand {}", extra.display())));
+        return Err(usage(&format!(
+            "{name} does not understand {}",
+            extra.display()
+        )));
     }
     let passes_on = matches!(task, Task::Test { .. } | Task::Bench { .. });
     if passed.is_some() && !passes_on {
@@ -106,23 +113,31 @@ fn split_at_dashes(
 
 fn benchmark_name(arg: Option<OsString>) -> Result<Option<OsString>> {
     match arg {
-        Some(name) if name.as_encoded_bytes().starts_with(b"-") => {
-            Err(usage(&format!("bench does not understand {}", name.display())))
-        }
+        Some(name) if name.as_encoded_bytes().starts_with(b"-") => Err(usage(&format!(
+            "bench does not understand {}",
+            name.display()
+        ))),
         name => Ok(name),
     }
 }
 
 fn demo_dir(args: &mut impl Iterator<Item = OsString>) -> Result<Option<PathBuf>> {
-    let Some(arg) = args.next() else { return Ok(None) };
+    let Some(arg) = args.next() else {
+        return Ok(None);
+    };
     let dir = if arg == "--dir" {
         args.next()
     } else {
-        arg.to_str().and_then(|arg| arg.strip_prefix("--dir=")).map(OsString::from)
+        arg.to_str()
+            .and_then(|arg| arg.strip_prefix("--dir="))
+            .map(OsString::from)
     };
     match dir {
         Some(dir) if !dir.is_empty() => Ok(Some(PathBuf::from(dir))),
-        _ => Err(usage(&format!("demo understands --dir DIR only, not {}", arg.display()))),
+        _ => Err(usage(&format!(
+            "demo understands --dir DIR only, not {}",
+            arg.display()
+        ))),
     }
 }
 
@@ -144,17 +159,58 @@ mod tests {
             ("--help", Task::Help),
             ("test", Task::Test { nextest: vec![] }),
             ("test --", Task::Test { nextest: vec![] }),
-            ("test -- -p tidestone a::b", Task::Test { nextest: words("-p tidestone a::b") }),
-            ("test -- -- --nocapture", Task::Test { nextest: words("-- --nocapture") }),
+            (
+                "test -- -p tidestone a::b",
+                Task::Test {
+                    nextest: words("-p tidestone a::b"),
+                },
+            ),
+            (
+                "test -- -- --nocapture",
+                Task::Test {
+                    nextest: words("-- --nocapture"),
+                },
+            ),
             ("demo", Task::Demo { dir: None }),
-            ("demo --dir d", Task::Demo { dir: Some("d".into()) }),
-            ("demo --dir=d", Task::Demo { dir: Some("d".into()) }),
-            ("bench", Task::Bench { name: None, args: vec![] }),
-            ("bench scan", Task::Bench { name: Some("scan".into()), args: vec![] }),
-            ("bench -- --quick", Task::Bench { name: None, args: words("--quick") }),
+            (
+                "demo --dir d",
+                Task::Demo {
+                    dir: Some("d".into()),
+                },
+            ),
+            (
+                "demo --dir=d",
+                Task::Demo {
+                    dir: Some("d".into()),
+                },
+            ),
+            (
+                "bench",
+                Task::Bench {
+                    name: None,
+                    args: vec![],
+                },
+            ),
+            (
+                "bench scan",
+                Task::Bench {
+                    name: Some("scan".into()),
+                    args: vec![],
+                },
+            ),
+            (
+                "bench -- --quick",
+                Task::Bench {
+                    name: None,
+                    args: words("--quick"),
+                },
+            ),
             (
                 "bench scan -- --quick",
-                Task::Bench { name: Some("scan".into()), args: words("--quick") },
+                Task::Bench {
+                    name: Some("scan".into()),
+                    args: words("--quick"),
+                },
             ),
         ] {
             assert_eq!(parse(words(line)).unwrap(), expected, "{line}");

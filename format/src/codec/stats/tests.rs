@@ -1,4 +1,5 @@
 use super::*;
+use crate::bytes::Reader;
 
 fn f64_stats(values: &[f64]) -> (u64, [f64; 5]) {
     match of_f64(values) {

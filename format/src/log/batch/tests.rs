@@ -1,5 +1,10 @@
+use std::ops::Range;
+
 use super::*;
 use crate::FormatErrorKind::{Invalid, Limit};
+use crate::column::{Bitmap, Values};
+use crate::version::MAX_STRING;
+use crate::{FieldType, Result};
 use proptest::prelude::*;
 
 /// A column whose validity is the bits of `nulls`, repeated.

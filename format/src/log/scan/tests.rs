@@ -1,10 +1,20 @@
 use super::*;
 use crate::FormatErrorKind::{self, Checksum, Invalid, Magic, Unsupported};
-use crate::checksum::crc32;
-use crate::log::frame::{FrameKind, append_frame};
+use crate::column::{Column, Values};
+use crate::log::batch::{BatchEncoder, SeriesIds};
+use crate::log::frame::{FrameKind, append_frame, reseal};
+use crate::{FieldId, FileUuid, SeriesId, TableId};
 use proptest::prelude::*;
 
 const NUMBER: u64 = 9;
+const INCARNATION: FileUuid = FileUuid(*b"incarnation-test");
+
+fn log_file(file_number: u64) -> LogIdentity {
+    LogIdentity {
+        incarnation: INCARNATION,
+        file_number,
+    }
+}
 
 /// A log file under construction: groups of frames, each group at a page of its own.
 struct File {
@@ -41,7 +51,7 @@ impl File {
             append_frame(
                 &mut group,
                 FrameKind::Batch,
-                self.number,
+                log_file(self.number),
                 lsn,
                 durable,
                 &payload,
@@ -57,7 +67,7 @@ impl File {
 
     /// The LSNs from `first` on, where the cursor stopped and why.
     fn read(&self, first: u64) -> (Vec<u64>, usize, Stop) {
-        let mut cursor = FrameCursor::new(&self.bytes, self.number, Lsn(first));
+        let mut cursor = FrameCursor::new(&self.bytes, log_file(self.number), Lsn(first));
         let lsns: Vec<u64> = cursor.by_ref().map(|f| f.header.lsn.0).collect();
         assert_eq!(cursor.next_lsn().0, first + lsns.len() as u64);
         assert!(cursor.next().is_none(), "it stays stopped");
@@ -66,7 +76,7 @@ impl File {
     }
 
     fn evidence(&self, from: usize, lsn: u64) -> Option<(usize, u64, u64)> {
-        find_later_evidence(&self.bytes, from as u64, self.number, Lsn(lsn))
+        find_later_evidence(&self.bytes, from as u64, log_file(self.number), Lsn(lsn))
             .map(|e| (usize::try_from(e.offset).unwrap(), e.lsn.0, e.durable_lsn.0))
     }
 }
@@ -108,7 +118,7 @@ fn a_file_without_frames_has_none() {
     let file = File::new(NUMBER, 3, 1);
     assert_eq!(file.read(1), (vec![], LOG_PAGE, Stop::Zeros));
     for len in [0, 100, LOG_PAGE] {
-        let mut cursor = FrameCursor::new(&file.bytes[..len], NUMBER, Lsn(1));
+        let mut cursor = FrameCursor::new(&file.bytes[..len], log_file(NUMBER), Lsn(1));
         assert!(cursor.next().is_none());
         assert_eq!(cursor.stop(), Some(&Stop::EndOfFile));
     }
@@ -210,8 +220,7 @@ fn a_whole_frame_of_an_unknown_kind_is_not_the_end_of_the_log() {
     file.group(0, &[20]);
     let unknown = file.group(1, &[20])[0];
     file.bytes[unknown + 20] = 77;
-    let crc = crc32(&file.bytes[unknown + 8..unknown + 64]);
-    file.bytes[unknown + 4..unknown + 8].copy_from_slice(&crc.to_le_bytes());
+    reseal(&mut file.bytes[unknown..], INCARNATION);
     let (lsns, end, stop) = file.read(1);
     assert_eq!((lsns, end), (vec![1], unknown));
     let Stop::Refused(error) = stop else {
@@ -231,13 +240,124 @@ fn stray_bytes_behind_a_group_are_told_and_lose_nothing() {
     file.group(1, &[20]);
     let place = 2 * LOG_PAGE - 5;
     file.bytes[place] = 1;
-    let mut cursor = FrameCursor::new(&file.bytes, NUMBER, Lsn(1));
+    let mut cursor = FrameCursor::new(&file.bytes, log_file(NUMBER), Lsn(1));
     assert_eq!(cursor.by_ref().count(), 2);
     let stray = cursor.stray_bytes().unwrap();
     assert_eq!((stray.kind, stray.offset), (Invalid, place as u64));
     file.bytes[300] = 1;
-    let cursor = FrameCursor::new(&file.bytes, NUMBER, Lsn(1));
+    let cursor = FrameCursor::new(&file.bytes, log_file(NUMBER), Lsn(1));
     assert_eq!(cursor.stray_bytes().unwrap().offset, 300);
+}
+
+/// A whole frame of log file `number`, LSN 2 or more, which says that the LSN before it is durable,
+/// for a log of `incarnation`; of bytes that are UTF-8.
+fn text_frame(number: u64, incarnation: FileUuid) -> Option<String> {
+    let file = LogIdentity {
+        incarnation,
+        file_number: number,
+    };
+    (2..128).find_map(|lsn| {
+        let mut frame = Vec::new();
+        append_frame(
+            &mut frame,
+            FrameKind::Note,
+            file,
+            Lsn(lsn),
+            Lsn(lsn - 1),
+            &[],
+        )
+        .unwrap();
+        String::from_utf8(frame).ok()
+    })
+}
+
+/// A batch whose only value is a string with `text` at the first page behind that of its frame.
+fn batch_with(text: &str) -> Vec<u8> {
+    let encoded = |string: String| {
+        let values = Values::String([&*string].into_iter().collect());
+        let column = Column {
+            values,
+            validity: None,
+        };
+        let mut batch = BatchEncoder::new();
+        let (table, series) = (TableId(1), SeriesIds::One(SeriesId(1)));
+        let columns = [(FieldId(1), &column)];
+        batch
+            .append_section(table, series, &[0], &columns, 0..1)
+            .unwrap();
+        batch.payload().to_vec()
+    };
+    let before = encoded("x".to_string());
+    let string_at = FRAME_HEADER_LEN + before.iter().position(|&b| b == b'x').unwrap();
+    encoded("-".repeat(LOG_PAGE - string_at) + text)
+}
+
+/// A file whose last group has lost its first page. The string in it stands at the next page, which
+/// is where the log would go on if `text` were a frame.
+fn torn_group_with(text: &str) -> File {
+    let mut file = File::new(NUMBER, 8, 1);
+    let mut group = Vec::new();
+    let payload = batch_with(text);
+    let identity = log_file(NUMBER);
+    append_frame(
+        &mut group,
+        FrameKind::Batch,
+        identity,
+        Lsn(1),
+        Lsn(0),
+        &payload,
+    )
+    .unwrap();
+    file.bytes[LOG_PAGE..LOG_PAGE + group.len()].copy_from_slice(&group);
+    assert_eq!(
+        &file.bytes[2 * LOG_PAGE..2 * LOG_PAGE + text.len()],
+        text.as_bytes()
+    );
+    assert_eq!(file.read(1).0, [1], "whole, the batch is a frame");
+    file.bytes[LOG_PAGE..2 * LOG_PAGE].fill(0);
+    file
+}
+
+#[test]
+fn a_string_cannot_forge_a_frame() {
+    let known = text_frame(NUMBER, INCARNATION).unwrap();
+    let file = torn_group_with(&known);
+    assert!(
+        file.evidence(LOG_PAGE, 1).is_some(),
+        "with the incarnation it could"
+    );
+    // What a writer of values can know: the numbers, and how frames look.
+    let mut crc_alone = known.into_bytes();
+    let crc = crate::checksum::crc32(&crc_alone[8..]);
+    crc_alone[4..8].copy_from_slice(&crc.to_le_bytes());
+    let guesses = [FileUuid::default(), FileUuid([0x20; 16])];
+    let guesses = guesses.into_iter().filter_map(|g| text_frame(NUMBER, g));
+    let guesses: Vec<_> = guesses.chain(String::from_utf8(crc_alone)).collect();
+    assert!(guesses.len() >= 2);
+    for forged in guesses {
+        let file = torn_group_with(&forged);
+        let (lsns, end, stop) = file.read(1);
+        assert_eq!((lsns, stop), (vec![], Stop::Zeros));
+        assert_eq!(file.evidence(end, 1), None, "{forged:?}");
+    }
+}
+
+#[test]
+fn a_string_of_an_earlier_life_is_not_followed() {
+    let read = |incarnation| {
+        let forged = text_frame(NUMBER + 1, incarnation).unwrap();
+        let mut file = torn_group_with(&forged).recycled(NUMBER + 1);
+        let lsn = u64::from(forged.as_bytes()[32]);
+        file.next = lsn - 1;
+        file.group(0, &[20]);
+        let (lsns, end, stop) = file.read(lsn - 1);
+        (lsns.len(), stop, file.evidence(end, lsn - 1))
+    };
+    let (followed, _, _) = read(INCARNATION);
+    assert_eq!(followed, 2, "with the incarnation it would be");
+    let (followed, stop, evidence) = read(FileUuid::default());
+    assert_invalid(&stop, Checksum, 2 * LOG_PAGE + 4);
+    assert_eq!((followed, evidence), (1, None));
 }
 
 proptest! {
@@ -274,7 +394,7 @@ proptest! {
         if let Some(place) = bytes.get_mut(LOG_PAGE..LOG_PAGE + 4) {
             place.copy_from_slice(&FRAME_MAGIC);
         }
-        let _ = FrameCursor::new(&bytes, 1, Lsn(1)).count();
-        let _ = find_later_evidence(&bytes, from, 1, Lsn(1));
+        let _ = FrameCursor::new(&bytes, log_file(1), Lsn(1)).count();
+        let _ = find_later_evidence(&bytes, from, log_file(1), Lsn(1));
     }
 }

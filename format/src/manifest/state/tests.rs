@@ -1,8 +1,7 @@
 use super::*;
 use crate::FormatErrorKind::{self, Checksum, Invalid, Magic, Truncated, Unsupported};
-use crate::checksum::crc32;
 use crate::header::FileHeader;
-use crate::manifest::edit::{EDIT_HEADER_LEN, Edit, append_edit};
+use crate::manifest::edit::{EDIT_HEADER_LEN, Edit, append_edit, reseal};
 use crate::manifest::entry::tests::{one_of_each, series, table, tombstone};
 use crate::segment_entry::tests::entry as segment;
 use crate::{FieldType, FileUuid};
@@ -120,6 +119,8 @@ fn contradictions_are_refused_and_change_nothing() {
         horizon(1, 99),
         horizon(3, 1),
         no_cursor("backup"),
+        Entry::SeriesForgotten(SeriesId(7)),
+        Entry::SeriesForgotten(SeriesId(100)),
     ] {
         let mut state = full();
         let error = state.apply(&entry).unwrap_err();
@@ -171,20 +172,41 @@ fn definitions_can_be_forgotten_before_a_snapshot() {
     assert_eq!(refold(&state), state);
 }
 
+#[test]
+fn a_forgotten_series_can_be_defined_again_but_not_forgotten_twice() {
+    let mut state = full();
+    let forgotten = Entry::SeriesForgotten(SeriesId(5));
+    state.apply(&forgotten).unwrap();
+    assert!(state.series().keys().eq([&SeriesId(6)]));
+    assert_eq!(refold(&state), state);
+    assert_eq!(state.next_series(), SeriesId(100));
+    assert_eq!(state.apply(&forgotten).unwrap_err().kind, Invalid);
+    // The log is replayed behind the edit, and may define it once more.
+    state.apply(&Entry::SeriesDefined(series(1, 5))).unwrap();
+    assert_eq!(state, full());
+}
+
 // Files.
+
+const FILE: ManifestIdentity = ManifestIdentity {
+    database: FileUuid(*b"database----test"),
+    incarnation: FileUuid(*b"incarnation-test"),
+    number: 7,
+};
 
 /// A manifest file: a snapshot of version 5 and an edit for each list of entries; the offsets of
 /// all edits, and last that of the end.
 fn file(edits: &[Vec<Entry>]) -> (Vec<u8>, Vec<usize>) {
-    let id = FileUuid([1; 16]);
-    let mut bytes = FileHeader::manifest(id, id, 1).encode().to_vec();
+    let header = FileHeader::manifest(FILE.database, FILE.incarnation, FILE.number);
+    let mut bytes = header.encode().to_vec();
+    assert_eq!(ManifestIdentity::of(&header), FILE);
     bytes.resize(EDITS_START, 0);
     let snapshot = full().snapshot_entries();
     let mut offsets = Vec::new();
     for (version, entries) in (5..).zip(std::iter::once(&snapshot).chain(edits)) {
         offsets.push(bytes.len());
         let entries = entries.clone();
-        append_edit(&mut bytes, &Edit { version, entries }).unwrap();
+        append_edit(&mut bytes, FILE, &Edit { version, entries }).unwrap();
     }
     offsets.push(bytes.len());
     (bytes, offsets)
@@ -200,27 +222,27 @@ fn three_edits() -> (Vec<u8>, Vec<usize>) {
 
 #[track_caller]
 fn refused(bytes: &[u8], kind: FormatErrorKind, offset: usize) {
-    let error = replay(bytes).unwrap_err();
+    let error = replay(bytes, FILE).unwrap_err();
     assert_eq!((error.kind, error.offset), (kind, offset as u64), "{error}");
 }
 
 #[test]
 fn a_file_replays_to_its_last_edit() {
     let (mut bytes, offsets) = three_edits();
-    let replayed = replay(&bytes).unwrap();
+    let replayed = replay(&bytes, FILE).unwrap();
     assert_eq!(
         (replayed.version, replayed.end, &replayed.torn),
         (8, bytes.len() as u64, &None)
     );
     assert_eq!(replayed.state.flushed(), Lsn(30));
     assert_eq!(replayed.state.segments().len(), 1);
-    let cursor = EditCursor::new(&bytes);
+    let cursor = EditCursor::new(&bytes, FILE);
     let places: Vec<_> = cursor.map(|e| (e.offset, e.end)).collect();
     let wanted = offsets.windows(2).map(|w| (w[0] as u64, w[1] as u64));
     assert!(places.into_iter().eq(wanted));
     bytes.resize(bytes.len() + 1001, 0);
     assert_eq!(
-        replay(&bytes).unwrap(),
+        replay(&bytes, FILE).unwrap(),
         replayed,
         "zeros behind the last edit are no edit"
     );
@@ -231,7 +253,7 @@ fn every_truncation_leaves_the_edits_before_it() {
     let (bytes, offsets) = three_edits();
     for len in 0..bytes.len() {
         let whole = offsets[1..].iter().filter(|&&end| end <= len).count();
-        match replay(&bytes[..len]) {
+        match replay(&bytes[..len], FILE) {
             Ok(replayed) => {
                 assert_eq!(
                     (replayed.version, replayed.end),
@@ -252,7 +274,7 @@ fn a_damaged_edit_is_damage_unless_it_is_the_last() {
         let mut bytes = sound.clone();
         bytes[at] ^= 0x10;
         let edit = offsets.iter().rposition(|&o| o <= at).unwrap();
-        match replay(&bytes) {
+        match replay(&bytes, FILE) {
             Ok(replayed) => {
                 assert_eq!((edit, replayed.version), (3, 7), "byte {at}");
                 assert!(replayed.torn.is_some());
@@ -296,6 +318,7 @@ fn a_version_that_is_not_the_next_is_refused() {
     let entries = vec![];
     append_edit(
         &mut bytes,
+        FILE,
         &Edit {
             version: 9,
             entries,
@@ -307,6 +330,7 @@ fn a_version_that_is_not_the_next_is_refused() {
     let entries = vec![];
     append_edit(
         &mut bytes,
+        FILE,
         &Edit {
             version: 7,
             entries,
@@ -314,13 +338,14 @@ fn a_version_that_is_not_the_next_is_refused() {
     )
     .unwrap();
     assert!(
-        replay(&bytes).unwrap().torn.is_some(),
+        replay(&bytes, FILE).unwrap().torn.is_some(),
         "an old edit proves nothing"
     );
     let entries = vec![];
     assert!(
         append_edit(
             &mut bytes,
+            FILE,
             &Edit {
                 version: 0,
                 entries
@@ -335,12 +360,7 @@ fn a_whole_edit_of_unknown_entries_is_not_the_end_of_the_file() {
     let (mut bytes, offsets) = three_edits();
     let last = offsets[3];
     bytes[last + EDIT_HEADER_LEN] = 99;
-    let covered = [
-        &bytes[last..last + 16],
-        &bytes[last + 24..last + 24 + 5 + 11],
-    ]
-    .concat();
-    bytes[last + 16..last + 20].copy_from_slice(&crc32(&covered).to_le_bytes());
+    reseal(&mut bytes[last..], FILE, 5 + 11);
     refused(&bytes, Unsupported, last + EDIT_HEADER_LEN);
 }
 
@@ -350,11 +370,73 @@ fn an_edit_that_contradicts_is_refused_at_its_offset() {
     refused(&bytes, Invalid, offsets[1]);
 }
 
+/// An edit of version 7 whose bytes are UTF-8, for the file `file`.
+fn text_edit(file: ManifestIdentity) -> Option<String> {
+    (0..128).find_map(|n| {
+        let mut bytes = Vec::new();
+        let entries = vec![cursor("x", n)];
+        append_edit(
+            &mut bytes,
+            file,
+            &Edit {
+                version: 7,
+                entries,
+            },
+        )
+        .unwrap();
+        String::from_utf8(bytes).ok()
+    })
+}
+
+/// A file whose last edit, of version 6, names a table `padding` bytes and then `text`, and is torn
+/// before the name.
+fn torn_name(text: &str) -> Vec<u8> {
+    let named = |padding: usize| {
+        let name = "-".repeat(padding) + text;
+        file(&[vec![Entry::Table(table(1, &name))]])
+    };
+    let (bytes, _) = named(0);
+    let at = bytes
+        .windows(text.len())
+        .position(|w| w == text.as_bytes())
+        .unwrap();
+    let (mut bytes, offsets) = named(at.next_multiple_of(8) - at);
+    assert_eq!(replay(&bytes, FILE).unwrap().version, 6);
+    bytes[offsets[1]..offsets[1] + 8].fill(0);
+    bytes
+}
+
+#[test]
+fn a_name_cannot_forge_an_edit() {
+    let known = text_edit(FILE).unwrap();
+    assert!(
+        replay(&torn_name(&known), FILE).is_err(),
+        "with the identity it could"
+    );
+    let others = [
+        ManifestIdentity {
+            database: FileUuid::default(),
+            ..FILE
+        },
+        ManifestIdentity {
+            incarnation: FileUuid::default(),
+            ..FILE
+        },
+        ManifestIdentity { number: 6, ..FILE },
+    ];
+    for other in others {
+        let bytes = torn_name(&text_edit(other).unwrap());
+        let replayed = replay(&bytes, FILE).unwrap();
+        assert_eq!(replayed.version, 5, "{other:?}");
+        assert!(replayed.torn.is_some());
+    }
+}
+
 proptest! {
     /// Any sequence of entries: those that are refused change nothing, and the state can always be
     /// said in a snapshot.
     #[test]
-    fn any_state_survives_its_snapshot(picks in prop::collection::vec((0usize..13, 1u32..4, 1u64..6), 0..60)) {
+    fn any_state_survives_its_snapshot(picks in prop::collection::vec((0usize..14, 1u32..4, 1u64..6), 0..60)) {
         let mut state = full();
         for (kind, t, n) in picks {
             let byte = u8::try_from(n).unwrap();
@@ -371,6 +453,7 @@ proptest! {
                 10 => horizon(t, 98 + i64::from(byte)),
                 11 => cursor(&"x".repeat(byte as usize), u64::from(t)),
                 12 => no_cursor(&"x".repeat(byte as usize)),
+                13 => Entry::SeriesForgotten(SeriesId(n)),
                 _ => one_of_each()[1].clone(),
             };
             let before = state.clone();
@@ -392,12 +475,12 @@ proptest! {
             bytes[at] = value;
         }
         bytes.truncate(len.index(bytes.len() + 1));
-        let _ = replay(&bytes);
+        let _ = replay(&bytes, FILE);
     }
 
     #[test]
     fn damaged_entries_never_panic(
-        which in 0usize..13,
+        which in 0usize..14,
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
     ) {
         let mut bytes = Vec::new();

@@ -1,0 +1,435 @@
+//! Latency and rate of writing: append through a handle, commit at each durability, bulk.
+//!
+//! `cargo bench --bench append` prints a table. Latencies are open-loop (each operation has a time
+//! it was due, and is measured from that moment, so that a stall counts for every operation it
+//! delayed) and kept in an HDR histogram. Every figure that depends on the machine has a yardstick of
+//! the same run beside it: an empty loop, or a bare `pwrite` + `fdatasync`.
+//!
+//! `cargo bench --bench append -- NAME` runs the sections whose name contains NAME.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a benchmark measures with the machine's clock"
+)]
+#![expect(clippy::unwrap_used, reason = "a benchmark ends at the first failure")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::collections::VecDeque;
+use std::fs::OpenOptions;
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+use tidestone::{
+    Batch, Durability, FieldType, Options, SeriesHandle, Table, TableOptions, Tidestone, Value,
+};
+
+/// Counts allocations, so that "none in steady state" is a measurement.
+struct Counting;
+
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+// SAFETY: every call is handed to the system's allocator unchanged.
+#[expect(unsafe_code, reason = "an allocator cannot be counted without it")]
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller keeps the contract of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps the contract of `dealloc`.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller keeps the contract of `realloc`.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const START: i64 = 1_700_000_000_000_000_000;
+
+struct Bench {
+    _dir: tempfile::TempDir,
+    db: Tidestone,
+    table: Table,
+}
+
+/// A database in the folder for temporary files (`TMPDIR`), which should be on the disk of interest.
+fn open(fields: usize, options: Options) -> Bench {
+    let dir = tempfile::tempdir().unwrap();
+    let db = Tidestone::create(dir.path().join("db"), options).unwrap();
+    let mut table = TableOptions::new();
+    for i in 0..fields {
+        table = table.field(format!("f{i}"), FieldType::F64);
+    }
+    let table = db.create_table("bench", table).unwrap();
+    Bench {
+        _dir: dir,
+        db,
+        table,
+    }
+}
+
+fn row(i: u64) -> [Value<'static>; 10] {
+    std::array::from_fn(|f| Value::F64((i % 1000) as f64 / 100.0 + f as f64))
+}
+
+fn print(what: &str, histogram: &Histogram<u64>) {
+    let at = |q| histogram.value_at_quantile(q) as f64 / 1000.0;
+    println!(
+        "  {what:<44} p50 {:>9.3}  p99 {:>9.3}  p99.9 {:>9.3}  max {:>9.3} us",
+        at(0.5),
+        at(0.99),
+        at(0.999),
+        histogram.max() as f64 / 1000.0
+    );
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Rate of appends of rows of ten doubles, committed every thousand.
+fn append_rate() {
+    println!("append through a handle, 10 f64 fields, a commit every 1,000 rows, one thread");
+    for durability in [Durability::Memory, Durability::Os] {
+        let options = Options {
+            memory_budget_bytes: 4 << 30,
+            ..Options::default()
+        };
+        let bench = open(10, options);
+        let series = bench.table.series(&[("host", "a")]).unwrap();
+        let mut writer = bench.db.writer();
+        const ROWS: u64 = 5_000_000;
+        let mut in_append = 0;
+        let started = Instant::now();
+        for i in 0..ROWS {
+            if i % 1000 == 1 && i > 500_000 {
+                in_append = ALLOCATIONS.load(Ordering::Relaxed);
+            }
+            writer
+                .append(&series, START + i.cast_signed() * 1000, &row(i))
+                .unwrap();
+            if i % 1000 == 999 {
+                if i > 500_000 {
+                    let now = ALLOCATIONS.load(Ordering::Relaxed);
+                    // Other threads (the log's) allocate too; appending itself must not.
+                    in_append = now - in_append;
+                }
+                let _ticket = writer.commit_as(durability).unwrap();
+            }
+        }
+        let elapsed = started.elapsed();
+        println!(
+            "  {durability:<44?} {:>9.2} million rows/s; {in_append} allocations in the last 1,000 appends",
+            ROWS as f64 / elapsed.as_secs_f64() / 1e6,
+        );
+    }
+}
+
+/// Latency of single appends at an offered rate.
+fn append_latency() {
+    const RATE: u64 = 500_000;
+    const SECONDS: u64 = 4;
+    println!("append through a handle at an offered {RATE} rows/s, 10 f64 fields");
+    let gap = 1_000_000_000 / RATE;
+    let measure = |mut operation: Box<dyn FnMut(u64)>| {
+        let mut histogram = Histogram::<u64>::new_with_bounds(1, 60_000_000_000, 3).unwrap();
+        let started = Instant::now();
+        for i in 0..RATE * SECONDS {
+            let due = i * gap;
+            while nanos(started.elapsed()) < due {
+                std::hint::spin_loop();
+            }
+            operation(i);
+            histogram.saturating_record((nanos(started.elapsed()).saturating_sub(due)).max(1));
+        }
+        histogram
+    };
+    print("empty loop", &measure(Box::new(|_| {})));
+    for durability in [Durability::Memory, Durability::Os] {
+        let options = Options {
+            memory_budget_bytes: 2 << 30,
+            ..Options::default()
+        };
+        let bench = open(10, options);
+        let series = bench.table.series(&[("host", "a")]).unwrap();
+        let mut writer = bench.db.writer();
+        let histogram = measure(Box::new(move |i| {
+            writer
+                .append(&series, START + i.cast_signed() * 2000, &row(i))
+                .unwrap();
+            if i % 1000 == 999 {
+                let _ticket = writer.commit_as(durability).unwrap();
+            }
+        }));
+        print(
+            &format!("{durability:?}, commit every 1,000 rows included"),
+            &histogram,
+        );
+    }
+    for (what, commit_every) in [
+        ("Memory, commit every 16 rows included", 16),
+        ("append alone, nothing committed", u64::MAX),
+    ] {
+        let bench = open(
+            10,
+            Options {
+                memory_budget_bytes: 2 << 30,
+                ..Options::default()
+            },
+        );
+        let series = bench.table.series(&[("host", "a")]).unwrap();
+        let mut writer = bench.db.writer();
+        let histogram = measure(Box::new(move |i| {
+            writer
+                .append(&series, START + i.cast_signed() * 2000, &row(i))
+                .unwrap();
+            if i % commit_every == commit_every - 1 {
+                let _ticket = writer.commit_as(Durability::Memory).unwrap();
+            } else if i % 100_000 == 99_999 {
+                writer.clear();
+            }
+        }));
+        print(what, &histogram);
+    }
+}
+
+/// One committer, each commit waited for, beside a bare overwrite and sync of one page.
+fn synced_latency() {
+    const COMMITS: u64 = 2_000;
+    println!("a lone committer, one row of 10 f64 fields a commit, durable, five interleaved runs");
+    let bench = open(10, Options::default());
+    let series = bench.table.series(&[("host", "a")]).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let bare = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .open(dir.path().join("bare"));
+    let bare = bare.unwrap();
+    let file_len = 64u64 << 20;
+    let zeros = vec![0u8; 1 << 20];
+    for i in 0..64 {
+        bare.write_all_at(&zeros, i << 20).unwrap();
+    }
+    bare.sync_all().unwrap();
+    let page = vec![7u8; 4096];
+    let mut writer = bench.db.writer();
+    let (mut at, mut i) = (0u64, 0u64);
+    let mut ratios = Vec::new();
+    for run in 0..5 {
+        let mut ours = Histogram::<u64>::new_with_bounds(1, 60_000_000_000, 3).unwrap();
+        let mut theirs = Histogram::<u64>::new_with_bounds(1, 60_000_000_000, 3).unwrap();
+        for _ in 0..COMMITS / 5 {
+            for _ in 0..5 {
+                let started = Instant::now();
+                bare.write_all_at(&page, at).unwrap();
+                bare.sync_data().unwrap();
+                theirs.saturating_record(nanos(started.elapsed()));
+                at = (at + 4096) % file_len;
+            }
+            for _ in 0..5 {
+                let started = Instant::now();
+                writer
+                    .append(&series, START + i.cast_signed(), &row(i))
+                    .unwrap();
+                writer.commit_and_wait().unwrap();
+                ours.saturating_record(nanos(started.elapsed()));
+                i += 1;
+            }
+        }
+        let ratio = |q| ours.value_at_quantile(q) as f64 / theirs.value_at_quantile(q) as f64;
+        print(
+            &format!("run {run}: bare 4 KiB overwrite + fdatasync"),
+            &theirs,
+        );
+        print(&format!("run {run}: commit_and_wait"), &ours);
+        ratios.push((ratio(0.5), ratio(0.99)));
+    }
+    ratios.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let p50 = ratios[2].0;
+    ratios.sort_by(|a, b| a.1.total_cmp(&b.1));
+    println!(
+        "  median ratio to the bare sync: p50 {p50:.2}, p99 {:.2}",
+        ratios[2].1
+    );
+}
+
+/// Group commit: many tickets on their way, many threads waiting.
+fn group_commit() {
+    println!("group commit, one row of 10 f64 fields a commit, durable");
+    let bench = open(10, Options::default());
+    let series = bench.table.series(&[("host", "a")]).unwrap();
+    let alone = {
+        let mut writer = bench.db.writer();
+        let started = Instant::now();
+        for i in 0..3_000 {
+            writer
+                .append(&series, START + i, &row(i.cast_unsigned()))
+                .unwrap();
+            writer.commit_and_wait().unwrap();
+        }
+        3_000.0 / started.elapsed().as_secs_f64()
+    };
+    println!("  one thread, one at a time                    {alone:>12.0} commits/s");
+    let tickets = {
+        let mut writer = bench.db.writer();
+        let mut outstanding = VecDeque::new();
+        let started = Instant::now();
+        for i in 0..200_000i64 {
+            writer
+                .append(&series, START + i, &row(i.cast_unsigned()))
+                .unwrap();
+            outstanding.push_back(writer.commit().unwrap());
+            if outstanding.len() == 64 {
+                outstanding.pop_front().unwrap().wait().unwrap();
+            }
+        }
+        outstanding.into_iter().for_each(|t| t.wait().unwrap());
+        200_000.0 / started.elapsed().as_secs_f64()
+    };
+    println!(
+        "  one thread, 64 tickets outstanding           {tickets:>12.0} commits/s, {:.1} times",
+        tickets / alone
+    );
+    let started = Instant::now();
+    std::thread::scope(|scope| {
+        for thread in 0..64i64 {
+            let (db, series) = (&bench.db, &series);
+            scope.spawn(move || {
+                let mut writer = db.writer();
+                for i in 0..1_000i64 {
+                    let time = START + thread * 1_000_000 + i;
+                    writer
+                        .append(series, time, &row(i.cast_unsigned()))
+                        .unwrap();
+                    writer.commit_and_wait().unwrap();
+                }
+            });
+        }
+    });
+    let blocked = 64_000.0 / started.elapsed().as_secs_f64();
+    println!(
+        "  64 threads, each waiting                     {blocked:>12.0} commits/s, {:.1} times",
+        blocked / alone
+    );
+}
+
+/// Whole columns, durable at the end.
+fn bulk() {
+    const ROWS: usize = 100_000;
+    const BATCHES: usize = 20;
+    println!(
+        "bulk append_batch, 10 f64 fields, batches of {ROWS} rows of one series, durable at the end"
+    );
+    let bench = open(
+        10,
+        Options {
+            memory_budget_bytes: 1 << 30,
+            ..Options::default()
+        },
+    );
+    let series = bench.table.series(&[("host", "a")]).unwrap();
+    let batches: Vec<Batch> = (0..BATCHES)
+        .map(|b| {
+            let time = |i: usize| START + i64::try_from(b * ROWS + i).unwrap() * 1_000_000;
+            let mut batch = Batch::of_series(&series, (0..ROWS).map(time).collect());
+            for f in 0..10 {
+                let value = |i: usize| ((i * 7 + f) % 1000) as f64 / 100.0;
+                batch = batch.f64(format!("f{f}"), (0..ROWS).map(value).collect());
+            }
+            batch
+        })
+        .collect();
+    let mut writer = bench.db.writer();
+    let started = Instant::now();
+    for batch in batches {
+        writer.append_batch(batch).unwrap();
+        let _ticket = writer.commit_as(Durability::Memory).unwrap();
+    }
+    bench.db.sync().unwrap();
+    let elapsed = started.elapsed().as_secs_f64();
+    let values = (ROWS * BATCHES * 10) as f64;
+    println!(
+        "  durable in the log                           {:>12.1} million values/s",
+        values / elapsed / 1e6
+    );
+    bench.db.flush().unwrap();
+    let elapsed = started.elapsed().as_secs_f64();
+    println!(
+        "  and flushed to segments                      {:>12.1} million values/s",
+        values / elapsed / 1e6
+    );
+}
+
+/// One-field rows interleaved over many series.
+fn interleaved() {
+    const SERIES: usize = 100_000;
+    const ROUNDS: usize = 40;
+    println!(
+        "one-field rows through handles, interleaved over {SERIES} series, commits of 10,000 rows (Os)"
+    );
+    let bench = open(
+        1,
+        Options {
+            memory_budget_bytes: 1 << 30,
+            ..Options::default()
+        },
+    );
+    let started = Instant::now();
+    let handles: Vec<SeriesHandle> = (0..SERIES)
+        .map(|i| bench.table.series(&[("host", i.to_string())]).unwrap())
+        .collect();
+    println!(
+        "  new series                                   {:>12.0} a second",
+        SERIES as f64 / started.elapsed().as_secs_f64()
+    );
+    let mut writer = bench.db.writer();
+    let mut histogram = Histogram::<u64>::new_with_bounds(1, 60_000_000_000, 3).unwrap();
+    let started = Instant::now();
+    let mut batch_started = Instant::now();
+    let mut staged = 0;
+    for round in 0..ROUNDS {
+        for (i, handle) in handles.iter().enumerate() {
+            let time = START + i64::try_from(round).unwrap() * 1_000_000_000;
+            writer
+                .append(handle, time, &[Value::F64((i % 100) as f64)])
+                .unwrap();
+            staged += 1;
+            if staged == 10_000 {
+                let _ticket = writer.commit_as(Durability::Os).unwrap();
+                histogram.saturating_record(nanos(batch_started.elapsed()));
+                (staged, batch_started) = (0, Instant::now());
+            }
+        }
+    }
+    let rate = (SERIES * ROUNDS) as f64 / started.elapsed().as_secs_f64() / 1e6;
+    println!("  rows                                         {rate:>12.2} million/s");
+    print("a batch of 10,000, staging included", &histogram);
+}
+
+fn main() {
+    let wanted: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|a| !a.starts_with('-'))
+        .collect();
+    let sections: [(&str, fn()); 6] = [
+        ("append_rate", append_rate),
+        ("append_latency", append_latency),
+        ("synced_latency", synced_latency),
+        ("group_commit", group_commit),
+        ("bulk", bulk),
+        ("interleaved", interleaved),
+    ];
+    for (name, section) in sections {
+        if wanted.is_empty() || wanted.iter().any(|w| name.contains(w.as_str())) {
+            section();
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! Time and memory of opening, and memory while rows go in.
+//!
+//! `cargo bench --bench recover` prints a table; `-- NAME` runs the sections whose name contains NAME.
+//! Each figure comes from a process of its own (this program starts itself), so that its memory is that of
+//! one database: `RssAnon` and `VmHWM` of `/proc/self/status`.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a benchmark measures with the machine's clock"
+)]
+#![expect(clippy::unwrap_used, reason = "a benchmark ends at the first failure")]
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tidestone::{
+    Batch, Durability, FieldType, Options, SeriesHandle, TableOptions, Tidestone, Value,
+};
+
+const START: i64 = 1_700_000_000_000_000_000;
+const DAY: i64 = 86_400_000_000_000;
+
+/// A figure of this process in `/proc/self/status`, kB.
+fn status_kb(name: &str) -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|l| l.strip_prefix(name)).unwrap();
+    line.trim_start_matches(':')
+        .trim()
+        .trim_end_matches(" kB")
+        .parse()
+        .unwrap()
+}
+
+/// Runs this program again as `task DIR`, and prints what it prints.
+fn child(task: &str, dir: &Path) {
+    let program = std::env::current_exe().unwrap();
+    let output = Command::new(program)
+        .arg("--task")
+        .arg(task)
+        .arg(dir)
+        .output()
+        .unwrap();
+    print!("{}", String::from_utf8_lossy(&output.stdout));
+    let aborted = task.starts_with("kill");
+    if !aborted && !output.status.success() {
+        eprintln!("{task} failed: {}", String::from_utf8_lossy(&output.stderr));
+        std::process::exit(1);
+    }
+}
+
+fn options() -> Options {
+    Options {
+        auto_compact: false,
+        flush_after: None,
+        ..Options::default()
+    }
+}
+
+/// 100,000 series in 1,000 segments, closed.
+fn fill_many(dir: &Path) {
+    let db = Tidestone::create(dir, options()).unwrap();
+    let table = TableOptions::new().field("value", FieldType::F64);
+    let table = db.create_table("many", table).unwrap();
+    let series: Vec<SeriesHandle> = (0..100_000)
+        .map(|i| {
+            table
+                .series(&[
+                    ("host", format!("host_{i}")),
+                    ("rack", format!("{}", i % 100)),
+                ])
+                .unwrap()
+        })
+        .collect();
+    let mut writer = db.writer();
+    let mut partition = 0i64;
+    while partition < 1_000 {
+        for _ in 0..16.min(1_000 - partition) {
+            let first = usize::try_from(partition).unwrap() * 100;
+            for handle in &series[first..first + 100] {
+                for i in 0..10 {
+                    let time = START - partition * DAY + i * 60_000_000_000;
+                    writer
+                        .append(handle, time, &[Value::F64(i as f64)])
+                        .unwrap();
+                }
+            }
+            partition += 1;
+        }
+        writer.commit_and_wait().unwrap();
+        db.flush().unwrap();
+    }
+    let status = db.status().unwrap();
+    println!(
+        "  {} series in {} segments",
+        status.tables[0].series, status.tables[0].segments
+    );
+    db.close().unwrap();
+}
+
+fn open_many(dir: &Path) {
+    let mut times = Vec::new();
+    for _ in 0..7 {
+        let started = Instant::now();
+        let db = Tidestone::open(dir, options()).unwrap();
+        times.push(started.elapsed());
+        db.close().unwrap();
+    }
+    times.sort();
+    println!(
+        "  open after a clean close: median {:.1} ms, min {:.1}, max {:.1}",
+        times[3].as_secs_f64() * 1e3,
+        times[0].as_secs_f64() * 1e3,
+        times[6].as_secs_f64() * 1e3
+    );
+}
+
+/// Fills the log with 256 MiB of rows that are not flushed, and dies.
+fn kill_with_full_log(dir: &Path) {
+    let options = Options {
+        memory_budget_bytes: 2 << 30,
+        ..options()
+    };
+    let db = Tidestone::create(dir, options).unwrap();
+    let mut table = TableOptions::new();
+    for i in 0..10 {
+        table = table.field(format!("f{i}"), FieldType::F64);
+    }
+    let table = db.create_table("wide", table).unwrap();
+    let series = table.series(&[("host", "a")]).unwrap();
+    let mut writer = db.writer();
+    let mut bytes = 0usize;
+    let mut i = 0i64;
+    while bytes < 256 << 20 {
+        for _ in 0..1000 {
+            let row: [Value<'_>; 10] =
+                std::array::from_fn(|f| Value::F64((i % 977) as f64 + f as f64));
+            writer.append(&series, START + i * 1_000_000, &row).unwrap();
+            i += 1;
+        }
+        let _ticket = writer.commit_as(Durability::Os).unwrap();
+        bytes += 1000 * 96;
+    }
+    db.sync().unwrap();
+    println!(
+        "  {i} rows in the log; peak memory when killed {} MiB",
+        status_kb("VmHWM") >> 10
+    );
+    std::process::abort();
+}
+
+fn open_after_kill(dir: &Path) {
+    let options = Options {
+        memory_budget_bytes: 2 << 30,
+        ..options()
+    };
+    let started = Instant::now();
+    let db = Tidestone::open(dir, options).unwrap();
+    let elapsed = started.elapsed();
+    println!(
+        "  open after a kill: {:.0} ms for {} frames; peak memory {} MiB",
+        elapsed.as_secs_f64() * 1e3,
+        db.open_report().replayed,
+        status_kb("VmHWM") >> 10
+    );
+    std::process::exit(0);
+}
+
+/// 100 million rows through a budget of 256 MiB.
+fn memory(dir: &Path) {
+    const SERIES: usize = 1_000;
+    const ROWS: u64 = 100_000_000;
+    let options = Options {
+        memory_budget_bytes: 256 << 20,
+        ..Options::default()
+    };
+    let budget = options.memory_budget_bytes as u64 >> 10;
+    let db = Tidestone::create(dir, options).unwrap();
+    let table = TableOptions::new().field("value", FieldType::F64);
+    let table = db.create_table("t", table).unwrap();
+    let handles: Vec<SeriesHandle> = (0..SERIES)
+        .map(|i| table.series(&[("host", i.to_string())]).unwrap())
+        .collect();
+    let (peak, done) = (AtomicU64::new(0), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                peak.fetch_max(status_kb("RssAnon"), Ordering::Relaxed);
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        });
+        let mut writer = db.writer();
+        let started = Instant::now();
+        let mut round = 0i64;
+        let mut rows = 0u64;
+        while rows < ROWS {
+            let of_row: Vec<u32> = (0..10_000u32).map(|i| i % 1000).collect();
+            let times: Vec<i64> = (0..10_000i64)
+                .map(|i| START + (round * 10 + i / 1000) * 1_000_000_000)
+                .collect();
+            let values: Vec<f64> = (0..10_000i64)
+                .map(|i| ((round + i) % 500) as f64 / 10.0)
+                .collect();
+            writer
+                .append_batch(Batch::of_many(handles.clone(), of_row, times).f64("value", values))
+                .unwrap();
+            let _ticket = writer.commit_as(Durability::Os).unwrap();
+            round += 1;
+            rows += 10_000;
+        }
+        db.sync().unwrap();
+        let elapsed = started.elapsed().as_secs_f64();
+        done.store(true, Ordering::Relaxed);
+        println!("  {ROWS} rows of one field over {SERIES} series in {elapsed:.1} s");
+    });
+    let peak = peak.load(Ordering::Relaxed);
+    println!(
+        "  peak anonymous memory {} MiB, budget {} MiB: {:.2} times",
+        peak >> 10,
+        budget >> 10,
+        peak as f64 / budget as f64
+    );
+    db.close().unwrap();
+}
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    if let [flag, task, dir] = &args[..]
+        && flag == "--task"
+    {
+        let dir = Path::new(dir);
+        match task.as_str() {
+            "fill_many" => fill_many(dir),
+            "open_many" => open_many(dir),
+            "kill_with_full_log" => kill_with_full_log(dir),
+            "open_after_kill" => open_after_kill(dir),
+            _ => memory(dir),
+        }
+        return;
+    }
+    let sections: [(&str, &[&str]); 3] = [
+        (
+            "open: 100,000 series, 1,000 segments",
+            &["fill_many", "open_many"],
+        ),
+        (
+            "kill: a log of 256 MiB, nothing flushed",
+            &["kill_with_full_log", "open_after_kill"],
+        ),
+        ("memory: 100 million rows", &["memory"]),
+    ];
+    let wanted: Vec<&String> = args.iter().filter(|a| !a.starts_with('-')).collect();
+    for (title, tasks) in sections {
+        if !wanted.is_empty() && !wanted.iter().any(|w| title.contains(w.as_str())) {
+            continue;
+        }
+        println!("{title}");
+        let dir = tempfile::tempdir().unwrap();
+        for task in tasks {
+            child(task, &dir.path().join("db"));
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! Looking for damage in the files of a closed database, and cutting it out.
+//!
+//! [`verify`] reads every byte and changes nothing. [`repair`] first tells what it would drop; told to
+//! go on, it keeps everything that is readable, moves what is not to `lost/`, and gives the database
+//! a new incarnation, so that indexes and followers of the old one are not mistaken for this one's.
+
+mod repair;
+mod verify;
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+pub use repair::{RepairPlan, Step, plan_repair, repair};
+pub use verify::verify;
+
+/// What [`verify`] found.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct VerifyReport {
+    /// Files that were read.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Regions of segments whose checksums and content were checked.
+    pub regions: u64,
+    /// Frames of the log that are readable.
+    pub frames: u64,
+    /// Rows in segments.
+    pub rows: u64,
+    /// What is damaged; empty if the database is sound.
+    pub damage: Vec<Damage>,
+    /// What is worth knowing and is no damage.
+    pub notes: Vec<String>,
+}
+
+/// A damaged file, or part of one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Damage {
+    /// The file.
+    pub path: PathBuf,
+    /// Where in it, if that is known.
+    pub offset: Option<u64>,
+    /// What is wrong.
+    pub what: String,
+}
+
+impl Damage {
+    fn of(error: &crate::Error, path: &std::path::Path) -> Self {
+        Self {
+            path: error.path().unwrap_or(path).to_owned(),
+            offset: error.offset(),
+            what: error.to_string(),
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! Cutting damage out of a closed database.
+//!
+//! What is durable at each step: the rows the log still gives are flushed to segments before any log
+//! file is moved; the manifest drops a segment before its file is moved. A repair that is
+//! interrupted is run again.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Serialize;
+use tidestone_format::manifest::Entry;
+use tidestone_format::{FileUuid, Lsn};
+
+use crate::config::Options;
+use crate::db::Tidestone;
+use crate::error::{Error, Result};
+use crate::io::{Disk, OsDisk};
+use crate::random::{OsRandom, Random};
+use crate::recover;
+use crate::store::{Folders, Manifest, Segment, newest_manifest, read_manifest};
+use crate::wal;
+
+/// What a repair would do.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct RepairPlan {
+    /// The steps; none if there is nothing to repair.
+    pub steps: Vec<Step>,
+}
+
+/// One step of a repair.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub enum Step {
+    /// Everything of the log from an LSN on is dropped.
+    CutLog {
+        /// The file that is damaged.
+        path: PathBuf,
+        /// Where in it.
+        offset: u64,
+        /// The first LSN that is dropped.
+        first_lost: u64,
+        /// The highest LSN that is known to have been acknowledged.
+        last_acknowledged: u64,
+        /// What is wrong.
+        what: String,
+    },
+    /// The log is missing or of another incarnation: what was not flushed is lost.
+    NewLog {
+        /// The last LSN that is flushed.
+        flushed: u64,
+        /// What is wrong.
+        what: String,
+    },
+    /// A segment is dropped.
+    DropSegment {
+        /// The file.
+        path: PathBuf,
+        /// The rows it had.
+        rows: u64,
+        /// The table's id.
+        table: u32,
+        /// What is wrong.
+        what: String,
+    },
+}
+
+/// Says what [`repair`] would drop. Nothing is changed.
+///
+/// Damaged blocks of a segment that can be opened are no reason to drop it: reading them gives an error,
+/// and everything else in it is readable.
+///
+/// # Errors
+/// There is no database, its identity or manifest is damaged (restore them from a backup), or another
+/// process has it open for writing.
+pub fn plan_repair(path: &Path) -> Result<RepairPlan> {
+    let folders = Folders::new(path);
+    let (database, _) = recover::identity(&OsDisk, &folders)?;
+    let _lock = recover::lock(&OsDisk, &folders)?;
+    plan(&folders, database)
+}
+
+fn plan(folders: &Folders, database: FileUuid) -> Result<RepairPlan> {
+    let disk: Arc<dyn Disk> = Arc::new(OsDisk);
+    let (_, manifest) = newest_manifest(&*disk, &folders.manifest())?;
+    let file = disk
+        .open(&manifest)
+        .map_err(|e| Error::io("open the manifest", &manifest, e))?;
+    let bytes =
+        crate::io::read_all(&*file).map_err(|e| Error::io("read the manifest", &manifest, e))?;
+    let (_, replay) = read_manifest(&manifest, &bytes)?;
+    let mut steps = Vec::new();
+    for entry in replay.state.segments().values() {
+        let segment = Segment::new(disk.clone(), &folders.segments(), database, entry.clone());
+        let opened = segment.open();
+        if let Err(error) = opened {
+            steps.push(Step::DropSegment {
+                path: segment.path().to_owned(),
+                rows: entry.rows,
+                table: entry.table.0,
+                what: error.to_string(),
+            });
+        }
+    }
+    let flushed = replay.state.flushed();
+    let mut cut = None;
+    let replayed = wal::replay(
+        &wal::LogFiles {
+            disk: &*disk,
+            dir: &folders.wal(),
+            database,
+            incarnation: replay.state.incarnation(),
+            exclusive: true,
+        },
+        flushed,
+        wal::Missing::Cut(&mut cut),
+        |_| Ok(()),
+    );
+    match (replayed, cut) {
+        (Ok(_), None) => {}
+        (Ok(_), Some(cut)) => steps.push(Step::CutLog {
+            path: cut.path,
+            offset: cut.offset,
+            first_lost: cut.first_lost.0,
+            last_acknowledged: cut.last_acknowledged.0,
+            what: cut.what,
+        }),
+        (Err(error), _) if super::verify::is_damage(&error) => {
+            steps.push(Step::NewLog {
+                flushed: flushed.0,
+                what: error.to_string(),
+            });
+        }
+        (Err(error), _) => return Err(error),
+    }
+    Ok(RepairPlan { steps })
+}
+
+/// Does what [`plan_repair`] says: drops damaged segments from the manifest, keeps what the log gives
+/// before its damage, moves the damaged files to `lost/`, starts a new log in a new incarnation.
+///
+/// # Errors
+/// As [`plan_repair`], or the disk refuses. It can be run again.
+pub fn repair(path: &Path) -> Result<RepairPlan> {
+    let folders = Folders::new(path);
+    let (database, _) = recover::identity(&OsDisk, &folders)?;
+    let plan = {
+        let _lock = recover::lock(&OsDisk, &folders)?;
+        let plan = plan(&folders, database)?;
+        drop_segments(&folders, database, &plan)?;
+        plan
+    };
+    let log_damage = plan
+        .steps
+        .iter()
+        .find(|s| matches!(s, Step::CutLog { .. } | Step::NewLog { .. }));
+    match log_damage {
+        Some(Step::CutLog { .. }) => {
+            keep_what_the_log_gives(path)?;
+            new_log(&folders, database)?;
+        }
+        Some(_) => new_log(&folders, database)?,
+        None => {}
+    }
+    Ok(plan)
+}
+
+fn drop_segments(folders: &Folders, database: FileUuid, plan: &RepairPlan) -> Result<()> {
+    let damaged: Vec<&PathBuf> = plan
+        .steps
+        .iter()
+        .filter_map(|s| match s {
+            Step::DropSegment { path, .. } => Some(path),
+            _ => None,
+        })
+        .collect();
+    if damaged.is_empty() {
+        return Ok(());
+    }
+    let disk: Arc<dyn Disk> = Arc::new(OsDisk);
+    let (mut manifest, _) =
+        Manifest::open(disk.clone(), &folders.manifest(), &folders.tmp(), database)?;
+    let entries: Vec<Entry> = manifest
+        .state()
+        .segments()
+        .values()
+        .filter(|e| {
+            let path = crate::store::place_of(&folders.segments(), e);
+            damaged.iter().any(|d| **d == path)
+        })
+        .map(|e| Entry::SegmentDropped {
+            table: e.table,
+            uuid: e.uuid,
+        })
+        .collect();
+    manifest.commit(entries)?;
+    for path in damaged {
+        move_to_lost(&*disk, folders, path)?;
+    }
+    Ok(())
+}
+
+/// Opens the database up to the damage and flushes what the log holds.
+fn keep_what_the_log_gives(path: &Path) -> Result<()> {
+    let options = Options {
+        auto_compact: false,
+        ..Options::default()
+    };
+    let db = Tidestone::builder(path)
+        .options(options)
+        .open_up_to_damage()?;
+    db.close()
+}
+
+/// Gives the database a new incarnation and an empty log.
+fn new_log(folders: &Folders, database: FileUuid) -> Result<()> {
+    let disk: Arc<dyn Disk> = Arc::new(OsDisk);
+    let _lock = recover::lock(&*disk, folders)?;
+    let (mut manifest, _) =
+        Manifest::open(disk.clone(), &folders.manifest(), &folders.tmp(), database)?;
+    let incarnation = OsRandom
+        .uuid()
+        .map_err(|e| Error::io("get a random name for an incarnation", &folders.root, e))?;
+    manifest.commit(vec![Entry::Incarnation(incarnation)])?;
+    let wal = folders.wal();
+    disk.create_dir_all(&wal)
+        .map_err(|e| Error::io("make the log folder", &wal, e))?;
+    let names = disk
+        .list(&wal)
+        .map_err(|e| Error::io("list the log folder", &wal, e))?;
+    let mut highest = 0;
+    for name in names {
+        highest = highest.max(wal::number_of(&name.name).unwrap_or(0));
+        move_to_lost(&*disk, folders, &wal.join(name.name))?;
+    }
+    let state = manifest.state();
+    let in_segments = state
+        .segments()
+        .values()
+        .map(|e| e.last_lsn)
+        .max()
+        .unwrap_or_default();
+    let flushed = state.flushed();
+    // Whatever LSNs the lost part of the log had, none of them is given again.
+    let next_lsn = Lsn(flushed.max(in_segments).0 + LOST_LSNS);
+    let options = Options::default();
+    let settings = recover::log_settings(folders, &options, database, incarnation);
+    let start = wal::Start {
+        next_lsn,
+        file_number: highest + 1,
+        cut: None,
+        old: Vec::new(),
+        flushed: Lsn(next_lsn.0 - 1),
+        recycle: None,
+    };
+    manifest.commit(vec![Entry::Flushed(Lsn(next_lsn.0 - 1))])?;
+    drop(wal::Log::start(disk, settings, start)?);
+    Ok(())
+}
+
+/// LSNs skipped after a loss: more than a log can hold.
+const LOST_LSNS: u64 = 1 << 32;
+
+fn move_to_lost(disk: &dyn Disk, folders: &Folders, path: &Path) -> Result<()> {
+    let lost = folders.root.join("lost");
+    disk.create_dir_all(&lost)
+        .map_err(|e| Error::io("make the folder", &lost, e))?;
+    let Some(name) = path.file_name() else {
+        return Ok(());
+    };
+    match disk.rename(path, &lost.join(name)) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::io("move a damaged file to lost/", path, e))
+        }
+        _ => disk
+            .sync_dir(&lost)
+            .map_err(|e| Error::io("sync the folder", &lost, e)),
+    }
+}

@@ -1,0 +1,720 @@
+//! The log on a simulated disk: what is there after power losses, faults and damage.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Wake, Waker};
+
+use tidestone_format::checksum::crc32;
+use tidestone_format::version::LOG_PAGE;
+
+use super::*;
+use crate::io::{Fault, OsDisk, SimDisk};
+
+const DIR: &str = "/db/wal";
+const DATABASE: FileUuid = FileUuid([1; 16]);
+const INCARNATION: FileUuid = FileUuid([2; 16]);
+const FILE_LEN: u64 = 64 << 10;
+
+/// Frames by LSN.
+type Frames = BTreeMap<u64, Vec<u8>>;
+
+fn settings(dir: &Path) -> LogSettings {
+    LogSettings {
+        dir: dir.to_owned(),
+        database: DATABASE,
+        incarnation: INCARNATION,
+        file_len: FILE_LEN,
+        write_behind: 1 << 20,
+        pending_max: 4 << 20,
+        retained_max: 4 * FILE_LEN,
+    }
+}
+
+fn new_disk() -> SimDisk {
+    let disk = SimDisk::new();
+    disk.create_dir_all(Path::new(DIR)).unwrap();
+    disk
+}
+
+fn start_of_new() -> Start {
+    Start {
+        next_lsn: Lsn(1),
+        file_number: 1,
+        cut: None,
+        old: Vec::new(),
+        flushed: Lsn(0),
+        recycle: None,
+    }
+}
+
+fn new_log(disk: &SimDisk) -> Log {
+    let disk: Arc<dyn Disk> = Arc::new(disk.clone());
+    Log::start(disk, settings(Path::new(DIR)), start_of_new()).unwrap()
+}
+
+/// What replay of the log in `disk` gives.
+fn read(disk: &SimDisk, flushed: u64) -> Result<(Frames, replay::Replay)> {
+    let mut frames = Frames::new();
+    let found = replay(
+        &LogFiles {
+            disk,
+            dir: Path::new(DIR),
+            database: DATABASE,
+            incarnation: INCARNATION,
+            exclusive: true,
+        },
+        Lsn(flushed),
+        Missing::Refused,
+        |frame| {
+            frames.insert(frame.header.lsn.0, frame.payload.to_vec());
+            Ok(())
+        },
+    )?;
+    Ok((frames, found))
+}
+
+/// Replays, removes what is unused and starts a log behind it, as opening a database does.
+fn reopen(disk: &SimDisk, flushed: u64) -> Result<(Frames, Log)> {
+    let (frames, found) = read(disk, flushed)?;
+    sync_read(disk, Path::new(DIR), &found.start)?;
+    let settings = settings(Path::new(DIR));
+    let mut start = found.start;
+    start.recycle = remove_unused(disk, Path::new(DIR), &found.unused, settings.file_len)?;
+    let disk: Arc<dyn Disk> = Arc::new(disk.clone());
+    let log = Log::start(disk, settings, start)?;
+    Ok((frames, log))
+}
+
+/// Runs `body` beside the log's two threads and ends them afterwards.
+fn running<R>(log: &Log, body: impl FnOnce() -> R) -> R {
+    struct End<'a>(&'a Log);
+    impl Drop for End<'_> {
+        fn drop(&mut self) {
+            let mut state = self.0.state.lock();
+            state.closing = true;
+            self.0.work.notify_all();
+            self.0.progress.notify_all();
+        }
+    }
+    std::thread::scope(|scope| {
+        scope.spawn(|| log.run_log_thread());
+        scope.spawn(|| log.run_file_thread());
+        let _end = End(log);
+        body()
+    })
+}
+
+fn append(log: &Log, payload: &[u8]) -> Result<Lsn> {
+    log.append(FrameKind::Batch, payload, crc32(payload))
+}
+
+/// Pseudo-random numbers that depend on the seed only.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % sides
+    }
+
+    fn payload(&mut self) -> Vec<u8> {
+        let len = match self.roll(20) {
+            0 => 20_000,
+            1..4 => 5_000,
+            _ => 100,
+        };
+        let (len, byte) = (self.roll(len), self.roll(255) + 1);
+        vec![u8::try_from(byte).unwrap(); usize::try_from(len).unwrap()]
+    }
+}
+
+fn log_files(disk: &SimDisk) -> Vec<PathBuf> {
+    let paths = disk.paths().into_iter();
+    paths
+        .filter(|p| p.extension().is_some_and(|e| e == "log"))
+        .collect()
+}
+
+#[test]
+fn one_sync_makes_all_frames_before_it_durable_in_order() {
+    let disk = new_disk();
+    let log = new_log(&disk);
+    let lsns: Vec<u64> = (0..3).map(|i| append(&log, &[i; 10]).unwrap().0).collect();
+    assert_eq!(lsns, [1, 2, 3]);
+    assert_eq!(log.durable_lsn(), Lsn(0));
+    assert!(read(&disk, 0).unwrap().0.is_empty(), "nothing was written");
+    let before = disk.syncs();
+    log.sync_to(Lsn(2)).unwrap();
+    assert_eq!((disk.syncs() - before, log.durable_lsn()), (1, Lsn(3)));
+    log.sync_to(Lsn(3)).unwrap();
+    assert_eq!((disk.syncs() - before, log.syncs()), (1, 1));
+    let (frames, found) = read(&disk.after_power_loss(|_| false), 0).unwrap();
+    assert_eq!(frames.keys().copied().collect::<Vec<_>>(), [1, 2, 3]);
+    assert_eq!(frames[&3], [2; 10]);
+    assert!(found.tail.is_none() && found.start.next_lsn == Lsn(4));
+}
+
+#[test]
+fn writing_without_sync_survives_a_crash_of_the_process_only() {
+    let disk = new_disk();
+    let log = new_log(&disk);
+    log.write_to(append(&log, b"x").unwrap()).unwrap();
+    assert_eq!(log.durable_lsn(), Lsn(0));
+    assert_eq!(read(&disk, 0).unwrap().0.len(), 1);
+    assert!(
+        read(&disk.after_power_loss(|_| false), 0)
+            .unwrap()
+            .0
+            .is_empty()
+    );
+    log.write_to(append(&log, b"y").unwrap()).unwrap();
+    log.sync_to(Lsn(1)).unwrap();
+    assert_eq!(
+        log.durable_lsn(),
+        Lsn(2),
+        "both groups were written before the sync"
+    );
+    assert_eq!(
+        read(&disk.after_power_loss(|_| false), 0).unwrap().0.len(),
+        2
+    );
+}
+
+#[test]
+fn the_durable_lsn_is_never_ahead_of_synced_bytes() {
+    let disk = new_disk();
+    let log = new_log(&disk);
+    let done = AtomicBool::new(false);
+    running(&log, || {
+        std::thread::scope(|scope| {
+            let writers: Vec<_> = (0..3)
+                .map(|t| {
+                    let log = &log;
+                    scope.spawn(move || {
+                        let mut dice = Dice(t);
+                        for i in 0..150 {
+                            let lsn = append(log, &dice.payload()).unwrap();
+                            match i % 3 {
+                                0 => log.sync_to(lsn).unwrap(),
+                                1 => log.request(lsn, true),
+                                _ => log.write_to(lsn).unwrap(),
+                            }
+                        }
+                    })
+                })
+                .collect();
+            scope.spawn(|| {
+                while !done.load(Ordering::SeqCst) {
+                    let durable = log.durable_lsn().0;
+                    let left = disk.after_power_loss(|_| false);
+                    let (frames, _) = read(&left, 0).unwrap();
+                    assert!(
+                        frames.len() as u64 >= durable,
+                        "{} < {durable}",
+                        frames.len()
+                    );
+                    assert!(frames.keys().copied().eq(1..=frames.len() as u64));
+                }
+            });
+            writers.into_iter().for_each(|w| w.join().unwrap());
+            done.store(true, Ordering::SeqCst);
+        });
+    });
+}
+
+#[test]
+fn large_frames_get_files_of_their_own() {
+    let disk = new_disk();
+    let log = new_log(&disk);
+    let sizes = [
+        10,
+        40_000,
+        40_000,
+        200_000,
+        10,
+        65_536 - 4096 - 64,
+        300_000,
+        1,
+    ];
+    running(&log, || {
+        for (i, size) in sizes.into_iter().enumerate() {
+            let lsn = append(&log, &vec![u8::try_from(i).unwrap() + 1; size]).unwrap();
+            if i % 2 == 0 {
+                log.sync_to(lsn).unwrap();
+            }
+        }
+        log.sync_to(log.last_lsn()).unwrap();
+    });
+    let (frames, _) = read(&disk.after_power_loss(|_| false), 0).unwrap();
+    let found: Vec<usize> = frames.values().map(Vec::len).collect();
+    assert_eq!(found, sizes);
+    assert!(log_files(&disk).len() >= 5);
+    let infos = log.file_infos();
+    for (file, next) in infos.iter().zip(&infos[1..]) {
+        assert_eq!(next.first.0, file.last.0 + 1, "{infos:?}");
+    }
+    let long = vec![0; tidestone_format::version::MAX_REGION + 1];
+    let error = append(&log, &long).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+}
+
+#[test]
+fn recycled_files_show_nothing_of_their_earlier_lives() {
+    for seed in 0..6 {
+        let disk = new_disk();
+        let log = new_log(&disk);
+        let mut dice = Dice(seed);
+        let mut written = Frames::new();
+        let mut flushed = 0;
+        running(&log, || {
+            for _ in 0..400 {
+                let payload = dice.payload();
+                let lsn = append(&log, &payload).unwrap();
+                written.insert(lsn.0, payload);
+                if dice.roll(4) == 0 {
+                    log.sync_to(lsn).unwrap();
+                    let left = disk.after_power_loss(|_| false);
+                    let (frames, _) = read(&left, flushed).unwrap();
+                    let expected: Frames = written
+                        .range(flushed + 1..)
+                        .map(|(l, p)| (*l, p.clone()))
+                        .collect();
+                    assert_eq!(frames, expected, "seed {seed}, LSN {lsn}");
+                }
+                if dice.roll(20) == 0 {
+                    flushed = log.durable_lsn().0;
+                    log.trim(Lsn(flushed));
+                }
+            }
+        });
+        let highest = log.file_infos().last().unwrap().number;
+        assert!(highest > 8, "there was little rotation: {highest}");
+        assert!(
+            log_files(&disk).len() < usize::try_from(highest).unwrap(),
+            "nothing was recycled"
+        );
+    }
+}
+
+/// Waits until `done` holds; the file thread works in the background.
+fn until(log: &Log, what: &str, mut done: impl FnMut() -> bool) {
+    for _ in 0..2_000 {
+        if done() {
+            return;
+        }
+        let mut state = log.state.lock();
+        log.progress.wait_for(&mut state, Duration::from_millis(5));
+    }
+    panic!("{what} did not happen");
+}
+
+#[test]
+fn a_consumer_holds_files_back_until_it_is_dropped_for_it() {
+    let disk = new_disk();
+    let log = new_log(&disk);
+    running(&log, || {
+        let fill = || {
+            let lsn = append(&log, &vec![1; 50_000]).unwrap();
+            log.sync_to(lsn).unwrap();
+            log.trim(lsn);
+        };
+        fill();
+        log.set_consumer("mirror", Lsn(0));
+        (0..3).for_each(|_| fill());
+        assert_eq!(
+            log.file_infos()[0].first,
+            Lsn(1),
+            "the first file is still there"
+        );
+        assert!(log.take_dropped_consumers().is_empty());
+        log.set_consumer("mirror", Lsn(2));
+        fill();
+        until(&log, "recycling up to the consumer", || {
+            log.file_infos()[0].first >= Lsn(3)
+        });
+        (0..6).for_each(|_| fill());
+        until(&log, "dropping the consumer", || {
+            log.file_infos().iter().map(|f| f.len).sum::<u64>() <= 5 * FILE_LEN
+        });
+        assert_eq!(
+            log.take_dropped_consumers(),
+            [("mirror".to_owned(), Lsn(2))]
+        );
+        assert!(log.take_dropped_consumers().is_empty(), "each is told once");
+        log.set_consumer("backup", log.last_lsn());
+        log.remove_consumer("backup");
+    });
+}
+
+#[test]
+fn after_a_power_loss_every_acknowledged_frame_is_there_and_the_rest_is_a_prefix() {
+    for seed in 0..120 {
+        let mut dice = Dice(seed);
+        let mut disk = new_disk();
+        let mut written = Frames::new();
+        let (mut durable, mut highest) = (0, 0);
+        let mut log = new_log(&disk);
+        for life in 0..4 {
+            running(&log, || {
+                for _ in 0..dice.roll(60) {
+                    let payload = dice.payload();
+                    let lsn = append(&log, &payload).unwrap();
+                    assert!(lsn.0 > highest, "seed {seed}: LSN {lsn} was given before");
+                    highest = lsn.0;
+                    written.insert(lsn.0, payload);
+                    match dice.roll(6) {
+                        0 => log.sync_to(lsn).unwrap(),
+                        1 | 2 => log.write_to(lsn).unwrap(),
+                        _ => {}
+                    }
+                }
+                durable = durable.max(log.durable_lsn().0);
+            });
+            let odds = dice.roll(5);
+            disk = disk.after_power_loss(|_| dice.roll(4) < odds);
+            // Power fails again, right after (or while) the log is opened.
+            for _ in 0..dice.roll(3) {
+                if dice.roll(2) == 0 {
+                    disk.inject(Fault::FromCall(dice.roll(12)));
+                }
+                let _ = reopen(&disk, 0);
+                disk = disk.after_power_loss(|_| dice.roll(2) == 0);
+            }
+            let opened = reopen(&disk, 0);
+            let (frames, next) = opened.unwrap_or_else(|e| panic!("seed {seed}, life {life}: {e}"));
+            // LSNs have gaps where a log was cut.
+            let last = frames.keys().next_back().copied().unwrap_or(0);
+            assert!(
+                last >= durable,
+                "seed {seed}, life {life}: {last} of {durable}"
+            );
+            written.retain(|lsn, _| *lsn <= last);
+            assert_eq!(frames, written, "seed {seed}, life {life}: a prefix");
+            (durable, highest) = (last, last);
+            log = next;
+        }
+    }
+}
+
+#[test]
+fn lsns_of_a_cut_tail_are_not_given_again() {
+    let mut disk = new_disk();
+    let log = new_log(&disk);
+    running(&log, || {
+        log.sync_to(append(&log, b"kept").unwrap()).unwrap();
+        log.write_to(append(&log, &[1; 50_000]).unwrap()).unwrap();
+        log.write_to(append(&log, &[2; 50_000]).unwrap()).unwrap();
+    });
+    // Of the unsynced pages only those of the second file persist.
+    disk = disk.after_power_loss(|page| page > 13);
+    for _ in 0..3 {
+        let (frames, log) = reopen(&disk, 0).unwrap();
+        assert_eq!(frames.len(), 1);
+        assert!(log.last_lsn() >= Lsn(3), "{:?}", log.last_lsn());
+        disk = disk.after_power_loss(|_| true);
+    }
+}
+
+#[test]
+fn a_damaged_acknowledged_frame_is_named_and_nothing_is_cut() {
+    let disk = new_disk();
+    let log = new_log(&disk);
+    for i in 0..4 {
+        log.sync_to(append(&log, &[i + 1; 5_000]).unwrap()).unwrap();
+    }
+    let path = log_files(&disk)[0].clone();
+    // Frames of 5,064 bytes: groups of two pages each behind the header's page.
+    let place = |frame: u64| LOG_PAGE as u64 * (1 + 2 * frame);
+    let check = |frame: u64, within: usize, expected: Option<u64>| {
+        let damaged = disk.after_power_loss(|_| false);
+        let at = usize::try_from(place(frame)).unwrap() + within;
+        damaged.damage(&path, |bytes| bytes[at] ^= 0x10).unwrap();
+        match (read(&damaged, 0), expected) {
+            (Err(error), Some(offset)) => {
+                assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+                assert_eq!(error.path(), Some(&*path), "{error}");
+                assert_eq!(error.offset(), Some(offset), "{error}");
+                let text = error.to_string();
+                for word in ["acknowledged", "verify", "repair"] {
+                    assert!(text.contains(word), "{word:?} is missing: {text}");
+                }
+            }
+            (Ok((frames, found)), None) => {
+                assert_eq!(frames.len() as u64, frame);
+                assert!(found.tail.is_some());
+            }
+            (result, _) => panic!("frame {frame}, byte {within}: {result:?}"),
+        }
+    };
+    for frame in 0..3 {
+        for within in [0, 5, 33, 64, 5_000] {
+            check(frame, within, Some(place(frame)));
+        }
+    }
+    // Nothing says that the last one was acknowledged.
+    check(3, 64, None);
+}
+
+#[test]
+fn a_log_with_a_hole_is_refused() {
+    let disk = new_disk();
+    let log = new_log(&disk);
+    running(&log, || {
+        for _ in 0..12 {
+            log.sync_to(append(&log, &[7; 20_000]).unwrap()).unwrap();
+        }
+    });
+    let files = log_files(&disk);
+    let without = |path: &Path| {
+        let less = disk.after_power_loss(|_| false);
+        less.remove(path).unwrap();
+        less.sync_dir(Path::new(DIR)).unwrap();
+        less
+    };
+    let error = read(&without(&files[0]), 0).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert!(
+        error.to_string().contains("older log file is missing"),
+        "{error}"
+    );
+    let error = read(&without(&files[1]), 0).unwrap_err();
+    assert_eq!(
+        (error.kind(), error.path()),
+        (ErrorKind::Corrupt, Some(&*files[0]))
+    );
+    let none = without(&files[0]);
+    for path in &files[1..] {
+        none.remove(path).unwrap();
+    }
+    let error = read(&none, 0).unwrap_err();
+    assert!(error.to_string().contains("no log file"), "{error}");
+}
+
+#[test]
+fn a_hole_is_seen_even_if_no_frame_follows_it() {
+    let disk = new_disk();
+    let log = new_log(&disk);
+    log.sync_to(append(&log, b"one").unwrap()).unwrap();
+    let (_, log) = reopen(&disk, 0).unwrap();
+    log.sync_to(append(&log, b"two").unwrap()).unwrap();
+    let (frames, _third) = reopen(&disk, 0).unwrap();
+    assert_eq!(frames.len(), 2);
+    disk.remove(&log_files(&disk)[1]).unwrap();
+    let error = read(&disk, 0).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+}
+
+#[test]
+fn what_a_reopened_log_holds_survives_a_power_loss_behind_it() {
+    let disk = new_disk();
+    let log = new_log(&disk);
+    log.write_to(append(&log, b"in the page cache").unwrap())
+        .unwrap();
+    // The process ends here, the machine does not: the frame is read, and counts as durable.
+    let (frames, log) = reopen(&disk, 0).unwrap();
+    assert_eq!((frames.len(), log.durable_lsn()), (1, Lsn(1)));
+    let (frames, _) = read(&disk.after_power_loss(|_| false), 0).unwrap();
+    assert_eq!(frames.len(), 1);
+}
+
+#[test]
+fn a_failed_sync_poisons_with_its_first_cause() {
+    let disk = new_disk();
+    let log = new_log(&disk);
+    log.sync_to(append(&log, b"kept").unwrap()).unwrap();
+    disk.inject(Fault::OnceAtSync(0));
+    let lsn = append(&log, b"lost").unwrap();
+    let first = log.sync_to(lsn).unwrap_err();
+    assert_eq!(first.kind(), ErrorKind::Poisoned, "{first}");
+    assert!(
+        first.to_string().contains("injected failure of sync"),
+        "{first}"
+    );
+    let syncs = disk.syncs();
+    for error in [
+        append(&log, b"more").unwrap_err(),
+        log.sync_to(lsn).unwrap_err(),
+        log.wait_durable(lsn, None).unwrap_err(),
+        log.poll_durable(lsn, Waker::noop()).unwrap().unwrap_err(),
+        log.close().unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::Poisoned);
+        assert!(
+            error.to_string().contains("injected failure of sync"),
+            "{error}"
+        );
+    }
+    assert_eq!(disk.syncs(), syncs, "nothing is tried again");
+    log.sync_to(Lsn(1)).unwrap();
+    assert_eq!(log.durable_lsn(), Lsn(1));
+    assert_eq!(
+        read(&disk.after_power_loss(|_| false), 0).unwrap().0.len(),
+        1
+    );
+    running(&log, || {}); // the threads end by themselves
+}
+
+#[test]
+fn a_full_disk_is_an_error_while_it_is_full_and_no_longer() {
+    let disk = new_disk();
+    let log = new_log(&disk);
+    running(&log, || {
+        let fill = |log: &Log| {
+            let lsn = append(log, &[3; 30_000])?;
+            log.sync_to(lsn)
+        };
+        fill(&log).unwrap();
+        until(&log, "a file made ahead", || log_files(&disk).len() == 2);
+        disk.inject(Fault::Capacity(2 * FILE_LEN + 4096));
+        let mut refused = 0;
+        for _ in 0..12 {
+            if let Err(error) = fill(&log) {
+                assert_eq!(error.kind(), ErrorKind::DiskFull, "{error}");
+                assert!(error.path().is_some(), "{error}");
+                refused += 1;
+            }
+        }
+        assert!(refused >= 8, "{refused}");
+        assert!(log.poisoned().is_none());
+        disk.heal();
+        for _ in 0..4 {
+            fill(&log).unwrap();
+        }
+    });
+    let (frames, _) = read(&disk.after_power_loss(|_| false), 0).unwrap();
+    assert_eq!(
+        frames.len() as u64,
+        log.last_lsn().0,
+        "a refused frame takes no LSN"
+    );
+}
+
+#[test]
+fn a_disk_that_was_full_while_nobody_waited_is_tried_again() {
+    let disk = new_disk();
+    let log = new_log(&disk);
+    running(&log, || {
+        until(&log, "a file made ahead", || log_files(&disk).len() == 2);
+        disk.inject(Fault::Capacity(2 * FILE_LEN));
+        log.sync_to(append(&log, &[3; 60_000]).unwrap()).unwrap();
+        log.sync_to(append(&log, &[3; 60_000]).unwrap()).unwrap();
+        until(&log, "a failure", || log.state.lock().files.has_failed());
+        disk.heal();
+        log.sync_to(append(&log, &[3; 60_000]).unwrap()).unwrap();
+    });
+}
+
+#[test]
+fn a_timeout_ends_the_wait_whatever_else_happens() {
+    let disk = new_disk();
+    let log = new_log(&disk);
+    let lsn = append(&log, b"x").unwrap();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::SeqCst) {
+                log.progress.notify_all();
+                std::thread::yield_now();
+            }
+        });
+        let durable = log.wait_durable(lsn, Some(Duration::from_millis(20)));
+        done.store(true, Ordering::SeqCst);
+        assert!(!durable.unwrap());
+    });
+}
+
+/// Wakes the thread that waits in [`block_on`].
+struct Unpark(std::thread::Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+fn wait_async(log: &Log, lsn: Lsn) -> Result<()> {
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    loop {
+        match log.poll_durable(lsn, &waker) {
+            Some(done) => return done,
+            None => {
+                log.request(lsn, true);
+                std::thread::park();
+            }
+        }
+    }
+}
+
+#[test]
+fn polling_again_and_again_keeps_one_waker() {
+    let disk = new_disk();
+    let log = new_log(&disk);
+    let lsn = append(&log, b"x").unwrap();
+    for _ in 0..100 {
+        assert!(log.poll_durable(lsn, Waker::noop()).is_none());
+    }
+    assert!(log.state.lock().wakers.len() <= 1);
+}
+
+#[test]
+fn many_threads_commit_on_real_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = Log::start(Arc::new(OsDisk), settings(folder.path()), start_of_new()).unwrap();
+    const THREADS: u64 = 6;
+    const EACH: u64 = 60;
+    let written = Mutex::new(Frames::new());
+    running(&log, || {
+        std::thread::scope(|scope| {
+            for thread in 0..THREADS {
+                let (log, written) = (&log, &written);
+                scope.spawn(move || {
+                    let mut dice = Dice(thread);
+                    for i in 0..EACH {
+                        let payload = dice.payload();
+                        let lsn = append(log, &payload).unwrap();
+                        match (thread + i) % 4 {
+                            0 => wait_async(log, lsn).unwrap(),
+                            1 => {
+                                log.request(lsn, true);
+                                assert!(log.wait_durable(lsn, None).unwrap());
+                            }
+                            2 => log.write_to(lsn).unwrap(),
+                            _ => log.sync_to(lsn).unwrap(),
+                        }
+                        assert!((thread + i) % 4 == 2 || log.durable_lsn() >= lsn);
+                        written.lock().insert(lsn.0, payload);
+                    }
+                });
+            }
+        });
+        log.sync_to(log.last_lsn()).unwrap();
+    });
+    let mut frames = Frames::new();
+    replay(
+        &LogFiles {
+            disk: &OsDisk,
+            dir: folder.path(),
+            database: DATABASE,
+            incarnation: INCARNATION,
+            exclusive: true,
+        },
+        Lsn(0),
+        Missing::Refused,
+        |frame| {
+            frames.insert(frame.header.lsn.0, frame.payload.to_vec());
+            Ok(())
+        },
+    )
+    .unwrap();
+    assert_eq!(frames, *written.lock());
+    assert!(
+        log.syncs() < THREADS * EACH,
+        "no commit shared a sync: {}",
+        log.syncs()
+    );
+}

@@ -1,0 +1,175 @@
+//! Many threads at once: writers, tickets waited for and awaited, deletes, flushes, merges, readers.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test may fail, and look at the machine's own files"
+)]
+
+mod common;
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use common::{Dice, Fields, Row, Step, Val, contents, difference, quiet, replay, seeds};
+use tidestone::{
+    DuplicatePolicy, Durability, FieldType, Options, TableOptions, TagMatch, Tidestone, TimeRange,
+    Value,
+};
+
+struct Unpark(std::thread::Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+fn block_on<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(done) => return done,
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}
+
+/// One writer: rows and deletes of series of its own, so that its history is the model's.
+fn write(db: &Tidestone, thread: u64, seed: u64, batches: u64) -> Vec<Step> {
+    let table = db.table("t").unwrap();
+    let (mut dice, mut steps) = (Dice(seed * 100 + thread), Vec::new());
+    let mut writer = db.writer();
+    let mut last = None;
+    for batch in 0..batches {
+        let mut rows: Vec<Row> = Vec::new();
+        for _ in 0..=dice.roll(20) {
+            // New series all the time: each is defined while others commit and flush.
+            let host = format!("{thread}-{}", dice.roll(batch + 1));
+            let series = table.series(&[("host", &host)]).unwrap();
+            let time = dice.roll(40).cast_signed() * 100_000_000;
+            let value = dice.roll(1_000).cast_signed();
+            writer.append(&series, time, &[Value::I64(value)]).unwrap();
+            let fields = Fields::from([("v".to_owned(), Val::I64(value))]);
+            rows.push((format!("host={host}"), time, fields));
+        }
+        steps.push(Step::Rows(rows));
+        let lsn = match dice.roll(5) {
+            0 => writer.commit_and_wait().unwrap(),
+            1 => {
+                let ticket = writer.commit().unwrap();
+                block_on(ticket.clone()).unwrap();
+                assert!(ticket.is_durable());
+                ticket.lsn()
+            }
+            2 => {
+                let ticket = writer.commit().unwrap();
+                assert!(ticket.wait_timeout(Duration::from_secs(60)).unwrap());
+                ticket.lsn()
+            }
+            3 => writer.commit_as(Durability::Os).unwrap().lsn(),
+            _ => writer.commit().unwrap().lsn(),
+        };
+        assert!(last < Some(lsn), "{last:?}, then {lsn}");
+        last = Some(lsn);
+        if dice.roll(6) == 0 {
+            let host = format!("{thread}-{}", dice.roll(batch + 1));
+            let start = dice.roll(30).cast_signed() * 100_000_000;
+            let range = TimeRange {
+                start,
+                end: start + 1_500_000_000,
+            };
+            let test = TagMatch::equal("host", host.clone());
+            drop(table.delete(&[test], range).unwrap());
+            steps.push(Step::Delete(Some(format!("host={host}")), range));
+        }
+    }
+    steps
+}
+
+fn run(policy: DuplicatePolicy, seed: u64, real: bool) {
+    const THREADS: u64 = 4;
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options {
+        auto_compact: true,
+        ..quiet()
+    };
+    let path = folder.path().join("db");
+    let mut builder = Tidestone::builder(&path).options(options.clone());
+    if !real {
+        builder = builder.disk(Arc::new(tidestone::io::SimDisk::new()));
+    }
+    let db = builder.create().unwrap();
+    let table = TableOptions::new()
+        .field("v", FieldType::I64)
+        .policy(policy)
+        .partition(Duration::from_secs(1));
+    let table = db.create_table("t", table).unwrap();
+    let done = AtomicBool::new(false);
+    let mut expected: Vec<Row> = Vec::new();
+    std::thread::scope(|scope| {
+        let (db, done) = (&db, &done);
+        let others = [
+            scope.spawn(move || {
+                while !done.load(Ordering::SeqCst) {
+                    db.flush().unwrap();
+                }
+            }),
+            scope.spawn(move || {
+                while !done.load(Ordering::SeqCst) {
+                    db.compact().unwrap();
+                }
+            }),
+            scope.spawn(move || {
+                let table = db.table("t").unwrap();
+                while !done.load(Ordering::SeqCst) {
+                    contents(&table);
+                    db.status().unwrap();
+                }
+            }),
+        ];
+        let writers: Vec<_> = (0..THREADS)
+            .map(|t| scope.spawn(move || write(db, t, seed, 60)))
+            .collect();
+        let histories: Vec<_> = writers.into_iter().map(|w| w.join()).collect();
+        done.store(true, Ordering::SeqCst);
+        others.into_iter().for_each(|o| o.join().unwrap());
+        for history in histories {
+            expected.extend(replay(policy, &history.unwrap()));
+        }
+    });
+    expected.sort_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
+    let check = |what: &str, rows: &[Row]| {
+        if let Some(difference) = difference(rows, &expected) {
+            panic!("seed {seed}, {policy:?}, real {real}, {what}: {difference}");
+        }
+    };
+    check("live", &contents(&table));
+    db.compact().unwrap();
+    check("merged", &contents(&table));
+    db.close().unwrap();
+    if real {
+        let db = Tidestone::open(&path, options).unwrap();
+        assert_eq!(db.open_report().index_rebuilt, None);
+        check("opened again", &contents(&db.table("t").unwrap()));
+    }
+}
+
+#[test]
+fn threads_that_write_delete_flush_merge_and_read_agree_with_the_model() {
+    for seed in seeds(4) {
+        for policy in [
+            DuplicatePolicy::All,
+            DuplicatePolicy::Replace,
+            DuplicatePolicy::First,
+        ] {
+            run(policy, seed, seed % 4 == 3);
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! The files of a database, found and read without opening it.
+
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use tidestone_format::FormatError;
+use tidestone_format::header::{FileHeader, FileKind};
+use tidestone_format::manifest::{ManifestIdentity, Replay, SegmentEntry, replay};
+
+use crate::outcome::{Failure, Run};
+
+/// The folder of a database.
+#[derive(Debug, Clone)]
+pub(crate) struct DbFiles {
+    pub(crate) root: PathBuf,
+}
+
+/// Why a file could not be used.
+#[derive(Debug)]
+pub(crate) enum Unusable {
+    /// The system refused.
+    Io(std::io::Error),
+    /// Its bytes are wrong.
+    Format(FormatError),
+}
+
+impl From<std::io::Error> for Unusable {
+    fn from(error: std::io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<FormatError> for Unusable {
+    fn from(error: FormatError) -> Self {
+        Self::Format(error)
+    }
+}
+
+impl std::fmt::Display for Unusable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Io(error) => error.fmt(f),
+            Self::Format(error) => error.fmt(f),
+        }
+    }
+}
+
+impl DbFiles {
+    pub(crate) fn new(root: &Path) -> Self {
+        Self {
+            root: root.to_owned(),
+        }
+    }
+
+    pub(crate) fn identity(&self) -> PathBuf {
+        self.root.join("IDENTITY")
+    }
+
+    /// Where the segment of an entry lies.
+    pub(crate) fn segment(&self, entry: &SegmentEntry) -> PathBuf {
+        self.root
+            .join("segments")
+            .join(entry.table.to_string())
+            .join(entry.partition.start.to_string())
+            .join(format!("{}.seg", entry.uuid))
+    }
+
+    /// The manifest files, by number.
+    pub(crate) fn manifests(&self) -> std::io::Result<Vec<PathBuf>> {
+        numbered(&self.root.join("manifest"), "manifest")
+    }
+
+    /// The log files, by number.
+    pub(crate) fn log_files(&self) -> std::io::Result<Vec<PathBuf>> {
+        numbered(&self.root.join("wal"), "log")
+    }
+
+    /// The manifest that holds, read.
+    pub(crate) fn state(&self) -> Run<Replay> {
+        let list = self.manifests();
+        let list = list.map_err(|e| Failure::file("list the manifests of", &self.root, &e))?;
+        let path = list.last().ok_or_else(|| {
+            let root = self.root.display();
+            Failure::new(format_args!(
+                "{root} is no database: there is no manifest in it"
+            ))
+        })?;
+        read_manifest(path).map_err(|e| Failure::new(format_args!("{}: {e}", path.display())))
+    }
+}
+
+/// What a manifest holds.
+pub(crate) fn read_manifest(path: &Path) -> Result<Replay, Unusable> {
+    let bytes = fs::read(path)?;
+    let header = FileHeader::decode_kind(&bytes, FileKind::Manifest)?;
+    Ok(replay(&bytes, ManifestIdentity::of(&header))?)
+}
+
+/// The last `len` bytes of a file.
+pub(crate) fn read_tail(path: &Path, len: u64) -> std::io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let end = file.metadata()?.len();
+    file.seek(SeekFrom::Start(end.saturating_sub(len)))?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Files called `<20 digits>.<extension>`, by number.
+fn numbered(dir: &Path, extension: &str) -> std::io::Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        let digits = path
+            .file_stem()
+            .and_then(|s| s.to_str())
+            .unwrap_or_default();
+        let named = digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit());
+        if named && path.extension().is_some_and(|e| e == extension) {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}

@@ -1,0 +1,88 @@
+//! Line protocol: rows of any table, a line each.
+
+use std::io::{BufRead, Read};
+use std::sync::Arc;
+
+use tidestone::Value;
+
+use super::line_protocol;
+use super::problems::Problems;
+use super::sink::Refused;
+use super::time_format::{TimeFormat, Unit};
+use super::{ImportArgs, Tables};
+use crate::outcome::{Failure, Run};
+
+/// The longest line, in bytes.
+const LINE_MAX: u64 = 64 << 20;
+
+/// Imports a file: each measurement into the table of its name, or all into the one of `args`.
+pub(super) fn import(
+    name: &Arc<str>,
+    mut input: impl BufRead,
+    args: &ImportArgs,
+    tables: &mut Tables<'_>,
+    problems: &mut Problems,
+) -> Run<()> {
+    let format = args.time_format.clone();
+    let format = format.unwrap_or(TimeFormat::Since1970(Unit::Nanos));
+    let mut bytes = Vec::new();
+    for number in 1u64.. {
+        bytes.clear();
+        let read = (&mut input).take(LINE_MAX).read_until(b'\n', &mut bytes);
+        let read = read.map_err(|e| Failure::new(format_args!("cannot read {name}: {e}")))?;
+        if read == 0 || problems.stop() {
+            break;
+        }
+        if bytes.last() == Some(&b'\n') {
+            bytes.pop();
+        }
+        let Ok(text) = std::str::from_utf8(&bytes) else {
+            problems.refuse(name, number, "the line is not UTF-8");
+            continue;
+        };
+        if text.trim().is_empty() || text.starts_with('#') {
+            continue;
+        }
+        match take((name, number), text, &format, args, tables, problems) {
+            Ok(()) => {}
+            Err(Refused::Line(what)) => problems.refuse(name, number, what),
+            Err(Refused::All(failure)) => return Err(failure),
+        }
+    }
+    Ok(())
+}
+
+fn take(
+    place: (&Arc<str>, u64),
+    text: &str,
+    format: &TimeFormat,
+    args: &ImportArgs,
+    tables: &mut Tables<'_>,
+    problems: &mut Problems,
+) -> Result<(), Refused> {
+    let line = line_protocol::parse(text).map_err(Refused::Line)?;
+    let Some(time) = line.time else {
+        return Err(Refused::Line("the line has no timestamp".to_owned()));
+    };
+    let time = format.parse(time).map_err(Refused::Line)?;
+    let table = args.table.as_deref().unwrap_or(&line.measurement);
+    let sink = tables.sink(table).map_err(Refused::All)?;
+    let mut values: Vec<(usize, Value<'_>)> = Vec::with_capacity(line.fields.len());
+    for (name, value) in &line.fields {
+        let value = value.as_value();
+        if let Some(field_type) = value.field_type() {
+            let at = sink.column(name, field_type)?;
+            if values.iter().any(|(other, _)| *other == at) {
+                return Err(Refused::Line(format!("field {name:?} is given twice")));
+            }
+            values.push((at, value));
+        }
+    }
+    let series = sink.series(line.raw_tags.as_bytes(), || {
+        let own = line.tags.iter().map(|(n, v)| (n.as_ref(), v.as_ref()));
+        let constant = args.tag.iter().map(|(n, v)| (n.as_str(), v.as_str()));
+        own.chain(constant).collect::<Vec<(&str, &str)>>()
+    })?;
+    sink.row(place, series, time, &values, problems)
+        .map_err(Refused::All)
+}

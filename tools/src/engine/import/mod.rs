@@ -1,0 +1,305 @@
+//! `import`: CSV and line protocol into tables.
+//!
+//! | module | what |
+//! |---|---|
+//! | `source` | the bytes of a file, unpacked, counted |
+//! | `csv_file` | CSV |
+//! | `lines`, `line_protocol` | line protocol |
+//! | `cell`, `time_format` | text to values and times |
+//! | `sink` | rows to batches of a table |
+//! | `problems` | lines that were refused |
+
+mod cell;
+mod csv_file;
+mod line_protocol;
+mod lines;
+mod problems;
+mod sink;
+mod source;
+mod time_format;
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clap::{Args, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
+use tidestone::{DuplicatePolicy, FieldType, TableOptions, Tidestone};
+
+use crate::outcome::{Failure, Outcome, Run};
+use problems::Problems;
+use sink::Sink;
+use time_format::TimeFormat;
+
+/// What to import, and how to read it.
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    /// The folder of the database; it is made if there is none
+    #[arg(long)]
+    pub(crate) db: PathBuf,
+    /// The table; it is made if there is none. Line protocol without it: each measurement goes to
+    /// the table of its name
+    #[arg(long)]
+    pub(crate) table: Option<String>,
+    /// CSV: the column with the times
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) time: Option<String>,
+    /// How times are written: s, ms, us, ns (numbers since 1970), rfc3339 (also YYYY-MM-DD
+    /// HH:MM:SS, in UTC), or a pattern of strftime. Without it CSV goes by the first time, and
+    /// line protocol is ns
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) time_format: Option<TimeFormat>,
+    /// CSV: the columns that are tags; all others are fields
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
+    pub(crate) tags: Vec<String>,
+    /// A tag that every row gets; may be given more than once
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    pub(crate) tag: Vec<(String, String)>,
+    /// CSV: types of fields, such as price=f64,size=i64 (f64, i64, u64, bool, string). Without it
+    /// the table's or, for new fields, what the first 1,000 rows fit
+    #[arg(long, value_name = "NAME=TYPE", value_delimiter = ',', value_parser = field_type)]
+    types: Vec<(String, FieldType)>,
+    /// CSV: the character between columns
+    #[arg(long, default_value = ",", value_parser = one_byte)]
+    delimiter: u8,
+    /// What the files are; without it their names tell (.csv, .lp, each also with .gz)
+    #[arg(long)]
+    format: Option<Format>,
+    /// Of a table that is made: the time that shares segments, such as 1h
+    #[arg(long, default_value = "1d", value_parser = crate::time::duration)]
+    partition: i64,
+    /// Of a table that is made: what becomes of rows of one series at one time
+    #[arg(long, default_value = "replace")]
+    duplicates: Duplicates,
+    /// Stop at the first line that is wrong; what stands before it is imported
+    #[arg(long)]
+    strict: bool,
+    /// Files to import; `-` is stdin
+    #[arg(required = true)]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// Comma-separated values, the first line names the columns
+    Csv,
+    /// InfluxDB's line protocol
+    Line,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Duplicates {
+    /// The last one written wins, field by field
+    Replace,
+    /// All stay
+    All,
+    /// The first one stays
+    First,
+}
+
+/// Carries out `tidestone import`.
+pub(crate) fn run(args: &ImportArgs, out: &mut dyn Write) -> Run {
+    let is_new = !args.db.join("IDENTITY").exists();
+    let db = Tidestone::builder(&args.db).open_or_create()?;
+    if !is_new {
+        super::report_open(&db);
+    }
+    let started = Instant::now();
+    let summary = import(&db, args)?;
+    db.sync()?;
+    db.close()?;
+    summary.print(started.elapsed(), out)?;
+    Ok(Outcome::sound(summary.refused == 0))
+}
+
+/// What was imported.
+#[derive(Debug, Default)]
+pub(crate) struct Summary {
+    /// Rows, values and series, by table.
+    tables: Vec<(String, u64, u64, usize)>,
+    refused: u64,
+}
+
+impl Summary {
+    /// Rows of all tables.
+    pub(crate) fn rows(&self) -> u64 {
+        self.tables.iter().map(|t| t.1).sum()
+    }
+
+    /// Values of all tables.
+    pub(crate) fn values(&self) -> u64 {
+        self.tables.iter().map(|t| t.2).sum()
+    }
+
+    fn print(&self, took: Duration, out: &mut dyn Write) -> std::io::Result<()> {
+        for (table, rows, values, series) in &self.tables {
+            writeln!(
+                out,
+                "table {table}: {rows} rows, {values} values, {series} series"
+            )?;
+        }
+        let seconds = took.as_secs_f64();
+        writeln!(
+            out,
+            "{} rows in {seconds:.2} s: {:.0} rows/s, {:.0} values/s; {} lines refused",
+            self.rows(),
+            self.rows() as f64 / seconds,
+            self.values() as f64 / seconds,
+            self.refused
+        )
+    }
+}
+
+/// Imports the files into an open database.
+pub(crate) fn import(db: &Tidestone, args: &ImportArgs) -> Run<Summary> {
+    let total = args.files.iter().map(|f| source::len(f)).sum();
+    let progress = progress_bar(total);
+    let mut problems = Problems::new(args.strict, progress.clone());
+    let mut tables = Tables {
+        db,
+        args,
+        sinks: BTreeMap::new(),
+    };
+    for path in &args.files {
+        let input = source::open(path, &progress)?;
+        let name: Arc<str> = path.display().to_string().into();
+        match format_of(path, args)? {
+            Format::Csv => {
+                let Some(table) = args.table.as_deref() else {
+                    return Err(Failure::new("CSV needs --table"));
+                };
+                csv_file::import(&name, input, args, tables.sink(table)?, &mut problems)?;
+            }
+            Format::Line => lines::import(&name, input, args, &mut tables, &mut problems)?,
+        }
+        if problems.stop() {
+            break;
+        }
+    }
+    let mut summary = Summary::default();
+    for (table, sink) in &mut tables.sinks {
+        sink.commit(&mut problems)?;
+        let of_table = (table.clone(), sink.rows, sink.values, sink.series_met());
+        summary.tables.push(of_table);
+    }
+    progress.finish_and_clear();
+    problems.finish();
+    summary.refused = problems.refused();
+    Ok(summary)
+}
+
+/// The tables that are imported into.
+struct Tables<'a> {
+    db: &'a Tidestone,
+    args: &'a ImportArgs,
+    sinks: BTreeMap<String, Sink>,
+}
+
+impl Tables<'_> {
+    fn sink(&mut self, name: &str) -> Run<&mut Sink> {
+        if !self.sinks.contains_key(name) {
+            let table = self.db.table_or_create(name, self.args.table_options())?;
+            self.sinks
+                .insert(name.to_owned(), Sink::new(self.db, table));
+        }
+        let sink = self.sinks.get_mut(name);
+        sink.ok_or_else(|| Failure::new(format_args!("table {name:?} is gone")))
+    }
+}
+
+impl ImportArgs {
+    /// A file of CSV into a table; everything else by default.
+    pub(crate) fn of_csv(table: &str, time: &str, file: PathBuf, partition: i64) -> Self {
+        Self {
+            db: PathBuf::new(),
+            table: Some(table.to_owned()),
+            time: Some(time.to_owned()),
+            time_format: None,
+            tags: Vec::new(),
+            tag: Vec::new(),
+            types: Vec::new(),
+            delimiter: b',',
+            format: Some(Format::Csv),
+            partition,
+            duplicates: Duplicates::Replace,
+            strict: false,
+            files: vec![file],
+        }
+    }
+
+    /// Old data may be ahead of a clock that is wrong: no bound.
+    fn table_options(&self) -> TableOptions {
+        let policy = match self.duplicates {
+            Duplicates::Replace => DuplicatePolicy::Replace,
+            Duplicates::All => DuplicatePolicy::All,
+            Duplicates::First => DuplicatePolicy::First,
+        };
+        let partition = u64::try_from(self.partition).unwrap_or_default();
+        TableOptions::new()
+            .open_schema()
+            .future_bound(None)
+            .policy(policy)
+            .partition(Duration::from_nanos(partition))
+    }
+}
+
+fn format_of(path: &Path, args: &ImportArgs) -> Run<Format> {
+    if let Some(format) = args.format {
+        return Ok(format);
+    }
+    let name = path.to_string_lossy().to_lowercase();
+    let name = name.strip_suffix(".gz").unwrap_or(&name);
+    match name.rsplit_once('.').map(|(_, extension)| extension) {
+        Some("csv") => Ok(Format::Csv),
+        Some("lp" | "line" | "influx") => Ok(Format::Line),
+        _ => Err(Failure::new(format_args!(
+            "{}: its name does not tell what it is; give --format csv or --format line",
+            path.display()
+        ))),
+    }
+}
+
+/// On stderr, and only if that is a terminal.
+fn progress_bar(total: u64) -> ProgressBar {
+    let bar = if total == 0 {
+        ProgressBar::new_spinner()
+    } else {
+        ProgressBar::new(total)
+    };
+    let style = "{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta} {msg}";
+    // The template is a constant; were it wrong, the default one is as good.
+    let style =
+        ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar());
+    bar.with_style(style)
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("write NAME=VALUE".to_owned()),
+    }
+}
+
+fn field_type(text: &str) -> Result<(String, FieldType), String> {
+    let types = [
+        FieldType::F64,
+        FieldType::I64,
+        FieldType::U64,
+        FieldType::Bool,
+        FieldType::String,
+    ];
+    let (name, wanted) = pair(text).map_err(|_| "write NAME=TYPE".to_owned())?;
+    let found = types.into_iter().find(|t| t.name() == wanted);
+    let wrong = || format!("{wanted:?} is no type: give f64, i64, u64, bool or string");
+    Ok((name, found.ok_or_else(wrong)?))
+}
+
+fn one_byte(text: &str) -> Result<u8, String> {
+    match text.as_bytes() {
+        [byte] => Ok(*byte),
+        b"\\t" => Ok(b'\t'),
+        _ => Err("one character of ASCII, or \\t".to_owned()),
+    }
+}

@@ -1,0 +1,70 @@
+//! Lines that were refused.
+
+use std::fmt;
+use std::time::Instant;
+
+use indicatif::ProgressBar;
+
+/// As many are printed; the rest is counted.
+const PRINTED: u64 = 1000;
+
+/// Counts rows, and refused lines, which it prints, as `file:line: what`, on stderr.
+#[derive(Debug)]
+pub(super) struct Problems {
+    strict: bool,
+    refused: u64,
+    rows: u64,
+    started: Instant,
+    progress: ProgressBar,
+}
+
+impl Problems {
+    pub(super) fn new(strict: bool, progress: ProgressBar) -> Self {
+        Self {
+            strict,
+            refused: 0,
+            rows: 0,
+            started: Instant::now(),
+            progress,
+        }
+    }
+
+    /// A line was refused.
+    pub(super) fn refuse(&mut self, file: &str, line: u64, what: impl fmt::Display) {
+        self.refused += 1;
+        if self.refused <= PRINTED {
+            self.progress.suspend(|| eprintln!("{file}:{line}: {what}"));
+        }
+    }
+
+    /// Something that no line is wrong about but its user should know.
+    pub(super) fn note(&self, file: &str, what: impl fmt::Display) {
+        self.progress.suspend(|| eprintln!("{file}: {what}"));
+    }
+
+    /// Rows were committed.
+    pub(super) fn committed(&mut self, rows: usize) {
+        self.rows += rows as u64;
+        let seconds = self.started.elapsed().as_secs_f64().max(1e-9);
+        let rate = self.rows as f64 / seconds;
+        self.progress
+            .set_message(format!("{} rows, {rate:.0}/s", self.rows));
+    }
+
+    /// Whether to read no further.
+    pub(super) fn stop(&self) -> bool {
+        self.strict && self.refused > 0
+    }
+
+    /// How many lines were refused.
+    pub(super) fn refused(&self) -> u64 {
+        self.refused
+    }
+
+    /// Says how many lines were not printed.
+    pub(super) fn finish(&self) {
+        if self.refused > PRINTED {
+            eprintln!("and {} lines more", self.refused - PRINTED);
+        }
+    }
+}

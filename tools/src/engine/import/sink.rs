@@ -1,0 +1,280 @@
+//! Where rows go: columns of one table, committed in batches.
+
+use std::mem;
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+use tidestone::{
+    Batch, Column, Durability, Error, ErrorKind, FieldType, SeriesHandle, Table, Tidestone, Value,
+    Values, Writer,
+};
+
+use super::problems::Problems;
+use crate::outcome::{Failure, Run};
+
+/// Rows of a commit.
+const BATCH_ROWS: usize = 10_000;
+/// Values of a commit, at most, where rows are wide.
+const BATCH_VALUES: usize = 1_000_000;
+/// How often a commit waits again for the engine's memory; each time it waits for seconds.
+const PATIENCE: u32 = 60;
+
+/// Why a row was not taken.
+#[derive(Debug)]
+pub(super) enum Refused {
+    /// The line is wrong.
+    Line(String),
+    /// Nothing more can be imported.
+    All(Failure),
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        match error.kind() {
+            ErrorKind::Invalid => Self::Line(error.to_string()),
+            _ => Self::All(error.into()),
+        }
+    }
+}
+
+/// Takes rows of one table and commits them in batches.
+pub(super) struct Sink {
+    table: Table,
+    writer: Writer,
+    columns: Vec<SinkColumn>,
+    /// The column that is likely to be asked for next: rows are alike.
+    likely: usize,
+    times: Vec<i64>,
+    /// Places in `batch_series`.
+    of_row: Vec<u32>,
+    /// File and line of each row.
+    lines: Vec<(Arc<str>, u64)>,
+    by_tags: FxHashMap<Box<[u8]>, u32>,
+    handles: Vec<SeriesHandle>,
+    /// The handles that the rows not yet committed need.
+    batch_series: Vec<SeriesHandle>,
+    /// Of each handle: the batch that needed it last, and its place there.
+    places: Vec<(u64, u32)>,
+    batch: u64,
+    pub(super) rows: u64,
+    pub(super) values: u64,
+}
+
+struct SinkColumn {
+    name: String,
+    values: Column,
+}
+
+impl Sink {
+    pub(super) fn new(db: &Tidestone, table: Table) -> Self {
+        Self {
+            writer: db.writer(),
+            table,
+            columns: Vec::new(),
+            likely: 0,
+            times: Vec::new(),
+            of_row: Vec::new(),
+            lines: Vec::new(),
+            by_tags: FxHashMap::default(),
+            handles: Vec::new(),
+            batch_series: Vec::new(),
+            places: Vec::new(),
+            batch: 1,
+            rows: 0,
+            values: 0,
+        }
+    }
+
+    pub(super) fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// How many series were met.
+    pub(super) fn series_met(&self) -> usize {
+        self.handles.len()
+    }
+
+    /// The number of the series with the given tags. `raw` stands for the tags: equal bytes,
+    /// equal tags.
+    pub(super) fn series<T: AsRef<str>>(
+        &mut self,
+        raw: &[u8],
+        tags: impl FnOnce() -> Vec<(T, T)>,
+    ) -> Result<u32, Refused> {
+        if let Some(&known) = self.by_tags.get(raw) {
+            return Ok(known);
+        }
+        let handle = self.table.series(&tags())?;
+        let number = u32::try_from(self.handles.len())
+            .map_err(|_| Refused::All(Failure::new("more than 2^32 series in one import")))?;
+        self.handles.push(handle);
+        self.places.push((0, 0));
+        self.by_tags.insert(raw.into(), number);
+        Ok(number)
+    }
+
+    /// The number of the column of a field, which is made if it is not there.
+    pub(super) fn column(&mut self, name: &str, field_type: FieldType) -> Result<usize, Refused> {
+        let likely = self.columns.get(self.likely);
+        let known = if likely.is_some_and(|c| c.name == name) {
+            Some(self.likely)
+        } else {
+            self.columns.iter().position(|c| c.name == name)
+        };
+        let (at, have) = match known {
+            Some(at) => (at, self.columns[at].values.values.field_type()),
+            None => {
+                let schema = self.table.schema();
+                let have = schema.field_by_name(name).map(|f| f.field_type);
+                self.columns.push(SinkColumn {
+                    name: name.to_owned(),
+                    values: Column::nulls(have.unwrap_or(field_type), self.times.len()),
+                });
+                (self.columns.len() - 1, have.unwrap_or(field_type))
+            }
+        };
+        if have != field_type {
+            return Err(Refused::Line(format!(
+                "field {name:?} is {have}, the value is {field_type}"
+            )));
+        }
+        self.likely = at + 1;
+        Ok(at)
+    }
+
+    /// The type of a field, as far as it is decided.
+    pub(super) fn field_type(&self, name: &str) -> Option<FieldType> {
+        let mut columns = self.columns.iter();
+        let column = columns.find(|c| c.name == name);
+        column.map(|c| c.values.values.field_type()).or_else(|| {
+            let schema = self.table.schema();
+            schema.field_by_name(name).map(|f| f.field_type)
+        })
+    }
+
+    /// Takes a row: values with the numbers of their columns, each once, of the columns' types.
+    pub(super) fn row(
+        &mut self,
+        (file, line): (&Arc<str>, u64),
+        series: u32,
+        time: i64,
+        values: &[(usize, Value<'_>)],
+        problems: &mut Problems,
+    ) -> Run<()> {
+        for (at, value) in values {
+            if let Some(column) = self.columns.get_mut(*at) {
+                push(&mut column.values, *value);
+                self.values += u64::from(*value != Value::Null);
+            }
+        }
+        self.times.push(time);
+        for column in &mut self.columns {
+            if column.values.len() < self.times.len() {
+                column.values.push_null();
+            }
+        }
+        let place = self.place_of(series);
+        self.of_row.push(place);
+        self.lines.push((file.clone(), line));
+        self.rows += 1;
+        let full =
+            self.times.len() >= BATCH_ROWS || self.times.len() * self.columns.len() >= BATCH_VALUES;
+        if full { self.commit(problems) } else { Ok(()) }
+    }
+
+    fn place_of(&mut self, series: u32) -> u32 {
+        let (batch, place) = &mut self.places[series as usize];
+        if *batch != self.batch {
+            // No more of them than there are numbers.
+            let next = u32::try_from(self.batch_series.len()).unwrap_or(u32::MAX);
+            (*batch, *place) = (self.batch, next);
+            self.batch_series
+                .push(self.handles[series as usize].clone());
+        }
+        *place
+    }
+
+    /// Commits the rows taken since the last commit. Those that the table refuses are reported,
+    /// the others are taken.
+    pub(super) fn commit(&mut self, problems: &mut Problems) -> Run<()> {
+        let times = mem::take(&mut self.times);
+        let of_row = mem::take(&mut self.of_row);
+        let lines = mem::take(&mut self.lines);
+        let series = mem::take(&mut self.batch_series);
+        self.batch += 1;
+        if times.is_empty() {
+            return Ok(());
+        }
+        let mut batch = Batch::of_many(series.clone(), of_row.clone(), times.clone());
+        let mut columns = Vec::with_capacity(self.columns.len());
+        for column in &mut self.columns {
+            let empty = Column::new(column.values.values.field_type());
+            columns.push((column.name.clone(), mem::replace(&mut column.values, empty)));
+        }
+        for (name, column) in &columns {
+            if column.null_count() == times.len() {
+                continue;
+            }
+            let (name, values) = (name.clone(), column.values.clone());
+            batch = match &column.validity {
+                Some(valid) => batch.nullable(name, values, valid.clone()),
+                None => batch.column(name, values),
+            };
+        }
+        match self.writer.append_batch(batch) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::Invalid => {
+                for row in 0..times.len() {
+                    let handle = &series[of_row[row] as usize];
+                    let fields: Vec<(&str, Value<'_>)> = columns
+                        .iter()
+                        .map(|(name, column)| (name.as_str(), Value::of_column(column, row)))
+                        .collect();
+                    if let Err(error) = self.writer.append_fields(handle, times[row], &fields) {
+                        let (file, line) = &lines[row];
+                        problems.refuse(file, *line, error);
+                        let values = fields.iter().filter(|(_, v)| *v != Value::Null);
+                        self.rows -= 1;
+                        self.values -= values.count() as u64;
+                    }
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
+        self.submit()?;
+        problems.committed(times.len());
+        Ok(())
+    }
+
+    fn submit(&mut self) -> Run<()> {
+        let mut waited = 0;
+        loop {
+            match self.writer.commit_as(Durability::Os) {
+                Ok(ticket) => {
+                    drop(ticket);
+                    return Ok(());
+                }
+                Err(error) if error.kind() == ErrorKind::Busy && waited < PATIENCE => waited += 1,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+/// Appends a value of the column's type; anything else becomes null.
+fn push(column: &mut Column, value: Value<'_>) {
+    match (value, &mut column.values) {
+        (Value::F64(v), Values::F64(to)) => to.push(v),
+        (Value::I64(v), Values::I64(to)) => to.push(v),
+        (Value::U64(v), Values::U64(to)) => to.push(v),
+        (Value::Bool(v), Values::Bool(to)) => to.push(v),
+        (Value::String(v), Values::String(to)) => to.push(v),
+        _ => {
+            column.push_null();
+            return;
+        }
+    }
+    if let Some(validity) = &mut column.validity {
+        validity.push(true);
+    }
+}

@@ -1,0 +1,129 @@
+//! `flush`, `compact`, `delete`, `rebuild-index`.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use tidestone::{Options, Tidestone};
+
+use super::files::DbFiles;
+use super::query::WhichArgs;
+use super::report_open;
+use crate::outcome::{Failure, Outcome, Run};
+
+/// A database that is changed.
+#[derive(Debug, Args)]
+pub(crate) struct DirArgs {
+    /// The folder of the database
+    dir: PathBuf,
+}
+
+/// Rows that are deleted.
+#[derive(Debug, Args)]
+pub(crate) struct DeleteArgs {
+    /// The folder of the database
+    #[arg(long)]
+    db: PathBuf,
+    /// The table
+    #[arg(long)]
+    table: String,
+    #[command(flatten)]
+    which: WhichArgs,
+    /// Delete every row of the table, where neither series nor times are given
+    #[arg(long)]
+    all: bool,
+}
+
+/// Carries out `tidestone flush`.
+pub(crate) fn flush(args: &DirArgs, out: &mut dyn Write) -> Run {
+    let db = open(&args.dir)?;
+    db.flush()?;
+    let status = db.status()?;
+    db.close()?;
+    let segments: usize = status.tables.iter().map(|t| t.segments).sum();
+    writeln!(
+        out,
+        "flushed up to LSN {}; {segments} segments",
+        status.flushed_lsn
+    )?;
+    Ok(Outcome::Sound)
+}
+
+/// Carries out `tidestone compact`.
+pub(crate) fn compact(args: &DirArgs, out: &mut dyn Write) -> Run {
+    let db = open(&args.dir)?;
+    let sum = |db: &Tidestone| -> Run<(usize, u64)> {
+        let tables = db.status()?.tables;
+        Ok(tables
+            .iter()
+            .fold((0, 0), |s, t| (s.0 + t.segments, s.1 + t.bytes)))
+    };
+    let before = sum(&db)?;
+    let merges = db.compact()?;
+    let after = sum(&db)?;
+    db.close()?;
+    writeln!(
+        out,
+        "{merges} merges: {} segments of {} bytes became {} of {} bytes",
+        before.0, before.1, after.0, after.1
+    )?;
+    Ok(Outcome::Sound)
+}
+
+/// Carries out `tidestone delete`.
+pub(crate) fn delete(args: &DeleteArgs, out: &mut dyn Write) -> Run {
+    let which = &args.which;
+    let everything = which.tests.is_empty() && which.from.is_none() && which.to.is_none();
+    if everything != args.all {
+        return Err(Failure::new(
+            "say which rows: give --where, --from or --to, or --all and none of these",
+        ));
+    }
+    let db = open(&args.db)?;
+    let table = db.table(&args.table)?;
+    let series = table.series_keys(&which.tests)?.len();
+    let ticket = table.delete(&which.tests, which.range())?;
+    ticket.wait()?;
+    let lsn = ticket.lsn();
+    db.close()?;
+    writeln!(out, "deleted from {series} series; durable as LSN {lsn}")?;
+    Ok(Outcome::Sound)
+}
+
+/// Carries out `tidestone rebuild-index`.
+pub(crate) fn rebuild_index(args: &DirArgs, out: &mut dyn Write) -> Run {
+    // Opening it first shows that nobody else writes to it and that its files are sound.
+    open(&args.dir)?.close()?;
+    let index = args.dir.join("index");
+    if let Err(error) = std::fs::remove_dir_all(&index)
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        return Err(Failure::file("remove", &index, &error));
+    }
+    let db = Tidestone::open(&args.dir, Options::default())?;
+    let why = db.open_report().index_rebuilt.clone();
+    let tables = db.status()?.tables;
+    db.close()?;
+    let series: u64 = tables.iter().map(|t| t.series).sum();
+    match why {
+        Some(_) => writeln!(out, "rebuilt: {series} series of {} tables", tables.len())?,
+        None => {
+            return Err(Failure::new(
+                "the index was not rebuilt though it was removed",
+            ));
+        }
+    }
+    Ok(Outcome::Sound)
+}
+
+fn open(dir: &Path) -> Run<Tidestone> {
+    if !DbFiles::new(dir).identity().exists() {
+        let dir = dir.display();
+        return Err(Failure::new(format_args!(
+            "{dir} is no database: it has no IDENTITY"
+        )));
+    }
+    let db = Tidestone::open(dir, Options::default())?;
+    report_open(&db);
+    Ok(db)
+}

@@ -1,0 +1,100 @@
+//! The commands that open a database.
+//!
+//! | module | commands |
+//! |---|---|
+//! | `import` | `import` |
+//! | `query` | `query`, `last`, `export`, `plot` |
+//! | `tables` | `tables`, `series` |
+//! | `stats` | `stats` |
+//! | `maintain` | `flush`, `compact`, `delete`, `rebuild-index` |
+//! | `verify` | `verify` |
+//! | `demo` | `demo` |
+//!
+//! Those that only read open the database read-only, beside whoever writes to it.
+
+mod demo;
+mod files;
+mod import;
+mod maintain;
+mod query;
+mod stats;
+mod tables;
+mod verify;
+
+use std::io::Write;
+
+use clap::Subcommand;
+use tidestone::Tidestone;
+
+use crate::outcome::Run;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum EngineCommand {
+    /// Import CSV (also gzip) or InfluxDB line protocol
+    Import(import::ImportArgs),
+    /// Print rows of a table, or aggregates of them
+    Query(query::QueryArgs),
+    /// Print the last row of each series
+    Last(query::LastArgs),
+    /// Print all rows of a table as CSV
+    Export(query::ExportArgs),
+    /// Draw rows of a table as a chart
+    Plot(query::PlotArgs),
+    /// List the tables
+    Tables(tables::TablesArgs),
+    /// List the series of a table
+    Series(tables::SeriesArgs),
+    /// Show rows, bytes and bits per value by table, tier and column
+    Stats(stats::StatsArgs),
+    /// Delete rows of a table
+    Delete(maintain::DeleteArgs),
+    /// Move all rows in memory and log to segments
+    Flush(maintain::DirArgs),
+    /// Merge segments until no partition has more than one, and apply deletes
+    Compact(maintain::DirArgs),
+    /// Check every byte of a database: identity, manifest, log and segments
+    Verify(verify::VerifyArgs),
+    /// Remove the index and build it anew from segments and log
+    RebuildIndex(maintain::DirArgs),
+    /// Show the engine at work on real data
+    #[command(hide = true)]
+    Demo(demo::DemoArgs),
+}
+
+/// Carries out a command.
+pub(crate) fn run(command: &EngineCommand, out: &mut dyn Write) -> Run {
+    match command {
+        EngineCommand::Import(args) => import::run(args, out),
+        EngineCommand::Query(args) => query::query(args, out),
+        EngineCommand::Last(args) => query::last(args, out),
+        EngineCommand::Export(args) => query::export(args, out),
+        EngineCommand::Plot(args) => query::plot(args, out),
+        EngineCommand::Tables(args) => tables::tables(args, out),
+        EngineCommand::Series(args) => tables::series(args, out),
+        EngineCommand::Stats(args) => stats::run(args, out),
+        EngineCommand::Delete(args) => maintain::delete(args, out),
+        EngineCommand::Flush(args) => maintain::flush(args, out),
+        EngineCommand::Compact(args) => maintain::compact(args, out),
+        EngineCommand::Verify(args) => verify::run(args, out),
+        EngineCommand::RebuildIndex(args) => maintain::rebuild_index(args, out),
+        EngineCommand::Demo(args) => demo::run(args, out),
+    }
+}
+
+/// Says on stderr what opening the database found and did, if it is more than usual.
+fn report_open(db: &Tidestone) {
+    let report = db.open_report();
+    if let Some(why) = &report.index_rebuilt {
+        eprintln!("tidestone: the index was rebuilt: {why}");
+    }
+    if let Some(tail) = &report.log_tail {
+        eprintln!("tidestone: an unsynced tail of the log was cut: {tail}");
+    }
+    if let Some(tail) = &report.manifest_tail {
+        eprintln!("tidestone: an unsynced edit of the manifest was dropped: {tail}");
+    }
+    if report.strays_removed > 0 {
+        let n = report.strays_removed;
+        eprintln!("tidestone: {n} segment files that no manifest named were removed");
+    }
+}

@@ -1,0 +1,160 @@
+//! Questions to a table: `query`, `last`, `export`, `plot`.
+//!
+//! | module | what |
+//! |---|---|
+//! | `select` | which rows of which table |
+//! | `output` | table, CSV, JSON |
+//! | `rows` | rows as they were written |
+//! | `aggregate` | aggregates by group and bucket of time |
+//! | `plot`, `chart` | rows as a chart |
+
+mod aggregate;
+mod chart;
+mod output;
+mod plot;
+mod rows;
+mod select;
+
+use std::io::Write;
+
+use clap::{Args, ValueEnum};
+use tidestone::{Order, Table, TimeRange};
+
+use crate::outcome::{Outcome, Run};
+use aggregate::AggregateArgs;
+pub(crate) use chart::Chart;
+pub(crate) use output::{Format, FormatArgs, Output};
+pub(crate) use plot::run as plot;
+pub(crate) use plot::{PlotArgs, lines_of};
+use rows::RowPrinter;
+pub(crate) use select::{DbArgs, SelectArgs, WhichArgs, tag_test};
+
+/// Rows, or aggregates of them.
+#[derive(Debug, Args)]
+pub(crate) struct QueryArgs {
+    #[command(flatten)]
+    select: SelectArgs,
+    #[command(flatten)]
+    aggregate: AggregateArgs,
+    /// The order of the rows
+    #[arg(long, default_value = "time")]
+    order: OrderArg,
+    /// At most this many rows
+    #[arg(long, value_name = "ROWS")]
+    limit: Option<usize>,
+    #[command(flatten)]
+    format: FormatArgs,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum OrderArg {
+    /// By time, then by series
+    Time,
+    /// By time, latest first
+    Latest,
+    /// By series, then by time: the quickest
+    Series,
+}
+
+/// The last row of each series.
+#[derive(Debug, Args)]
+pub(crate) struct LastArgs {
+    #[command(flatten)]
+    select: SelectArgs,
+    /// As of this time: rows after it do not count
+    #[arg(long, value_name = "TIME", value_parser = crate::time::time, allow_hyphen_values = true)]
+    at: Option<i64>,
+    /// At most this many rows
+    #[arg(long, value_name = "ROWS")]
+    limit: Option<usize>,
+    #[command(flatten)]
+    format: FormatArgs,
+}
+
+/// All rows of a selection, as CSV that `import` reads.
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    #[command(flatten)]
+    select: SelectArgs,
+}
+
+impl From<OrderArg> for Order {
+    fn from(order: OrderArg) -> Self {
+        match order {
+            OrderArg::Time => Self::Time,
+            OrderArg::Latest => Self::TimeDescending,
+            OrderArg::Series => Self::SeriesTime,
+        }
+    }
+}
+
+/// Carries out `tidestone query`.
+pub(crate) fn query(args: &QueryArgs, out: &mut dyn Write) -> Run {
+    let limit = args.limit.unwrap_or(usize::MAX);
+    let (select, format) = (&args.select, args.format.format());
+    let db = select.db.open()?;
+    let table = select.table(&db)?;
+    let Some(query) = args.aggregate.query(select, &table)? else {
+        return print_rows(select, &table, args.order.into(), limit, format, out);
+    };
+    let answer = query.order(args.order.into()).limit(limit).buckets()?;
+    let mut output = Output::new(format, args.aggregate.columns(&answer), out)?;
+    args.aggregate.print(&answer, &mut output)?;
+    output.finish()?;
+    Ok(Outcome::Sound)
+}
+
+/// Carries out `tidestone last`.
+pub(crate) fn last(args: &LastArgs, out: &mut dyn Write) -> Run {
+    let select = &args.select;
+    let db = select.db.open()?;
+    let table = select.table(&db)?;
+    let tags = select.tag_names(&table)?;
+    let query = select.query(&table).limit(args.limit.unwrap_or(usize::MAX));
+    let batch = match args.at {
+        Some(time) => query.last_at(time)?,
+        None => query.last()?,
+    };
+    let keys = query.range(TimeRange::ALL).scan()?;
+    let mut printer = RowPrinter::new(&tags);
+    let columns = printer.columns(batch.fields().iter().map(|f| f.name.as_str()));
+    let mut output = Output::new(args.format.format(), columns, out)?;
+    printer.print(&batch, &keys, &mut output)?;
+    output.finish()?;
+    Ok(Outcome::Sound)
+}
+
+/// Carries out `tidestone export`.
+pub(crate) fn export(args: &ExportArgs, out: &mut dyn Write) -> Run {
+    let db = args.select.db.open()?;
+    let table = args.select.table(&db)?;
+    print_rows(
+        &args.select,
+        &table,
+        Order::SeriesTime,
+        usize::MAX,
+        Format::Csv,
+        out,
+    )
+}
+
+fn print_rows(
+    select: &SelectArgs,
+    table: &Table,
+    order: Order,
+    limit: usize,
+    format: Format,
+    out: &mut dyn Write,
+) -> Run {
+    let tags = select.tag_names(table)?;
+    let query = select.query(table).order(order).limit(limit);
+    let mut stream = query.scan()?;
+    let mut printer = RowPrinter::new(&tags);
+    let columns = printer.columns(stream.fields().iter().map(|f| f.name.as_str()));
+    let mut output = Output::new(format, columns, out)?;
+    while let Some(batch) = stream.next().transpose()? {
+        printer.print(&batch, &stream, &mut output)?;
+    }
+    output.finish()?;
+    Ok(Outcome::Sound)
+}

@@ -1,0 +1,135 @@
+//! Which rows of which table.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use tidestone::{Options, Query, Table, TagMatch, Tidestone, TimeRange};
+
+use crate::outcome::Run;
+use crate::time;
+
+/// A database that is only read, beside whoever writes to it.
+#[derive(Debug, Args)]
+pub(crate) struct DbArgs {
+    /// The folder of the database
+    #[arg(long)]
+    pub(crate) db: PathBuf,
+}
+
+impl DbArgs {
+    /// Opens the database for reading.
+    pub(crate) fn open(&self) -> Run<Tidestone> {
+        Ok(Tidestone::open_read_only(&self.db, Options::default())?)
+    }
+}
+
+/// Rows of a table.
+#[derive(Debug, Args)]
+pub(crate) struct SelectArgs {
+    #[command(flatten)]
+    pub(crate) db: DbArgs,
+    /// The table
+    #[arg(long)]
+    pub(crate) table: String,
+    #[command(flatten)]
+    pub(crate) which: WhichArgs,
+    /// Only these fields, in this order
+    #[arg(long, value_name = "FIELDS", value_delimiter = ',')]
+    pub(crate) fields: Vec<String>,
+}
+
+/// Series and times.
+#[derive(Debug, Args)]
+pub(crate) struct WhichArgs {
+    /// Only series that pass: tag=value, tag!=value, or tag=~pattern (a regular expression of the
+    /// whole value); several must all pass
+    #[arg(long = "where", value_name = "TEST", value_parser = tag_test)]
+    pub(crate) tests: Vec<TagMatch>,
+    /// Only rows from this time on: RFC 3339, YYYY-MM-DD[ HH:MM:SS[.fff]] (UTC), ns since 1970, or
+    /// now-1h
+    #[arg(long, value_name = "TIME", value_parser = time::time, allow_hyphen_values = true)]
+    pub(crate) from: Option<i64>,
+    /// Only rows up to this time, itself included
+    #[arg(long, value_name = "TIME", value_parser = time::time, allow_hyphen_values = true)]
+    pub(crate) to: Option<i64>,
+}
+
+impl WhichArgs {
+    /// The span of time.
+    pub(crate) fn range(&self) -> TimeRange {
+        TimeRange {
+            start: self.from.unwrap_or(i64::MIN),
+            end: self.to.unwrap_or(i64::MAX),
+        }
+    }
+}
+
+impl SelectArgs {
+    /// The table, of an open database.
+    pub(crate) fn table(&self, db: &Tidestone) -> Run<Table> {
+        Ok(db.table(&self.table)?)
+    }
+
+    /// The query, without order and limit.
+    pub(crate) fn query(&self, table: &Table) -> Query {
+        let mut query = table.query().range(self.which.range());
+        for test in &self.which.tests {
+            query = query.filter(test.clone());
+        }
+        if !self.fields.is_empty() {
+            query = query.fields(&self.fields);
+        }
+        query
+    }
+
+    /// The names of the tags that the chosen series have, sorted.
+    pub(crate) fn tag_names(&self, table: &Table) -> Run<Vec<String>> {
+        let keys = table.series_keys(&self.which.tests)?;
+        let mut names: Vec<String> = Vec::new();
+        for (name, _) in keys.iter().flat_map(|key| key.tags()) {
+            if let Err(at) = names.binary_search_by(|n| n.as_str().cmp(name)) {
+                names.insert(at, name.to_owned());
+            }
+        }
+        Ok(names)
+    }
+}
+
+pub(crate) fn tag_test(text: &str) -> Result<TagMatch, String> {
+    let wrong = || "write tag=value, tag!=value or tag=~pattern".to_owned();
+    let (name, rest) = text.split_once('=').ok_or_else(wrong)?;
+    let test = match (name.strip_suffix('!'), rest.strip_prefix('~')) {
+        (Some(name), _) => TagMatch::not_equal(name, rest),
+        (None, Some(pattern)) => TagMatch::regex(name, pattern).map_err(|e| e.to_string())?,
+        (None, None) => TagMatch::equal(name, rest),
+    };
+    if test.tag.is_empty() {
+        return Err(wrong());
+    }
+    Ok(test)
+}
+
+#[cfg(test)]
+mod tests {
+    use tidestone::TagTest;
+
+    use super::*;
+
+    #[test]
+    fn tests_of_tags_are_read() {
+        let check = |text: &str, tag: &str, pass: &str, fail: &str| {
+            let test = tag_test(text).unwrap();
+            assert_eq!(test.tag, tag);
+            assert!(test.test.passes(pass) && !test.test.passes(fail), "{text}");
+        };
+        check("host=a", "host", "a", "b");
+        check("host!=a", "host", "b", "a");
+        check("host=~a|b.*", "host", "bcd", "ab");
+        check("q=a=b", "q", "a=b", "a");
+        check("q=", "q", "", "a");
+        assert!(matches!(tag_test("x=!y").unwrap().test, TagTest::Equal(_)));
+        for wrong in ["", "host", "=a", "!=a", "host=~("] {
+            assert!(tag_test(wrong).is_err(), "{wrong}");
+        }
+    }
+}

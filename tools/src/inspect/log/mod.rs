@@ -1,0 +1,236 @@
+//! A log file: its frames, where they end and why.
+
+mod frame;
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+use tidestone_format::header::Specific;
+use tidestone_format::log::frame::{FRAME_MAGIC, decode_frame};
+use tidestone_format::log::{Frame, FrameCursor, LogIdentity, Stop, find_later_evidence};
+use tidestone_format::version::LOG_PAGE;
+use tidestone_format::{FileUuid, FormatError, Lsn};
+
+use super::check::Damage;
+use super::header::HeaderReport;
+use crate::outcome::{Failure, Run};
+use crate::text::TextTable;
+pub(super) use frame::FrameInFull;
+use frame::FrameReport;
+
+/// The frames of a log file.
+#[derive(Debug, Serialize)]
+pub(super) struct LogReport {
+    frames: Vec<FrameReport>,
+    end: End,
+    /// Whole frames of this file behind the end: written, but not in the log.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    behind: Vec<FrameReport>,
+}
+
+/// Where the frames end.
+#[derive(Debug, Serialize)]
+struct End {
+    offset: u64,
+    next_lsn: u64,
+    reason: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proof: Option<Proof>,
+}
+
+/// A frame behind the end that proves that one before it is missing.
+#[derive(Debug, Serialize)]
+struct Proof {
+    offset: u64,
+    lsn: u64,
+    durable_lsn: u64,
+}
+
+impl LogReport {
+    pub(super) fn of(bytes: &[u8], header: &HeaderReport, damage: &mut Vec<Damage>) -> Self {
+        let (file, first_lsn) = start(bytes, header);
+        damage.extend(wrong_length(bytes, header));
+        let mut cursor = FrameCursor::new(bytes, file, first_lsn);
+        let frames: Vec<FrameReport> = cursor.by_ref().map(|f| FrameReport::of(&f)).collect();
+        damage.extend(frames.iter().filter_map(|f| f.damage.clone()));
+        damage.extend(cursor.stray_bytes().cloned().map(Damage::from));
+        let (offset, next) = (cursor.offset(), cursor.next_lsn());
+        let proof = find_later_evidence(bytes, offset, file, next);
+        let reason = match cursor.stop() {
+            None | Some(Stop::EndOfFile) => "no frame fits before the end of the file".to_owned(),
+            Some(Stop::Zeros) => "nothing was written here".to_owned(),
+            Some(Stop::Invalid(error)) => error.to_string(),
+            Some(Stop::Refused(error)) => {
+                damage.push(error.clone().into());
+                format!("{error}; the log does not end here")
+            }
+        };
+        if proof.is_some() {
+            let found = match cursor.stop() {
+                Some(Stop::Invalid(error)) => Damage::from(error.clone()),
+                _ => missing(offset, next, &reason),
+            };
+            damage.push(found);
+        }
+        Self {
+            frames,
+            end: End {
+                offset,
+                next_lsn: next.0,
+                reason,
+                proof: proof.map(|p| Proof {
+                    offset: p.offset,
+                    lsn: p.lsn.0,
+                    durable_lsn: p.durable_lsn.0,
+                }),
+            },
+            behind: frames_behind(bytes, offset, file)
+                .map(|f| FrameReport::of(&f))
+                .collect(),
+        }
+    }
+
+    pub(super) fn print(&self, out: &mut dyn Write) -> io::Result<()> {
+        let rows: u64 = self.frames.iter().map(|f| f.rows).sum();
+        writeln!(out, "\nframes: {}, with {rows} rows", self.frames.len())?;
+        frame::print_list(&self.frames, out)?;
+        let End {
+            offset, next_lsn, ..
+        } = self.end;
+        writeln!(out, "\nend at {offset}, before LSN {next_lsn}")?;
+        writeln!(out, "  {}", self.end.reason)?;
+        match &self.end.proof {
+            Some(proof) => writeln!(
+                out,
+                "  BAD: the frame at {} (LSN {}) says that LSN {} was durable, so LSN {next_lsn} \
+                 was acknowledged and is damaged",
+                proof.offset, proof.lsn, proof.durable_lsn
+            )?,
+            None => writeln!(
+                out,
+                "  nothing in this file says that LSN {next_lsn} was acknowledged; a later log \
+                 file might"
+            )?,
+        }
+        if !self.behind.is_empty() {
+            writeln!(
+                out,
+                "\nbehind the end, whole, not in the log: {}",
+                self.behind.len()
+            )?;
+            frame::print_list(&self.behind, out)?;
+        }
+        Ok(())
+    }
+}
+
+/// The frame at or around `offset`, in full.
+pub(super) fn frame_at(bytes: &[u8], offset: u64) -> Run<FrameInFull> {
+    let header = HeaderReport::of(bytes, tidestone_format::header::FileKind::Log);
+    let (file, first_lsn) = start(bytes, &header);
+    let cursor = FrameCursor::new(bytes, file, first_lsn);
+    let end = cursor.clone().last().map_or(LOG_PAGE as u64, |f| f.end());
+    let found = cursor
+        .chain(frames_behind(bytes, end, file))
+        .find(|f| (f.offset..f.end()).contains(&offset));
+    if let Some(frame) = found {
+        return Ok(FrameInFull::of(&frame));
+    }
+    match decode_frame(bytes, offset, file) {
+        Ok(frame) => Ok(FrameInFull::of(&frame)),
+        Err(error) => Err(Failure::new(format_args!(
+            "no whole frame of log file {} holds offset {offset}: {error}",
+            file.file_number
+        ))),
+    }
+}
+
+/// Which file it is and the LSN of its first frame: what the header says or, if that is damaged and
+/// fits no frame, what the first frame says.
+fn start(bytes: &[u8], header: &HeaderReport) -> (LogIdentity, Lsn) {
+    let incarnation = header
+        .decoded
+        .as_ref()
+        .map_or(FileUuid([0; 16]), |h| h.file);
+    let identity = |file_number| LogIdentity {
+        incarnation,
+        file_number,
+    };
+    let said = header.decoded.as_ref().map(|h| {
+        let first = match &h.specific {
+            Specific::Log(log) => log.first_lsn,
+            _ => Lsn(1),
+        };
+        (identity(h.number), first)
+    });
+    let fits =
+        |&(file, lsn): &(LogIdentity, Lsn)| FrameCursor::new(bytes, file, lsn).next().is_some();
+    if let Some(said) = said.filter(|said| header.is_valid() || fits(said)) {
+        return said;
+    }
+    let word = |at: usize| {
+        let bytes = bytes.get(LOG_PAGE + at..).and_then(|b| b.first_chunk());
+        bytes.map_or(0, |b| u64::from_le_bytes(*b))
+    };
+    let first = decode_frame(bytes, LOG_PAGE as u64, identity(word(24)));
+    first.map_or(said.unwrap_or((identity(0), Lsn(1))), |f| {
+        (identity(f.header.file_number), f.header.lsn)
+    })
+}
+
+fn wrong_length(bytes: &[u8], header: &HeaderReport) -> Option<Damage> {
+    let Specific::Log(log) = header.decoded.as_ref()?.specific else {
+        return None;
+    };
+    let len = bytes.len() as u64;
+    (header.is_valid() && log.file_len != len).then(|| {
+        FormatError::invalid(
+            "length of the log file",
+            136,
+            format_args!("{} bytes, as the header says", log.file_len),
+            format_args!("{len} bytes"),
+        )
+        .into()
+    })
+}
+
+fn missing(offset: u64, lsn: Lsn, reason: &str) -> Damage {
+    FormatError::invalid(
+        "log frame",
+        offset,
+        format_args!("the frame of LSN {lsn}"),
+        reason,
+    )
+    .into()
+}
+
+/// The whole frames of `file` behind the place where the log ends. They start at pages, or
+/// behind one another.
+fn frames_behind(bytes: &[u8], offset: u64, file: LogIdentity) -> impl Iterator<Item = Frame<'_>> {
+    let page = LOG_PAGE as u64;
+    let mut at = offset.max(page).next_multiple_of(page);
+    std::iter::from_fn(move || {
+        while at < bytes.len() as u64 {
+            if let Ok(frame) = decode_frame(bytes, at, file) {
+                at = frame.end();
+                let follows = usize::try_from(at)
+                    .ok()
+                    .and_then(|at| bytes.get(at..))
+                    .is_some_and(|rest| rest.starts_with(&FRAME_MAGIC));
+                if !follows {
+                    at = at.next_multiple_of(page);
+                }
+                return Some(frame);
+            }
+            at = (at + 1).next_multiple_of(page);
+        }
+        None
+    })
+}
+
+/// A table for frames.
+fn frame_table() -> TextTable {
+    TextTable::new([
+        "offset", "bytes", "LSN", "durable", "kind", "CRC-32", "holds",
+    ])
+}

@@ -1,0 +1,235 @@
+//! A manifest: its edits, their entries, and what they add up to.
+
+mod entry;
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+use tidestone_format::FileUuid;
+use tidestone_format::header::{FileHeader, HEADER_LEN};
+use tidestone_format::manifest::{
+    EDITS_START, EditCursor, LocatedEdit, ManifestIdentity, Replay, Stop, find_later_edit, replay,
+};
+
+use super::check::{Damage, merge};
+use crate::outcome::{Failure, Run};
+use entry::EntryReport;
+pub(super) use entry::policy_name;
+
+/// The edits of a manifest.
+#[derive(Debug, Serialize)]
+pub(super) struct ManifestReport {
+    edits: Vec<EditReport>,
+    end: End,
+    /// Whole edits behind a damaged one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    behind: Vec<EditReport>,
+    /// What the edits add up to, if they do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<StateReport>,
+}
+
+/// One edit.
+#[derive(Debug, Serialize)]
+pub(super) struct EditReport {
+    offset: u64,
+    /// Of edit and padding.
+    length: u64,
+    version: u64,
+    entries: Vec<EntryReport>,
+}
+
+/// Where the edits end.
+#[derive(Debug, Serialize)]
+struct End {
+    offset: u64,
+    reason: String,
+}
+
+#[derive(Debug, Serialize)]
+struct StateReport {
+    version: u64,
+    incarnation: String,
+    next_series: u64,
+    next_table: u32,
+    flushed_lsn: u64,
+    tables: usize,
+    segments: usize,
+    rows: u64,
+    segment_bytes: u64,
+    tombstones: usize,
+    series_definitions: usize,
+    cursors: usize,
+}
+
+impl ManifestReport {
+    pub(super) fn of(bytes: &[u8], damage: &mut Vec<Damage>) -> Self {
+        let (edits, end, stop) = edits(bytes);
+        let last = edits.last().map_or(0, |e| e.version);
+        let later = match stop {
+            Some(Stop::Invalid(_)) => find_later_edit(bytes, identity(bytes), end, last),
+            _ => None,
+        };
+        let mut reason = match &stop {
+            None | Some(Stop::End) => "nothing but zeros from here on".to_owned(),
+            Some(Stop::Invalid(error)) => {
+                format!("{error}; no edit follows, so this one was never synced")
+            }
+            Some(Stop::Refused(error)) => {
+                damage.push(error.clone().into());
+                format!("{error}; the file does not end here")
+            }
+        };
+        if let (Some((offset, version)), Some(Stop::Invalid(error))) = (later, &stop) {
+            damage.push(error.clone().into());
+            reason = format!("{error}; edit {version} at {offset} follows, so this one was synced");
+        }
+        let state = match replay(bytes, identity(bytes)) {
+            Ok(replay) => Some(StateReport::of(&replay)),
+            Err(error) => {
+                merge(damage, [error.into()]);
+                None
+            }
+        };
+        let behind = later.map_or(Vec::new(), |(offset, _)| edits_from(bytes, offset));
+        Self {
+            edits,
+            end: End {
+                offset: end,
+                reason,
+            },
+            behind,
+            state,
+        }
+    }
+
+    pub(super) fn print(&self, out: &mut dyn Write) -> io::Result<()> {
+        self.edits.iter().try_for_each(|edit| {
+            writeln!(out)?;
+            edit.print(out)
+        })?;
+        writeln!(out, "\nend at {}\n  {}", self.end.offset, self.end.reason)?;
+        for edit in &self.behind {
+            write!(out, "\nbehind the damage: ")?;
+            edit.print(out)?;
+        }
+        match &self.state {
+            Some(state) => state.print(out),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The edit at or around `offset`.
+pub(super) fn edit_at(bytes: &[u8], offset: u64) -> Run<EditReport> {
+    let (edits, end, _) = edits(bytes);
+    let last = edits.last().map_or(0, |e| e.version);
+    let later =
+        find_later_edit(bytes, identity(bytes), end, last).map(|(at, _)| edits_from(bytes, at));
+    edits
+        .into_iter()
+        .chain(later.into_iter().flatten())
+        .find(|e| (e.offset..e.offset + e.length).contains(&offset))
+        .ok_or_else(|| Failure::new(format_args!("no whole edit holds offset {offset}")))
+}
+
+/// Which file it is, as its header says, damaged or not.
+fn identity(bytes: &[u8]) -> ManifestIdentity {
+    let none = ManifestIdentity {
+        database: FileUuid([0; 16]),
+        incarnation: FileUuid([0; 16]),
+        number: 0,
+    };
+    FileHeader::peek(bytes).map_or(none, |header| ManifestIdentity::of(&header))
+}
+
+fn edits(bytes: &[u8]) -> (Vec<EditReport>, u64, Option<Stop>) {
+    let mut cursor = EditCursor::new(bytes, identity(bytes));
+    let edits = cursor.by_ref().map(|e| EditReport::of(&e, 0)).collect();
+    (edits, cursor.offset(), cursor.stop().cloned())
+}
+
+/// The edits from a place behind damage on: read as if they were the first of the file.
+fn edits_from(bytes: &[u8], offset: u64) -> Vec<EditReport> {
+    let Some(rest) = usize::try_from(offset).ok().and_then(|at| bytes.get(at..)) else {
+        return Vec::new();
+    };
+    let mut moved = bytes[..HEADER_LEN.min(bytes.len())].to_vec();
+    moved.resize(EDITS_START, 0);
+    moved.extend_from_slice(rest);
+    let base = offset.saturating_sub(EDITS_START as u64);
+    EditCursor::new(&moved, identity(bytes))
+        .map(|e| EditReport::of(&e, base))
+        .collect()
+}
+
+impl EditReport {
+    fn of(located: &LocatedEdit, base: u64) -> Self {
+        Self {
+            offset: located.offset + base,
+            length: located.end - located.offset,
+            version: located.edit.version,
+            entries: located.edit.entries.iter().map(EntryReport::from).collect(),
+        }
+    }
+
+    /// An edit that is not is not shown as one.
+    pub(super) fn is_sound(&self) -> bool {
+        true
+    }
+
+    pub(super) fn print(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(
+            out,
+            "edit {} at {}, {} bytes: VALID",
+            self.version, self.offset, self.length
+        )?;
+        self.entries
+            .iter()
+            .try_for_each(|entry| writeln!(out, "  {entry}"))
+    }
+}
+
+impl StateReport {
+    fn of(replay: &Replay) -> Self {
+        let state = &replay.state;
+        Self {
+            version: replay.version,
+            incarnation: state.incarnation().to_string(),
+            next_series: state.next_series().0,
+            next_table: state.next_table().0,
+            flushed_lsn: state.flushed().0,
+            tables: state.tables().len(),
+            segments: state.segments().len(),
+            rows: state.segments().values().map(|s| s.rows).sum(),
+            segment_bytes: state.segments().values().map(|s| s.file_len).sum(),
+            tombstones: state.tombstones().len(),
+            series_definitions: state.series().len(),
+            cursors: state.cursors().len(),
+        }
+    }
+
+    fn print(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(out, "\nversion {}", self.version)?;
+        writeln!(out, "  incarnation  {}", self.incarnation)?;
+        writeln!(
+            out,
+            "  next ids     series {}, table {}",
+            self.next_series, self.next_table
+        )?;
+        writeln!(out, "  flushed      up to LSN {}", self.flushed_lsn)?;
+        writeln!(out, "  tables       {}", self.tables)?;
+        let (segments, rows, bytes) = (self.segments, self.rows, self.segment_bytes);
+        writeln!(
+            out,
+            "  segments     {segments}, with {rows} rows in {bytes} bytes"
+        )?;
+        writeln!(out, "  tombstones   {}", self.tombstones)?;
+        writeln!(
+            out,
+            "  series       {} defined here",
+            self.series_definitions
+        )?;
+        writeln!(out, "  cursors      {}", self.cursors)
+    }
+}

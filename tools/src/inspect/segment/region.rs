@@ -1,0 +1,259 @@
+//! What lies at one offset, in full.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+use tidestone_format::TimeRange;
+use tidestone_format::codec::dictionary::Dictionary;
+use tidestone_format::segment::TRAILER_LEN;
+
+use super::super::check::Damage;
+use super::super::entries::{range, tags};
+use super::block::{BlockReport, VectorReport};
+use super::contents::{Contents, PlacedBlock, PlacedDictionary, PlacedGroup, PlacedSeriesPage};
+use super::dump::VectorDump;
+use super::frame_work::{RootReport, TrailerReport};
+use super::report::RegionReport;
+use crate::outcome::{Failure, Run};
+use crate::scalar::Scalar;
+use crate::text::{TextTable, one_line};
+
+/// A part of a segment.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::inspect) enum PartReport {
+    Trailer(TrailerReport),
+    Root(RootReport),
+    SeriesPage(SeriesInFull),
+    Dictionary(DictionaryInFull),
+    /// The blocks that a group page names.
+    GroupPage(GroupInFull),
+    Block(BlockReport),
+    Vector(VectorDump),
+}
+
+#[derive(Debug, Serialize)]
+pub(in crate::inspect) struct SeriesInFull {
+    #[serde(flatten)]
+    region: RegionReport,
+    series: Vec<SeriesLine>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unreadable: Vec<Damage>,
+}
+
+#[derive(Debug, Serialize)]
+struct SeriesLine {
+    id: u64,
+    first_row: u64,
+    rows: u64,
+    first_time: i64,
+    last_time: i64,
+    tags: Vec<(String, String)>,
+}
+
+#[derive(Debug, Serialize)]
+pub(in crate::inspect) struct DictionaryInFull {
+    #[serde(flatten)]
+    region: RegionReport,
+    column: String,
+    values: Vec<Scalar>,
+}
+
+#[derive(Debug, Serialize)]
+pub(in crate::inspect) struct GroupInFull {
+    #[serde(flatten)]
+    region: RegionReport,
+    number: u32,
+    blocks: Vec<BlockReport>,
+}
+
+/// What lies at `offset`, which is in the file and behind its header.
+pub(in crate::inspect) fn region_at(bytes: &[u8], offset: u64) -> Run<PartReport> {
+    let contents = Contents::read(bytes);
+    if offset >= (bytes.len().saturating_sub(TRAILER_LEN)) as u64 {
+        return Ok(PartReport::Trailer(TrailerReport::of(&contents)));
+    }
+    let holds = |region: &tidestone_format::segment::Region| {
+        (region.offset..region.padding().end).contains(&offset)
+    };
+    let root = contents.trailer.as_ref().map(|t| t.root_region());
+    if root.as_ref().is_some_and(holds)
+        && let Some(root) = RootReport::of(&contents)
+    {
+        return Ok(PartReport::Root(root));
+    }
+    let mut pages = contents.series_pages.iter();
+    if let Some(page) = pages.find(|p| holds(&p.reference.region)) {
+        return Ok(PartReport::SeriesPage(SeriesInFull::of(page)));
+    }
+    let mut dictionaries = contents.dictionaries.iter();
+    if let Some(dictionary) = dictionaries.find(|d| holds(&d.reference.region)) {
+        return Ok(PartReport::Dictionary(DictionaryInFull::of(dictionary)));
+    }
+    let mut groups = contents.groups.iter();
+    if let Some(group) = groups.find(|g| holds(&g.reference.region)) {
+        return Ok(PartReport::GroupPage(GroupInFull::of(group, &contents)));
+    }
+    let Some(block) = contents.blocks().find(|b| holds(&b.region)) else {
+        return Err(Failure::new(format_args!(
+            "no part of the segment that can be read holds offset {offset}"
+        )));
+    };
+    Ok(match vector_at(block, &contents, offset) {
+        Some(number) => PartReport::Vector(VectorDump::of(&contents, number, &[block])),
+        None => PartReport::Block(BlockReport::of(block, &contents, true)),
+    })
+}
+
+/// The number of the vector of the block that holds `offset`; none holds the block's own.
+fn vector_at(block: &PlacedBlock<'_>, contents: &Contents<'_>, offset: u64) -> Option<u64> {
+    let count = block.block.as_ref()?.vector_count();
+    let vectors = (0..count).filter_map(|i| Some((i, VectorReport::of(block, contents, i)?)));
+    vectors
+        .filter(|(_, v)| v.length > 0)
+        .find(|(_, v)| (v.offset..v.offset + v.length as u64).contains(&offset))
+        .map(|(i, _)| block.vector_number(i))
+}
+
+impl PartReport {
+    pub(in crate::inspect) fn is_sound(&self) -> bool {
+        match self {
+            Self::Trailer(trailer) => trailer.is_sound(),
+            Self::Root(root) => root.is_sound(),
+            Self::SeriesPage(page) => page.region.damage.is_empty() && page.unreadable.is_empty(),
+            Self::Dictionary(dictionary) => dictionary.region.damage.is_empty(),
+            Self::GroupPage(group) => group.region.damage.is_empty(),
+            Self::Block(block) => block.damage.is_empty(),
+            Self::Vector(vector) => vector.damage.is_empty(),
+        }
+    }
+
+    pub(in crate::inspect) fn print(&self, out: &mut dyn Write) -> io::Result<()> {
+        match self {
+            Self::Trailer(trailer) => trailer.print(out),
+            Self::Root(root) => root.print(out),
+            Self::SeriesPage(page) => page.print(out),
+            Self::Dictionary(dictionary) => dictionary.print(out),
+            Self::GroupPage(group) => group.print(out),
+            Self::Block(block) => block.print(out),
+            Self::Vector(vector) => vector.print(out),
+        }
+    }
+}
+
+impl SeriesInFull {
+    fn of(placed: &PlacedSeriesPage) -> Self {
+        let mut series = Vec::new();
+        let mut unreadable = Vec::new();
+        for (i, rows) in placed.page.iter().flat_map(|p| p.iter().enumerate()) {
+            let key = placed.page.as_ref().map(|p| p.key(i));
+            let tags = match key {
+                Some(Ok(key)) => key
+                    .tags()
+                    .map(|(n, v)| (n.to_owned(), v.to_owned()))
+                    .collect(),
+                Some(Err(error)) => {
+                    unreadable.push(error.into());
+                    Vec::new()
+                }
+                None => Vec::new(),
+            };
+            series.push(SeriesLine {
+                id: rows.id.0,
+                first_row: rows.rows.start,
+                rows: rows.rows.end - rows.rows.start,
+                first_time: rows.times.start,
+                last_time: rows.times.end,
+                tags,
+            });
+        }
+        Self {
+            region: RegionReport::of(&placed.reference.region, &placed.damage),
+            series,
+            unreadable,
+        }
+    }
+
+    fn print(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(out, "series page {}", self.region.line())?;
+        print_bad(self.region.damage.iter().chain(&self.unreadable), out)?;
+        let mut table = TextTable::new(["series", "first row", "rows", "times", "tags"]);
+        for line in &self.series {
+            let times = TimeRange {
+                start: line.first_time,
+                end: line.last_time,
+            };
+            table.row([
+                line.id.to_string(),
+                line.first_row.to_string(),
+                line.rows.to_string(),
+                range(times),
+                tags(&line.tags),
+            ]);
+        }
+        table.print("  ", out)
+    }
+}
+
+impl DictionaryInFull {
+    fn of(placed: &PlacedDictionary) -> Self {
+        let values = match &placed.dictionary {
+            None => Vec::new(),
+            Some(Dictionary::F64(values)) => values.iter().map(|v| Scalar::F64(*v)).collect(),
+            Some(Dictionary::String(values)) => {
+                values.iter().map(|v| Scalar::Text(v.to_owned())).collect()
+            }
+        };
+        Self {
+            region: RegionReport::of(&placed.reference.region, &placed.damage),
+            column: placed.name.clone(),
+            values,
+        }
+    }
+
+    fn print(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(
+            out,
+            "dictionary of {}, {}",
+            one_line(&self.column),
+            self.region.line()
+        )?;
+        print_bad(&self.region.damage, out)?;
+        let mut table = TextTable::new(["code", "value"]);
+        for (code, value) in self.values.iter().enumerate() {
+            table.row([code.to_string(), one_line(&value.to_string())]);
+        }
+        table.print("  ", out)
+    }
+}
+
+impl GroupInFull {
+    fn of(group: &PlacedGroup<'_>, contents: &Contents<'_>) -> Self {
+        let blocks = group.blocks.iter();
+        Self {
+            region: RegionReport::of(&group.reference.region, &group.damage),
+            number: group.number,
+            blocks: blocks.map(|b| BlockReport::of(b, contents, true)).collect(),
+        }
+    }
+
+    fn print(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(
+            out,
+            "page of row group {}, {}",
+            self.number,
+            self.region.line()
+        )?;
+        print_bad(&self.region.damage, out)?;
+        self.blocks.iter().try_for_each(|block| block.print(out))
+    }
+}
+
+fn print_bad<'a>(
+    damage: impl IntoIterator<Item = &'a Damage>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    damage
+        .into_iter()
+        .try_for_each(|d| writeln!(out, "  BAD  {d}"))
+}

@@ -1,0 +1,68 @@
+//! How a command ends.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+
+/// The result of a command.
+pub(crate) type Run<T = Outcome> = Result<T, Failure>;
+
+/// A command that ran to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// All is well: exit code 0.
+    Sound,
+    /// Damage was found, or input was refused: exit code 1.
+    Damaged,
+}
+
+impl Outcome {
+    /// Sound, if nothing speaks against it.
+    pub(crate) fn sound(sound: bool) -> Self {
+        if sound { Self::Sound } else { Self::Damaged }
+    }
+}
+
+/// A command that did not run to its end.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// Nobody reads the output any more: success.
+    ClosedPipe,
+    /// Exit code 2.
+    CouldNotRun(String),
+}
+
+impl Failure {
+    /// Could not run, for this reason.
+    pub(crate) fn new(message: impl fmt::Display) -> Self {
+        Self::CouldNotRun(message.to_string())
+    }
+
+    /// A file could not be used; `action` says for what.
+    pub(crate) fn file(action: &str, path: &Path, error: &io::Error) -> Self {
+        Self::new(format_args!("cannot {action} {}: {error}", path.display()))
+    }
+}
+
+/// Errors of writing results.
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::ClosedPipe,
+            _ => Self::new(format_args!("cannot write results: {error}")),
+        }
+    }
+}
+
+impl From<serde_json::Error> for Failure {
+    fn from(error: serde_json::Error) -> Self {
+        Self::from(io::Error::from(error))
+    }
+}
+
+#[cfg(feature = "engine")]
+impl From<tidestone::Error> for Failure {
+    fn from(error: tidestone::Error) -> Self {
+        Self::new(error)
+    }
+}

@@ -1,0 +1,160 @@
+//! Timestamps and durations as people write and read them.
+
+use jiff::Timestamp;
+
+/// A timestamp (ns since 1970 UTC) in the form of RFC 3339.
+pub(crate) fn rfc3339(ns: i64) -> String {
+    // Every i64 is in the range of the library; the number is what would be left to say.
+    Timestamp::from_nanosecond(ns.into()).map_or_else(|_| ns.to_string(), |t| t.to_string())
+}
+
+#[cfg(feature = "engine")]
+pub(crate) use parse::{civil_or_rfc3339, duration, now, time};
+
+#[cfg(feature = "engine")]
+mod parse {
+    use std::time::{SystemTime, UNIX_EPOCH};
+
+    use jiff::Timestamp;
+    use jiff::civil::DateTime;
+    use jiff::tz::TimeZone;
+
+    /// The wall clock, ns since 1970 UTC.
+    pub(crate) fn now() -> i64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        since.map_or(0, |d| i64::try_from(d.as_nanos()).unwrap_or(i64::MAX))
+    }
+
+    /// A point in time as users give it: RFC 3339, `YYYY-MM-DD[ HH:MM:SS[.fff]]` in UTC, integer
+    /// nanoseconds, or `now`, `now-1h`, `now+1d`.
+    pub(crate) fn time(text: &str) -> Result<i64, String> {
+        if let Some(rest) = text.strip_prefix("now") {
+            return relative(rest, now());
+        }
+        if let Ok(ns) = text.parse::<i64>() {
+            return Ok(ns);
+        }
+        civil_or_rfc3339(text).ok_or_else(|| {
+            format!(
+                "{text:?} is no time: give RFC 3339, YYYY-MM-DD[ HH:MM:SS[.fff]] (UTC), \
+                 nanoseconds since 1970, or now-1h"
+            )
+        })
+    }
+
+    fn relative(rest: &str, now: i64) -> Result<i64, String> {
+        let Some(sign) = rest.chars().next() else {
+            return Ok(now);
+        };
+        let by = duration(rest.get(1..).unwrap_or_default())?;
+        match sign {
+            '-' => Ok(now.saturating_sub(by)),
+            '+' => Ok(now.saturating_add(by)),
+            _ => Err(format!("now{rest} is no time: write now, now-1h or now+1h")),
+        }
+    }
+
+    /// RFC 3339, or a date with or without a time of day, which is taken as UTC. `None` for other
+    /// text and for times that 64 bits of nanoseconds cannot hold.
+    pub(crate) fn civil_or_rfc3339(text: &str) -> Option<i64> {
+        let timestamp: Timestamp = match text.parse() {
+            Ok(timestamp) => timestamp,
+            Err(_) => {
+                let civil: DateTime = text.parse().ok()?;
+                civil.to_zoned(TimeZone::UTC).ok()?.timestamp()
+            }
+        };
+        i64::try_from(timestamp.as_nanosecond()).ok()
+    }
+
+    /// A length of time such as `10s`, `1m`, `1h30m` or `500ms`, in ns; more than none.
+    pub(crate) fn duration(text: &str) -> Result<i64, String> {
+        let wrong = || {
+            format!(
+                "{text:?} is no length of time: write numbers with ns, us, ms, s, m, h, d or w, \
+                 such as 10s or 1h30m"
+            )
+        };
+        let mut rest = text;
+        let mut total = 0i64;
+        while !rest.is_empty() {
+            let digits = rest
+                .find(|c: char| !c.is_ascii_digit())
+                .unwrap_or(rest.len());
+            let number: i64 = rest[..digits].parse().map_err(|_| wrong())?;
+            rest = &rest[digits..];
+            let letters = rest
+                .find(|c: char| c.is_ascii_digit())
+                .unwrap_or(rest.len());
+            let unit = match &rest[..letters] {
+                "ns" => 1,
+                "us" | "µs" => 1_000,
+                "ms" => 1_000_000,
+                "s" => 1_000_000_000,
+                "m" | "min" => 60_000_000_000,
+                "h" => 3_600_000_000_000,
+                "d" => 86_400_000_000_000,
+                "w" => 604_800_000_000_000,
+                _ => return Err(wrong()),
+            };
+            rest = &rest[letters..];
+            let part = number.checked_mul(unit).ok_or_else(wrong)?;
+            total = total.checked_add(part).ok_or_else(wrong)?;
+        }
+        if total == 0 {
+            return Err(wrong());
+        }
+        Ok(total)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ends_of_time_are_readable() {
+        assert_eq!(rfc3339(0), "1970-01-01T00:00:00Z");
+        assert_eq!(rfc3339(1_500_000_000), "1970-01-01T00:00:01.5Z");
+        assert_eq!(rfc3339(i64::MIN), "1677-09-21T00:12:43.145224192Z");
+        assert_eq!(rfc3339(i64::MAX), "2262-04-11T23:47:16.854775807Z");
+    }
+
+    #[cfg(feature = "engine")]
+    #[test]
+    fn times_are_read_as_people_write_them() {
+        let day = 86_400_000_000_000;
+        let check = |text: &str, expected: i64| assert_eq!(time(text), Ok(expected), "{text}");
+        check("1970-01-02", day);
+        check("1970-01-02 00:00:01", day + 1_000_000_000);
+        check("1970-01-02 00:00:01.5", day + 1_500_000_000);
+        check("1970-01-02T01:00:00+01:00", day);
+        check("1970-01-02T00:00:00Z", day);
+        check("-5", -5);
+        for wrong in [
+            "",
+            "yesterday",
+            "now*1h",
+            "now-",
+            "now-1",
+            "2300-01-01",
+            "1970-13-01",
+        ] {
+            assert!(time(wrong).is_err(), "{wrong}");
+        }
+        assert!(time("now").unwrap() - time("now-1h").unwrap() <= 3_600_000_000_000);
+    }
+
+    #[cfg(feature = "engine")]
+    #[test]
+    fn durations_are_sums_of_numbers_with_units() {
+        let check = |text: &str, expected: i64| assert_eq!(duration(text), Ok(expected), "{text}");
+        check("10s", 10_000_000_000);
+        check("1h30m", 5_400_000_000_000);
+        check("500ms", 500_000_000);
+        check("2d", 172_800_000_000_000);
+        for wrong in ["", "1", "s", "1x", "0s", "-1s", "99999999999w"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+}

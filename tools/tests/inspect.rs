@@ -1,0 +1,337 @@
+//! What `tidestone inspect` says of the golden files, and of damaged copies of them.
+//!
+//! The expected output is in `tests/expected`; `UPDATE_EXPECT=1` writes it, a plain run never does.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "expected output and damaged copies are files of the test"
+)]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "the lints know test functions, not the functions they call"
+)]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+const SEGMENTS: [&str; 4] = [
+    "segment-example.bin",
+    "segment-one-row.bin",
+    "segment-many-series.bin",
+    "segment-every-encoding.bin",
+];
+
+fn golden() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../format/tests/golden/v1")
+}
+
+fn inspect(dir: &Path, args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_tidestone"))
+        .current_dir(dir)
+        .arg("inspect")
+        .args(args)
+        .output()
+        .unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// Compares the output of `inspect ARGS` in `dir` with the file `name` of the expected ones.
+fn check_in(dir: &Path, name: &str, code: i32, args: &[&str]) {
+    let output = inspect(dir, args);
+    let actual = text(&output.stdout);
+    assert_eq!(text(&output.stderr), "", "{args:?}");
+    assert_eq!(output.status.code(), Some(code), "{args:?}\n{actual}");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/expected")
+        .join(name);
+    if std::env::var_os("UPDATE_EXPECT").is_some_and(|v| v == "1") {
+        std::fs::write(&path, &actual).unwrap();
+    }
+    let expected = std::fs::read_to_string(&path)
+        .unwrap_or_else(|e| panic!("{}: {e}; UPDATE_EXPECT=1 makes it", path.display()));
+    let line = expected
+        .lines()
+        .zip(actual.lines())
+        .position(|(e, a)| e != a);
+    assert!(
+        expected == actual,
+        "{name}: line {} differs; UPDATE_EXPECT=1 accepts this:\n{actual}",
+        line.map_or("at the end".to_owned(), |l| (l + 1).to_string())
+    );
+}
+
+fn check(name: &str, args: &[&str]) {
+    check_in(&golden(), name, 0, args);
+}
+
+#[test]
+fn sound_files_are_shown_from_outside_in() {
+    for file in ["identity.bin", "log.bin", "manifest.bin"]
+        .iter()
+        .chain(&SEGMENTS)
+    {
+        check(&file.replace(".bin", ".txt"), &[file]);
+    }
+}
+
+#[test]
+fn json_says_the_same() {
+    for file in [
+        "identity.bin",
+        "log.bin",
+        "manifest.bin",
+        "segment-example.bin",
+    ] {
+        check(&file.replace(".bin", ".json"), &["--json", file]);
+    }
+}
+
+#[test]
+fn vectors_show_codecs_statistics_and_values() {
+    let file = "segment-every-encoding.bin";
+    check("vectors.txt", &["--vectors", file]);
+    check(
+        "vector-0-field-2.txt",
+        &["--vector", "0", "--column", "field 2", file],
+    );
+    check("vector-0.txt", &["--vector", "0", "segment-example.bin"]);
+    check(
+        "vector-0.json",
+        &["--vector", "0", "--json", "segment-example.bin"],
+    );
+    check(
+        "vector-64.txt",
+        &[
+            "--vector",
+            "64",
+            "--column",
+            "time",
+            "segment-many-series.bin",
+        ],
+    );
+}
+
+#[test]
+fn regions_are_shown_in_full() {
+    let file = "segment-every-encoding.bin";
+    check("region-dictionary.txt", &["--region", "61952", file]);
+    check("region-series.txt", &["--region", "62016", file]);
+    check("region-block.txt", &["--region", "448", file]);
+    check("region-block.json", &["--region", "448", "--json", file]);
+    check("region-batch.txt", &["--region", "4264", "log.bin"]);
+    check(
+        "region-batch.json",
+        &["--region", "0x10a8", "--json", "log.bin"],
+    );
+    check("region-edit.txt", &["--region", "464", "manifest.bin"]);
+}
+
+/// Numbers behind `"offset":` in JSON.
+fn offsets(json: &str) -> Vec<u64> {
+    let values = json.split("\"offset\": ").skip(1);
+    let mut all: Vec<u64> = values
+        .map(|rest| {
+            rest.split([',', '\n'])
+                .next()
+                .unwrap()
+                .trim()
+                .parse()
+                .unwrap()
+        })
+        .collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+#[test]
+fn every_offset_printed_can_be_fed_back() {
+    for file in [
+        "identity.bin",
+        "manifest.bin",
+        "segment-example.bin",
+        "segment-every-encoding.bin",
+    ] {
+        let listed = match file.starts_with("segment") {
+            true => inspect(&golden(), &["--vectors", "--json", file]),
+            false => inspect(&golden(), &["--json", file]),
+        };
+        let len = std::fs::metadata(golden().join(file)).unwrap().len();
+        let offsets = offsets(&text(&listed.stdout));
+        assert!(!offsets.is_empty());
+        // The end of a manifest is no place of anything.
+        for offset in offsets.into_iter().filter(|&offset| offset < len) {
+            let output = inspect(&golden(), &["--region", &offset.to_string(), file]);
+            assert_eq!(output.status.code(), Some(0), "{file} {offset}: {output:?}");
+            assert!(!output.stdout.is_empty());
+        }
+    }
+}
+
+#[test]
+fn wrong_questions_end_with_code_2() {
+    let check = |message: &str, args: &[&str]| {
+        let output = inspect(&golden(), args);
+        let error = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(error.contains(message), "{args:?}: {error}");
+        assert!(output.stdout.is_empty(), "{args:?}");
+    };
+    check("No such file", &["nothing-here.bin"]);
+    check("is no file of Tidestone", &["../../golden_files.rs"]);
+    check(
+        "there is no offset 704",
+        &["--region", "704", "segment-example.bin"],
+    );
+    check(
+        "there is no readable vector 1; the segment has 1",
+        &["--vector", "1", "segment-example.bin"],
+    );
+    check(
+        "there is no column \"x\"",
+        &["--vector", "0", "--column", "x", "segment-example.bin"],
+    );
+    check("--vector is of segments", &["--vector", "0", "log.bin"]);
+    check("no whole frame", &["--region", "20480", "log.bin"]);
+    check(
+        "an offset is a number of bytes",
+        &["--region", "x", "log.bin"],
+    );
+}
+
+/// A folder with damaged copies.
+struct Copies(tempfile::TempDir);
+
+impl Copies {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    /// Inspects a copy of a golden file after a change.
+    fn inspect(&self, file: &str, change: impl FnOnce(&mut Vec<u8>)) -> Output {
+        let mut bytes = std::fs::read(golden().join(file)).unwrap();
+        change(&mut bytes);
+        std::fs::write(self.0.path().join(file), &bytes).unwrap();
+        let output = inspect(self.0.path(), &[file]);
+        let after = std::fs::read(self.0.path().join(file)).unwrap();
+        assert!(after == bytes, "{file} was changed");
+        output
+    }
+}
+
+fn assert_code(output: &Output, code: i32, what: &str) {
+    let (out, error) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(code), "{what}: {out}\n{error}");
+    let verdict = if code == 0 {
+        "VALID: no damage found"
+    } else {
+        "BAD: "
+    };
+    assert!(out.contains(verdict), "{what}: {out}");
+}
+
+#[test]
+fn a_flipped_byte_anywhere_in_a_segment_is_damage() {
+    let copies = Copies::new();
+    for (file, step) in [
+        ("segment-example.bin", 3),
+        ("segment-one-row.bin", 7),
+        ("segment-every-encoding.bin", 389),
+        ("segment-many-series.bin", 193),
+    ] {
+        let len = std::fs::metadata(golden().join(file)).unwrap().len();
+        for at in (0..usize::try_from(len).unwrap()).step_by(step) {
+            let output = copies.inspect(file, |bytes| bytes[at] ^= 0x10);
+            assert_code(&output, 1, &format!("{file}, byte {at}"));
+        }
+    }
+}
+
+#[test]
+fn a_flipped_byte_before_the_last_acknowledged_frame_or_edit_is_damage() {
+    let copies = Copies::new();
+    // The note at 12288 proves all before it; nothing proves the note, and zeros follow it.
+    for at in (0..12_288).step_by(127).chain([192, 4095, 8191, 12_287]) {
+        let output = copies.inspect("log.bin", |bytes| bytes[at] ^= 0x10);
+        assert_code(&output, 1, &format!("log.bin, byte {at}"));
+    }
+    for at in [12_288, 12_320, 12_352, 16_384, 24_000] {
+        let output = copies.inspect("log.bin", |bytes| bytes[at] ^= 0x10);
+        assert_code(&output, 0, &format!("log.bin, byte {at}"));
+    }
+    // Likewise the last edit of a manifest, at 920.
+    for at in (0..920).step_by(7) {
+        let output = copies.inspect("manifest.bin", |bytes| bytes[at] ^= 0x10);
+        assert_code(&output, 1, &format!("manifest.bin, byte {at}"));
+    }
+    for at in (920..1264).step_by(13) {
+        let output = copies.inspect("manifest.bin", |bytes| bytes[at] ^= 0x10);
+        assert_code(&output, 0, &format!("manifest.bin, byte {at}"));
+    }
+    for at in (0..192).step_by(5) {
+        let output = copies.inspect("identity.bin", |bytes| bytes[at] ^= 0x10);
+        // Without its magic and its name nothing says what it is.
+        if at < 8 {
+            assert_eq!(output.status.code(), Some(2), "identity.bin, byte {at}");
+        } else {
+            assert_code(&output, 1, &format!("identity.bin, byte {at}"));
+        }
+    }
+}
+
+#[test]
+fn truncated_files_are_damaged_and_shown_as_far_as_they_go() {
+    let copies = Copies::new();
+    for file in SEGMENTS {
+        let len = std::fs::metadata(golden().join(file)).unwrap().len();
+        let len = usize::try_from(len).unwrap();
+        let step = if len > 1000 { 64 * 7 } else { 16 };
+        for end in (8..len).step_by(step) {
+            let output = copies.inspect(file, |bytes| bytes.truncate(end));
+            assert_code(&output, 1, &format!("{file}, cut to {end}"));
+        }
+    }
+    for (file, end) in [
+        ("log.bin", 24_576),
+        ("manifest.bin", 464),
+        ("identity.bin", 192),
+    ] {
+        for end in (64..end).step_by(64) {
+            let output = copies.inspect(file, |bytes| bytes.truncate(end));
+            assert_code(&output, 1, &format!("{file}, cut to {end}"));
+        }
+    }
+}
+
+/// Damage of one region of each kind, and what is still shown.
+#[test]
+fn what_is_left_of_a_damaged_file_is_shown() {
+    let copies = Copies::new();
+    let check = |name: &str, file: &str, change: &dyn Fn(&mut Vec<u8>)| {
+        copies.inspect(file, change);
+        check_in(copies.0.path(), name, 1, &[file]);
+    };
+    let file = "segment-example.bin";
+    check("damaged-magic.txt", file, &|bytes| bytes[0] = 0);
+    check("damaged-header.txt", file, &|bytes| bytes[60] ^= 1);
+    check("damaged-block.txt", file, &|bytes| bytes[256 + 30] ^= 1);
+    check("damaged-series-page.txt", file, &|bytes| bytes[330] ^= 1);
+    check("damaged-group-page.txt", file, &|bytes| bytes[390] ^= 1);
+    check("damaged-root.txt", file, &|bytes| bytes[512] ^= 1);
+    check("damaged-root-length.txt", file, &|bytes| {
+        bytes[512 + 64] ^= 0xff
+    });
+    check("damaged-trailer.txt", file, &|bytes| bytes[640 + 36] ^= 1);
+    check("damaged-padding.txt", file, &|bytes| bytes[319] = 1);
+    check("damaged-tail-lost.txt", file, &|bytes| bytes.truncate(400));
+    let file = "log.bin";
+    check("damaged-log-header.txt", file, &|bytes| bytes[56] ^= 1);
+    check("damaged-log-frame.txt", file, &|bytes| bytes[8220] ^= 1);
+    check("damaged-log-gap.txt", file, &|bytes| bytes[6000] = 1);
+    check("damaged-manifest-edit.txt", "manifest.bin", &|bytes| {
+        bytes[500] ^= 1
+    });
+}

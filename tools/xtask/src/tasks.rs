@@ -1,0 +1,96 @@
+//! The tasks, each a list of steps.
+
+use std::ffi::OsString;
+
+use crate::args::{Task, USAGE};
+use crate::build_folder;
+use crate::check;
+use crate::demo;
+use crate::environment;
+use crate::failure::Result;
+use crate::places::{Places, is_ci};
+use crate::rocksdb;
+use crate::setup::{self, NEXTEST, Need};
+use crate::shell::{self, Shell};
+
+/// Carries out a task.
+pub(crate) fn run(task: Task) -> Result<()> {
+    if task == Task::Help {
+        return shell::print(USAGE);
+    }
+    let places = Places::find()?;
+    build_folder::tidy(&places.build_folders(), &places.target, is_ci())?;
+    match task {
+        Task::Help => Ok(()),
+        Task::Setup => setup::provide(&places, Need::ALL),
+        Task::Check => check::run(&places, &prepare(&places, Need::CHECK)?),
+        Task::Test { nextest } => test(&places, &prepare(&places, Need::TEST)?, &nextest),
+        Task::Demo { dir } => demo::run(&places, &prepare(&places, Need::RUN)?, dir),
+        Task::Bench { name, args } => bench(&prepare(&places, Need::RUN)?, name, &args),
+        Task::Env => environment::print(&prepare(&places, Need::RUN)?),
+    }
+}
+
+/// Makes the machine ready for a task; the shell that is returned runs cargo for it.
+fn prepare(places: &Places, needs: &[Need]) -> Result<Shell> {
+    setup::provide(places, needs)?;
+    let mut shell = environment::shell(places);
+    rocksdb::provide(places, &mut shell)?;
+    Ok(shell)
+}
+
+/// All tests; the documentation's first, so that the run closes on the count of the others.
+fn test(places: &Places, shell: &Shell, args: &[OsString]) -> Result<()> {
+    if args.is_empty() {
+        shell::run(
+            shell
+                .cargo()
+                .args(["test", "--doc", "--workspace", "--locked"]),
+        )?;
+    }
+    let mut nextest = NEXTEST.command(places, shell)?;
+    nextest.args(["run", "--locked"]);
+    if !choose_packages(args) {
+        nextest.arg("--workspace");
+    }
+    nextest.args(["--profile", if is_ci() { "ci" } else { "default" }]);
+    shell::run(nextest.args(args))
+}
+
+/// Whether arguments for nextest choose packages, which `--workspace` would override.
+fn choose_packages(args: &[OsString]) -> bool {
+    args.iter()
+        .map(|arg| arg.to_string_lossy())
+        .take_while(|arg| arg != "--")
+        .any(|arg| arg.starts_with("-p") || arg == "--package" || arg.starts_with("--package="))
+}
+
+fn bench(shell: &Shell, name: Option<OsString>, args: &[OsString]) -> Result<()> {
+    let mut bench = shell.cargo();
+    bench.args(["bench", "--locked", "--package", "tidestone", "--bench"]);
+    // Cargo takes a pattern here; all benchmarks, but not the unit tests.
+    bench.arg(name.unwrap_or_else(|| "*".into()));
+    shell::run(bench.arg("--").args(args))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packages_chosen_by_arguments() {
+        for (line, expected) in [
+            ("", false),
+            ("wal", false),
+            ("--profile ci", false),
+            ("-p tidestone", true),
+            ("-ptidestone", true),
+            ("--package tidestone wal", true),
+            ("--package=tidestone", true),
+            ("wal -- -p", false),
+        ] {
+            let args: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
+            assert_eq!(choose_packages(&args), expected, "{line}");
+        }
+    }
+}
