@@ -1,9 +1,12 @@
 //! The rules of the code, checked: which module may use which, and what only one may name.
 //!
 //! `ARCHITECTURE.md` shows the same table of tiers to people; this one holds.
-#![expect(
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
     clippy::disallowed_methods,
-    reason = "the sources are read from the disk of the machine"
+    reason = "a test may fail, and look at the machine's own files"
 )]
 
 use std::collections::BTreeMap;
@@ -11,16 +14,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A module may use modules of lower tiers, never of its own or above. Tier 0 is the format crate.
-const TIERS: [&[&str]; 11] = [
+const TIERS: [&[&str]; 12] = [
     &["error"],
     &["config", "clock", "random", "io", "value", "steadiness"],
     &["rows"],
     &["wal", "head", "store", "index"],
     &["catalog", "scan"],
     &["engine"],
-    &["ingest", "flush", "recover", "retention", "query"],
+    &["ingest", "flush", "recover", "retention"],
     &["compaction", "read_only"],
     &["worker"],
+    &["query"],
     &["db"],
     &["maintenance"],
 ];

@@ -4,6 +4,13 @@
 //! compared with a model: what was acknowledged is there, the rest is a prefix of whole batches.
 //! The seed and the number of the call are in every message; `TIDESTONE_TEST_SEEDS=10` runs ten
 //! times as many.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test may fail, and look at the machine's own files"
+)]
 
 mod common;
 

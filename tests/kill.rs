@@ -1,6 +1,13 @@
 //! A process that is killed at a random moment loses nothing it has acknowledged.
 //!
 //! The test starts itself again as the victim, which prints each batch it was told is durable.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test may fail, and look at the machine's own files"
+)]
 
 mod common;
 

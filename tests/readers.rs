@@ -1,5 +1,12 @@
 //! Readers that open a database again and again beside a busy writer: always a prefix, never an
 //! error.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test may fail, and look at the machine's own files"
+)]
 
 mod common;
 

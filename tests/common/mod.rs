@@ -168,14 +168,15 @@ pub(crate) fn contents(table: &Table) -> Vec<Row> {
         let batch: RowBatch = batch.unwrap();
         for row in 0..batch.len() {
             let id = batch.series(row);
-            if !names.contains_key(&id.0) {
-                names.insert(id.0, name_of(&stream.key(id).unwrap()));
-            }
+            let name = names.entry(id.0);
+            let name = name
+                .or_insert_with(|| name_of(&stream.key(id).unwrap()))
+                .clone();
             let values = batch.fields().iter().enumerate();
             let fields = values
                 .filter_map(|(c, f)| Some((f.name.clone(), Val::of(batch.value(row, c))?)))
                 .collect();
-            rows.push((names[&id.0].clone(), batch.times()[row], fields));
+            rows.push((name, batch.times()[row], fields));
         }
     }
     rows.sort_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
