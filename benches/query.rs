@@ -73,7 +73,9 @@ fn hosts(db: &Tidestone) -> Table {
             };
             let usage: Vec<f64> = (0..DAY_ROWS).map(&mut walk).collect();
             let load: Vec<f64> = (0..DAY_ROWS).map(&mut walk).collect();
-            let requests = usage.iter().map(|v| (v * 7.0) as i64).collect();
+            let requests = (0..usage.len())
+                .map(|i| i64::try_from(i * 7 % 700).unwrap())
+                .collect();
             let batch = Batch::of_series(&series, times)
                 .f64("usage", usage)
                 .f64("load", load)
