@@ -275,7 +275,9 @@ pub(crate) fn open(
             let index = if index_in_memory {
                 Index::open_in_memory(memory, database, empty)?
             } else {
-                report.index_rebuilt = Some(why);
+                // A database that was only made has none yet.
+                let is_new = version.number == 1 && version.tables.is_empty();
+                report.index_rebuilt = (!is_new).then_some(why);
                 Index::create(&folders.index(), memory, database, empty)?
             };
             (index, Lsn(0))

@@ -101,13 +101,13 @@ macro_rules! from {
     ($($from:ty => $variant:ident),*) => {$(
         impl From<$from> for Value<'_> {
             fn from(value: $from) -> Self {
-                Self::$variant(value)
+                Self::$variant(value.into())
             }
         }
     )*};
 }
 
-from!(f64 => F64, i64 => I64, u64 => U64, bool => Bool);
+from!(f64 => F64, f32 => F64, i64 => I64, i32 => I64, u64 => U64, u32 => U64, bool => Bool);
 
 impl<'a> From<&'a str> for Value<'a> {
     fn from(value: &'a str) -> Self {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tidestone_format::log::{Selection, Tombstone};
 use tidestone_format::schema::{Field, TableSchema};
-use tidestone_format::{FieldType, SeriesKey, TableId, TimeRange};
+use tidestone_format::{FieldType, SeriesId, SeriesKey, TableId, TimeRange};
 
 use crate::catalog::TableCore;
 use crate::engine::Engine;
@@ -101,6 +101,23 @@ impl Table {
             .into_iter()
             .flatten()
             .collect())
+    }
+
+    /// The tags of a series, as rows of an answer name it.
+    ///
+    /// # Errors
+    /// The table has no such series, or the index could not be read.
+    pub fn key_of(&self, series: SeriesId) -> Result<SeriesKey> {
+        let key = self
+            .engine
+            .series
+            .keys(self.core.id, &[series])?
+            .pop()
+            .flatten();
+        key.ok_or_else(|| {
+            let message = format!("table {:?} has no series {series}", self.core.name);
+            Error::new(ErrorKind::NotFound, message)
+        })
     }
 
     /// How many series the table has.

@@ -50,7 +50,7 @@ impl TagPattern {
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid): the pattern is wrong, or would take more
-    /// memory than [`PATTERN_BYTES_MAX`].
+    /// memory than 1 MiB.
     pub fn new(pattern: &str) -> Result<Self> {
         let compile = |pattern: &str| {
             RegexBuilder::new(pattern)

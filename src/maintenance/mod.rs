@@ -1,6 +1,6 @@
 //! Looking for damage in the files of a closed database, and cutting it out.
 //!
-//! [`verify`] reads every byte and changes nothing. [`repair`] first tells what it would drop; told to
+//! [`verify()`] reads every byte and changes nothing. [`repair()`] first tells what it would drop; told to
 //! go on, it keeps everything that is readable, moves what is not to `lost/`, and gives the database
 //! a new incarnation, so that indexes and followers of the old one are not mistaken for this one's.
 
@@ -14,7 +14,7 @@ use serde::Serialize;
 pub use repair::{RepairPlan, Step, plan_repair, repair};
 pub use verify::verify;
 
-/// What [`verify`] found.
+/// What [`verify()`] found.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct VerifyReport {
     /// Files that were read.

@@ -63,7 +63,7 @@ pub enum Step {
     },
 }
 
-/// Says what [`repair`] would drop. Nothing is changed.
+/// Says what [`repair()`] would drop. Nothing is changed.
 ///
 /// Damaged blocks of a segment that can be opened are no reason to drop it: reading them gives an error,
 /// and everything else in it is readable.

@@ -7,6 +7,7 @@
 //! | `tables` | `tables`, `series` |
 //! | `stats` | `stats` |
 //! | `maintain` | `flush`, `compact`, `delete`, `rebuild-index` |
+//! | `repair` | `repair` |
 //! | `verify` | `verify` |
 //! | `demo` | `demo` |
 //!
@@ -17,6 +18,7 @@ mod files;
 mod import;
 mod maintain;
 mod query;
+mod repair;
 mod stats;
 mod tables;
 mod verify;
@@ -56,6 +58,8 @@ pub(crate) enum EngineCommand {
     Verify(verify::VerifyArgs),
     /// Remove the index and build it anew from segments and log
     RebuildIndex(maintain::DirArgs),
+    /// Cut damage out of a closed database; says what it would drop, and does it with --yes
+    Repair(repair::RepairArgs),
     /// Show the engine at work on real data
     #[command(hide = true)]
     Demo(demo::DemoArgs),
@@ -77,6 +81,7 @@ pub(crate) fn run(command: &EngineCommand, out: &mut dyn Write) -> Run {
         EngineCommand::Compact(args) => maintain::compact(args, out),
         EngineCommand::Verify(args) => verify::run(args, out),
         EngineCommand::RebuildIndex(args) => maintain::rebuild_index(args, out),
+        EngineCommand::Repair(args) => repair::run(args, out),
         EngineCommand::Demo(args) => demo::run(args, out),
     }
 }

@@ -39,7 +39,7 @@ fn prepare(places: &Places, needs: &[Need]) -> Result<Shell> {
     Ok(shell)
 }
 
-/// All tests; the documentation's first, so that the run closes on the count of the others.
+/// All tests; the documentation's and the corpora first, so that the run closes on the count of the others.
 fn test(places: &Places, shell: &Shell, args: &[OsString]) -> Result<()> {
     if args.is_empty() {
         shell::run(
@@ -47,6 +47,9 @@ fn test(places: &Places, shell: &Shell, args: &[OsString]) -> Result<()> {
                 .cargo()
                 .args(["test", "--doc", "--workspace", "--locked"]),
         )?;
+        // The saved corpora through the bodies of the fuzz targets, a workspace of their own.
+        let corpora = ["--manifest-path", "fuzz/Cargo.toml", "--test", "corpus"];
+        shell::run(shell.cargo().args(["test", "--locked"]).args(corpora))?;
     }
     let mut nextest = NEXTEST.command(places, shell)?;
     nextest.args(["run", "--locked"]);

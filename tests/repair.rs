@@ -1,0 +1,177 @@
+//! Verifying and repairing damaged databases: what is lost is told first, and all else stays.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test may fail, and changes the machine's own files"
+)]
+
+use std::path::{Path, PathBuf};
+
+use tidestone::maintenance::{Step, plan_repair, repair, verify};
+use tidestone::{ErrorKind, FieldType, Options, Table, TableOptions, Tidestone, Value};
+
+fn options() -> Options {
+    Options {
+        auto_compact: false,
+        flush_after: None,
+        log_file_bytes: 1 << 20,
+        log_retained_bytes: 64 << 20,
+        ..Options::default()
+    }
+}
+
+fn make(dir: &Path) -> (Tidestone, Table) {
+    let db = Tidestone::create(dir, options()).unwrap();
+    let table = TableOptions::new().field("value", FieldType::I64);
+    let table = db.create_table("t", table).unwrap();
+    (db, table)
+}
+
+/// Commits `count` rows one by one, each durable.
+fn write(db: &Tidestone, table: &Table, from: i64, count: i64) {
+    let series = table.series(&[("host", "a")]).unwrap();
+    let mut writer = db.writer();
+    for i in from..from + count {
+        writer.append(&series, i, &[Value::I64(i)]).unwrap();
+        writer.commit_and_wait().unwrap();
+    }
+}
+
+fn times(db: &Tidestone) -> Vec<i64> {
+    let rows = db.table("t").unwrap().query().scan().unwrap();
+    rows.flat_map(|batch| batch.unwrap().times().to_vec())
+        .collect()
+}
+
+fn files(dir: &Path, ending: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path, ending));
+        } else if path.to_string_lossy().ends_with(ending) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+fn flip(path: &Path, at: usize) {
+    let mut bytes = std::fs::read(path).unwrap();
+    bytes[at] ^= 0x40;
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn a_sound_database_verifies_and_needs_no_repair() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("db");
+    let (db, table) = make(&path);
+    write(&db, &table, 0, 10);
+    db.flush().unwrap();
+    write(&db, &table, 10, 10);
+    drop((db, table));
+    let report = verify(&path).unwrap();
+    assert_eq!(report.damage, []);
+    assert_eq!(report.rows, 10);
+    assert!(report.frames >= 10, "{report:?}");
+    assert!(plan_repair(&path).unwrap().steps.is_empty());
+    assert!(repair(&path).unwrap().steps.is_empty());
+    let db = Tidestone::open(&path, options()).unwrap();
+    assert_eq!(times(&db), (0..20).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_damaged_log_is_cut_where_it_is_damaged() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("db");
+    let (db, table) = make(&path);
+    write(&db, &table, 0, 20);
+    drop((db, table));
+    // Each commit was a group of its own: one page. The first holds the series too.
+    let log = files(&path.join("wal"), ".log")
+        .into_iter()
+        .find(|f| std::fs::read(f).unwrap()[4096] != 0)
+        .unwrap();
+    flip(&log, 4096 * 11 + 100);
+    let error = Tidestone::open(&path, options()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+    assert!(error.to_string().contains("repair"), "{error}");
+    assert_eq!(verify(&path).unwrap().damage.len(), 1);
+
+    let plan = plan_repair(&path).unwrap();
+    let [Step::CutLog { offset, .. }] = &plan.steps[..] else {
+        panic!("{plan:?}");
+    };
+    assert_eq!(*offset, 4096 * 11);
+    assert!(
+        Tidestone::open(&path, options()).is_err(),
+        "a plan changes nothing"
+    );
+    assert_eq!(repair(&path).unwrap(), plan);
+
+    let db = Tidestone::open(&path, options()).unwrap();
+    assert_eq!(times(&db), (0..10).collect::<Vec<_>>());
+    let table = db.table("t").unwrap();
+    write(&db, &table, 100, 3);
+    db.close().unwrap();
+    assert_eq!(verify(&path).unwrap().damage, []);
+    let db = Tidestone::open(&path, options()).unwrap();
+    assert_eq!(times(&db)[10..], [100, 101, 102]);
+    assert!(
+        !files(&path.join("lost"), ".log").is_empty(),
+        "the damaged log is kept aside"
+    );
+}
+
+#[test]
+fn a_segment_that_cannot_be_opened_is_dropped_and_the_others_stay() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("db");
+    let (db, table) = make(&path);
+    write(&db, &table, 0, 5);
+    db.flush().unwrap();
+    let first = files(&path.join("segments"), ".seg");
+    write(&db, &table, 5, 5);
+    db.close().unwrap();
+    drop((db, table));
+    let len = usize::try_from(std::fs::metadata(&first[0]).unwrap().len()).unwrap();
+    flip(&first[0], len - 20);
+    assert!(!verify(&path).unwrap().damage.is_empty());
+    let plan = repair(&path).unwrap();
+    let [Step::DropSegment { rows: 5, .. }] = plan.steps[..] else {
+        panic!("{plan:?}");
+    };
+    let db = Tidestone::open(&path, options()).unwrap();
+    assert_eq!(times(&db), (5..10).collect::<Vec<_>>());
+    db.close().unwrap();
+    assert_eq!(verify(&path).unwrap().damage, []);
+}
+
+#[test]
+fn a_log_that_is_gone_costs_what_was_not_flushed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("db");
+    let (db, table) = make(&path);
+    write(&db, &table, 0, 5);
+    db.flush().unwrap();
+    write(&db, &table, 5, 5);
+    drop((db, table));
+    for log in files(&path.join("wal"), ".log") {
+        std::fs::remove_file(log).unwrap();
+    }
+    let error = Tidestone::open(&path, options()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+    let plan = repair(&path).unwrap();
+    assert!(matches!(plan.steps[..], [Step::NewLog { .. }]), "{plan:?}");
+    let db = Tidestone::open(&path, options()).unwrap();
+    assert_eq!(times(&db), (0..5).collect::<Vec<_>>());
+    let table = db.table("t").unwrap();
+    write(&db, &table, 50, 2);
+    drop((db, table));
+    let db = Tidestone::open(&path, options()).unwrap();
+    assert_eq!(times(&db), [0, 1, 2, 3, 4, 50, 51]);
+}

@@ -1,0 +1,80 @@
+//! `repair`: says what cutting out the damage of a database would drop, and does it when told to.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::Args;
+use tidestone::maintenance::{RepairPlan, Step, plan_repair, repair};
+
+use crate::outcome::{Outcome, Run};
+
+/// A damaged database.
+#[derive(Debug, Args)]
+pub(crate) struct RepairArgs {
+    /// The folder of the database
+    dir: PathBuf,
+    /// Do it; without this, only say what would be dropped
+    #[arg(long)]
+    yes: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Carries out `tidestone repair`. Exit code 1 says that there is damage that was not repaired.
+pub(crate) fn run(args: &RepairArgs, out: &mut dyn Write) -> Run {
+    let plan = if args.yes {
+        repair(&args.dir)?
+    } else {
+        plan_repair(&args.dir)?
+    };
+    if args.json {
+        serde_json::to_writer_pretty(&mut *out, &plan)?;
+        writeln!(out)?;
+    } else {
+        print(&plan, args.yes, out)?;
+    }
+    Ok(Outcome::sound(plan.steps.is_empty() || args.yes))
+}
+
+fn print(plan: &RepairPlan, done: bool, out: &mut dyn Write) -> std::io::Result<()> {
+    if plan.steps.is_empty() {
+        return writeln!(out, "nothing to repair");
+    }
+    let verb = if done { "dropped" } else { "would drop" };
+    for step in &plan.steps {
+        match step {
+            Step::CutLog {
+                path,
+                offset,
+                first_lost,
+                last_acknowledged,
+                what,
+            } => writeln!(
+                out,
+                "{verb} the log from LSN {first_lost} on (acknowledged up to at least {last_acknowledged}): \
+                 {} at offset {offset}: {what}",
+                path.display()
+            )?,
+            Step::NewLog { flushed, what } => writeln!(
+                out,
+                "{verb} the whole log, everything behind LSN {flushed}: {what}"
+            )?,
+            Step::DropSegment {
+                path,
+                rows,
+                table,
+                what,
+            } => writeln!(
+                out,
+                "{verb} a segment of {rows} rows of table {table}, {}: {what}",
+                path.display()
+            )?,
+        }
+    }
+    if done {
+        writeln!(out, "damaged files were moved to lost/")
+    } else {
+        writeln!(out, "nothing was changed; `--yes` does it")
+    }
+}
