@@ -4,7 +4,8 @@ use std::cmp::Reverse;
 
 use tidestone_format::column::{Bitmap, Column, Strings, Values};
 
-use super::fold::{Edges, FieldState, Numbers};
+use super::edges::Edges;
+use super::fold::{FieldState, Numbers};
 use super::number::Number;
 use super::plan::{Output, Plan};
 use super::unit::Partial;
