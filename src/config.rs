@@ -17,7 +17,7 @@ pub const DEFAULT_FLUSH_AFTER: Duration = Duration::from_secs(600);
 /// Default of [`Options::backpressure`].
 pub const DEFAULT_BACKPRESSURE: Backpressure = Backpressure::Wait(Duration::from_secs(10));
 /// Default of [`Options::mapped_segments`].
-pub const DEFAULT_MAPPED_SEGMENTS: usize = 4096;
+pub const DEFAULT_MAPPED_SEGMENTS: usize = 512;
 
 /// How an engine runs. Every field has a default that suits most; what a table keeps is in
 /// [`TableOptions`](crate::TableOptions).

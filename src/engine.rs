@@ -39,6 +39,8 @@ pub(crate) struct Engine {
     tables: Tables,
     /// None: opened for reading only.
     log: Option<Log>,
+    /// The last LSN that was read, where the database was opened for reading only.
+    pub(crate) read_upto: Lsn,
     head: Mutex<Head>,
     pub(crate) signals: Signals,
     pub(crate) counters: Counters,
@@ -90,6 +92,7 @@ pub(crate) struct Parts {
     pub(crate) log: Option<Log>,
     pub(crate) head: Head,
     pub(crate) index_rebuilt: bool,
+    pub(crate) read_upto: Lsn,
 }
 
 impl Engine {
@@ -104,6 +107,7 @@ impl Engine {
             log,
             head,
             index_rebuilt,
+            read_upto,
         } = parts;
         let signals = Signals::default();
         signals.head_bytes.store(head.memory(), Ordering::Relaxed);
@@ -119,6 +123,7 @@ impl Engine {
             series,
             tables,
             log,
+            read_upto,
             head: Mutex::new(head),
             signals,
             counters,
@@ -174,14 +179,15 @@ impl Engine {
             rows_added += rows.len() as u64;
             head.append(table.id, table.policy, lsn, rows);
         }
-        drop(head);
-        self.counters.commits.fetch_add(1, Ordering::Relaxed);
-        self.counters.rows.fetch_add(rows_added, Ordering::Relaxed);
-        // The payload holds the same values and ids, so it is as large as the rows in memory.
+        // The payload holds the same values and ids, so it is as large as the rows in memory. It is
+        // counted under the lock: a flush that takes the rows sets the count anew under it.
         let before = self
             .signals
             .head_bytes
             .fetch_add(payload.len(), Ordering::Relaxed);
+        drop(head);
+        self.counters.commits.fetch_add(1, Ordering::Relaxed);
+        self.counters.rows.fetch_add(rows_added, Ordering::Relaxed);
         let limit = self.options.flush_bytes();
         if before < limit && before + payload.len() >= limit {
             self.signals.want_flush();
@@ -225,6 +231,10 @@ impl Engine {
     ) -> Result<()> {
         self.writable()?;
         let mut editor = self.store.edit();
+        if !editor.state().tables().contains_key(&table.id) {
+            let message = format!("table {:?} was dropped", table.name);
+            return Err(Error::new(ErrorKind::NotFound, message));
+        }
         let schema = table.schema();
         if schema
             .fields
@@ -235,8 +245,7 @@ impl Engine {
         }
         let schema = add_field(&schema, name, field_type)?;
         let version = editor.commit(vec![Entry::Table(schema.clone())])?;
-        let _head = self.head.lock();
-        editor.publish(version);
+        self.publish(&mut editor, version, None);
         self.tables.put(schema);
         Ok(())
     }
@@ -276,12 +285,12 @@ impl Engine {
     pub(crate) fn snapshot(&self, table: TableId) -> Result<Snapshot> {
         let mut head = self.head.lock();
         let version = self.store.version();
+        let view = head.view(table);
+        let lsn = self.log.as_ref().map_or(self.read_upto, Log::last_lsn);
+        drop(head);
         if self.log.is_some() {
             self.store.bound_mapped(&version);
         }
-        let view = head.view(table);
-        let lsn = self.log.as_ref().map_or(version.flushed, Log::last_lsn);
-        drop(head);
         let table =
             version.tables.get(&table).cloned().ok_or_else(|| {
                 Error::new(ErrorKind::NotFound, format!("table {table} was dropped"))
@@ -298,6 +307,19 @@ impl Engine {
         self.head.lock()
     }
 
+    /// Counts the rows in memory anew.
+    pub(crate) fn count_head(&self) {
+        let head = self.head.lock();
+        self.signals.set_head_bytes(head.memory());
+    }
+
+    /// Forgets the rows of a table that was dropped.
+    pub(crate) fn drop_rows(&self, table: TableId) {
+        let mut head = self.head.lock();
+        head.drop_table(table);
+        self.signals.set_head_bytes(head.memory());
+    }
+
     /// Publishes a version and forgets the part of the head that it has in segments.
     pub(crate) fn publish(
         &self,
@@ -310,7 +332,10 @@ impl Engine {
             head.forget(flushed);
             self.signals.set_head_bytes(head.memory());
         }
-        editor.publish(version);
+        let before = editor.publish(version);
+        drop(head);
+        // Unmapping and unlinking what only that version had waits for nobody's commit.
+        drop(before);
     }
 
     /// Waits, as configured, while the memory budget is spent.

@@ -39,6 +39,7 @@ pub(crate) fn flush(engine: &Engine) -> Result<bool> {
     });
     let definitions = engine.series.pending_upto(upto);
     if views.is_empty() && definitions.is_empty() {
+        engine.count_head();
         return Ok(false);
     }
     log.sync_to(upto)?;
@@ -72,18 +73,16 @@ pub(crate) fn flush(engine: &Engine) -> Result<bool> {
     let number = version.number;
     engine.publish(&mut editor, version, Some(upto));
     let incarnation = editor.state().incarnation();
-    drop(editor);
-    take_into_index(
-        engine,
-        &definitions,
-        Applied {
-            incarnation,
-            manifest_version: number,
-            lsn: upto,
-        },
-    )?;
+    // Manifest and segments have everything; an index that cannot be written catches up from them.
     log.trim(upto);
     engine.counters.flushes.fetch_add(1, Ordering::Relaxed);
+    let applied = Applied {
+        incarnation,
+        manifest_version: number,
+        lsn: upto,
+    };
+    take_into_index(engine, &definitions, applied)?;
+    drop(editor);
     Ok(true)
 }
 

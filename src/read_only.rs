@@ -87,6 +87,7 @@ fn attempt(path: &Path, components: &Components, options: Options) -> Result<Eng
     let series = SeriesRegistry::new(Arc::new(index), next_series);
     let mut head = Head::default();
     let wal = folders.wal();
+    let mut read_upto = version.flushed;
     wal::replay(
         &wal::LogFiles {
             disk: &*disk,
@@ -97,7 +98,10 @@ fn attempt(path: &Path, components: &Components, options: Options) -> Result<Eng
         },
         version.flushed,
         wal::Missing::Refused,
-        |frame| recover::take_in(&mut head, &series, &tables, TableId(u32::MAX), frame),
+        |frame| {
+            read_upto = frame.header.lsn;
+            recover::take_in(&mut head, &series, &tables, TableId(u32::MAX), frame)
+        },
     )?;
     Ok(Engine::new(Parts {
         options,
@@ -109,5 +113,6 @@ fn attempt(path: &Path, components: &Components, options: Options) -> Result<Eng
         log: None,
         head,
         index_rebuilt: false,
+        read_upto,
     }))
 }

@@ -342,6 +342,7 @@ pub(crate) fn open(
         log: Some(log),
         head,
         index_rebuilt: report.index_rebuilt.is_some(),
+        read_upto: Lsn(0),
     });
     Ok((engine, report))
 }

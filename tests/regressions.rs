@@ -15,8 +15,8 @@ use std::time::Duration;
 use common::{contents, quiet};
 use tidestone::io::SimDisk;
 use tidestone::{
-    DuplicatePolicy, FieldType, SeededRandom, Table, TableOptions, TagMatch, Tidestone, TimeRange,
-    Value,
+    DuplicatePolicy, ErrorKind, FieldType, Options, SeededRandom, Table, TableOptions, TagMatch,
+    Tidestone, TimeRange, Value,
 };
 
 const SECOND: i64 = 1_000_000_000;
@@ -133,4 +133,39 @@ fn an_orderly_end_in_a_recycled_log_file_reports_nothing() {
         let report = db.open_report();
         assert_eq!((report.replayed, &report.log_tail), (0, &None));
     }
+}
+
+/// A handle that outlives its table used to bring the table back when it added a field.
+#[test]
+fn a_dropped_table_stays_dropped() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = Tidestone::create(dir.path().join("db"), Options::default()).unwrap();
+    let table = db
+        .create_table("t", TableOptions::new().field("a", FieldType::F64))
+        .unwrap();
+    db.drop_table("t").unwrap();
+    let error = table.add_field("b", FieldType::F64).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+    assert!(db.tables().is_empty());
+    db.close().unwrap();
+}
+
+/// Rows of a dropped table used to count as memory in use until the database was opened anew.
+#[test]
+fn rows_of_a_dropped_table_free_their_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = Tidestone::create(dir.path().join("db"), Options::default()).unwrap();
+    let table = db
+        .create_table("t", TableOptions::new().field("a", FieldType::F64))
+        .unwrap();
+    let series = table.series(&[("host", "a")]).unwrap();
+    let mut writer = db.writer();
+    for time in 0..1000 {
+        writer.append(&series, time, &[Value::F64(0.5)]).unwrap();
+    }
+    writer.commit_and_wait().unwrap();
+    assert!(db.status().unwrap().memory_rows_bytes > 0);
+    db.drop_table("t").unwrap();
+    assert_eq!(db.status().unwrap().memory_rows_bytes, 0);
+    db.close().unwrap();
 }

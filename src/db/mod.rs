@@ -171,11 +171,12 @@ impl Tidestone {
         let core = engine.tables().by_name(name)?;
         let version = editor.commit(vec![Entry::TableDropped(core.id)])?;
         engine.tables().remove(core.id);
-        engine.lock_head().drop_table(core.id);
+        engine.drop_rows(core.id);
         let applied = crate::index::Applied {
             incarnation: editor.state().incarnation(),
             manifest_version: version.number,
-            lsn: version.flushed,
+            // Definitions of a flush may still be on their way to the index: it must not claim them.
+            lsn: Lsn(0),
         };
         engine.publish(&mut editor, version, None);
         engine.series.drop_table(core.id, applied)
@@ -313,6 +314,8 @@ impl Inner {
         engine.mark_closed();
         let closed = log.close();
         running.workers.join();
+        // A merge that a caller has under way must not reach the manifest once the lock is gone.
+        engine.store.close();
         let index = if flush_first {
             engine.series.index().and_then(|index| index.flush())
         } else {

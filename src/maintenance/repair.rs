@@ -92,6 +92,10 @@ fn plan(folders: &Folders, database: FileUuid) -> Result<RepairPlan> {
         let segment = Segment::new(disk.clone(), &folders.segments(), database, entry.clone());
         let opened = segment.open();
         if let Err(error) = opened {
+            if !super::verify::is_damage(&error) {
+                // The disk refused; the segment may be sound.
+                return Err(error);
+            }
             steps.push(Step::DropSegment {
                 path: segment.path().to_owned(),
                 rows: entry.rows,

@@ -31,6 +31,14 @@ pub(crate) fn enforce(engine: &Engine) -> Result<()> {
 }
 
 fn enforce_table(engine: &Engine, id: TableId) -> Result<()> {
+    let version = engine.store.version();
+    let Some(table) = version.tables.get(&id) else {
+        return Ok(());
+    };
+    let settings = &table.schema.settings;
+    if settings.retention_age_ns.is_none() && settings.retention_bytes.is_none() {
+        return Ok(());
+    }
     let _no_merge = engine.compacting.lock();
     let mut editor = engine.store.edit();
     let version = engine.store.version();

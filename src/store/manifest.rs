@@ -269,6 +269,12 @@ impl Manifest {
         Ok(version)
     }
 
+    /// Refuses edits from here on.
+    pub(crate) fn close(&mut self) {
+        let closed = || Error::new(ErrorKind::Closed, "the database was closed");
+        self.poisoned.get_or_insert_with(closed);
+    }
+
     pub(crate) fn state(&self) -> &State {
         &self.state
     }

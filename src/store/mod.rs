@@ -137,6 +137,11 @@ impl Store {
         }
     }
 
+    /// Refuses edits from here on: another process may be the one that writes.
+    pub(crate) fn close(&self) {
+        self.manifest.lock().close();
+    }
+
     /// The newest version.
     pub(crate) fn version(&self) -> Arc<Version> {
         self.current.lock().clone()
@@ -343,9 +348,9 @@ impl Editor<'_> {
         Ok(Arc::new(after))
     }
 
-    /// Makes a version the one that readers get.
-    pub(crate) fn publish(&mut self, version: Arc<Version>) {
-        *self.store.current.lock() = version;
+    /// Makes a version the one that readers get, and gives back the one before.
+    pub(crate) fn publish(&mut self, version: Arc<Version>) -> Arc<Version> {
+        std::mem::replace(&mut *self.store.current.lock(), version)
     }
 }
 

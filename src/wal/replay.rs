@@ -126,9 +126,8 @@ pub(crate) fn replay(
             continue;
         }
         let next = live.get(at + 1);
-        if next.is_some_and(|n| n.header.cut.is_none() && n.header.first_lsn.0 <= flushed.0 + 1) {
-            // Nothing in it is needed.
-            let last = Lsn(next.map_or(0, |n| n.header.first_lsn.0 - 1));
+        if let Some(last) = next.map(Live::before).filter(|last| *last <= flushed) {
+            // Nothing in it is needed, readable or not.
             old.push(LogFileInfo {
                 number: file.number,
                 len: file.len,
@@ -215,6 +214,16 @@ struct End {
     why: Option<String>,
 }
 
+impl Live {
+    /// The last LSN of the files before this one that counts.
+    fn before(&self) -> Lsn {
+        let before = Lsn(self.header.first_lsn.0 - 1);
+        self.header
+            .cut
+            .map_or(before, |cut| cut.last_lsn.min(before))
+    }
+}
+
 impl Run<'_, '_> {
     /// Reads file number `at` of the live ones.
     fn file(
@@ -260,6 +269,22 @@ impl Run<'_, '_> {
             }
         }
         if let Some(cut) = limit {
+            if let Missing::Cut(lost) = &mut self.missing {
+                **lost = Some(Lost {
+                    path,
+                    offset: end,
+                    first_lost: Lsn(last.0 + 1),
+                    last_acknowledged: cut.last_lsn,
+                    what: "what the log was cut behind is not readable".to_owned(),
+                });
+                return Ok(End {
+                    offset: end,
+                    last,
+                    continues: false,
+                    next: at + 1,
+                    why: None,
+                });
+            }
             let message = format!(
                 "the log was cut behind LSN {} at offset {}, but only LSN {last} is readable",
                 cut.last_lsn, cut.offset
