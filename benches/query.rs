@@ -73,9 +73,7 @@ fn hosts(db: &Tidestone) -> Table {
             };
             let usage: Vec<f64> = (0..DAY_ROWS).map(&mut walk).collect();
             let load: Vec<f64> = (0..DAY_ROWS).map(&mut walk).collect();
-            let requests = (0..usage.len())
-                .map(|i| i64::try_from(i * 7 % 700).unwrap())
-                .collect();
+            let requests = (0..DAY_ROWS).map(|i| i * i % 997).collect();
             let batch = Batch::of_series(&series, times)
                 .f64("usage", usage)
                 .f64("load", load)

@@ -1,5 +1,6 @@
 //! Background threads: the log's two, and one that flushes, merges and drops.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -60,18 +61,22 @@ impl Workers {
     }
 }
 
-/// Runs tasks `0..tasks` on at most `threads` threads, the caller's among them, and gives what each
-/// gave, in order. Where threads cannot be started, there are fewer.
+/// Runs tasks `0..tasks` on at most `threads` threads, the caller's among them, and hands what each
+/// gave to `take`, in order. After an error, which is returned, no further task is started. Where
+/// threads cannot be started, there are fewer.
 pub(crate) fn in_parallel<T: Send>(
     threads: usize,
     tasks: usize,
     run: impl Fn(usize) -> T + Sync,
-) -> Vec<T> {
-    if threads <= 1 || tasks <= 1 {
-        return (0..tasks).map(run).collect();
-    }
+    take: impl FnMut(T) -> Result<()> + Send,
+) -> Result<()> {
     let next = AtomicUsize::new(0);
-    let done = Mutex::new(Vec::with_capacity(tasks));
+    let taken = Mutex::new(Taken {
+        waiting: BTreeMap::new(),
+        next: 0,
+        take,
+        outcome: Ok(()),
+    });
     let work = || {
         loop {
             let task = next.fetch_add(1, Ordering::Relaxed);
@@ -79,7 +84,9 @@ pub(crate) fn in_parallel<T: Send>(
                 return;
             }
             let outcome = run(task);
-            done.lock().push((task, outcome));
+            if !taken.lock().put(task, outcome) {
+                next.store(tasks, Ordering::Relaxed);
+            }
         }
     };
     std::thread::scope(|scope| {
@@ -91,9 +98,31 @@ pub(crate) fn in_parallel<T: Send>(
         }
         work();
     });
-    let mut done = done.into_inner();
-    done.sort_unstable_by_key(|(task, _)| *task);
-    done.into_iter().map(|(_, outcome)| outcome).collect()
+    taken.into_inner().outcome
+}
+
+/// What tasks gave, on its way to whoever takes it.
+struct Taken<T, F> {
+    /// Done before their turn.
+    waiting: BTreeMap<usize, T>,
+    next: usize,
+    take: F,
+    outcome: Result<()>,
+}
+
+impl<T, F: FnMut(T) -> Result<()>> Taken<T, F> {
+    /// Takes what a task gave, or keeps it for its turn; `false` after an error.
+    fn put(&mut self, task: usize, outcome: T) -> bool {
+        self.waiting.insert(task, outcome);
+        while self.outcome.is_ok() {
+            let Some(ready) = self.waiting.remove(&self.next) else {
+                break;
+            };
+            self.next += 1;
+            self.outcome = (self.take)(ready);
+        }
+        self.outcome.is_ok()
+    }
 }
 
 fn with_log(engine: &Engine, body: impl FnOnce(&Log)) {

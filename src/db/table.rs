@@ -144,6 +144,21 @@ impl Table {
         self.engine.series.tag_values(self.core.id, tag)
     }
 
+    /// The tags of series, as answers name them, in the same order.
+    ///
+    /// # Errors
+    /// There is no such series, or the index could not be read.
+    pub fn keys_of(&self, series: &[SeriesId]) -> Result<Vec<SeriesKey>> {
+        let keys = self.engine.series.keys(self.core.id, series)?;
+        let keys = keys.into_iter().zip(series).map(|(key, id)| {
+            key.ok_or_else(|| {
+                let message = format!("table {:?} has no series {id}", self.core.name);
+                Error::new(ErrorKind::NotFound, message)
+            })
+        });
+        keys.collect()
+    }
+
     /// Deletes the rows in a span of time of the series that match all tests (of every series for
     /// no tests). They are invisible when this returns; the ticket says when the delete survives a
     /// power loss. Rows written later are not touched.

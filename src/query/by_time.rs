@@ -7,9 +7,10 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 
 use tidestone_format::schema::{DuplicatePolicy, Field};
-use tidestone_format::{SeriesId, TimeRange, Timestamp};
+use tidestone_format::{SeriesId, TimeRange};
 
 use super::by_series::BySeries;
+use super::plan::window::{cut, narrowed, skip_gap, span};
 use super::{Order, Profile, RowBatch};
 use crate::error::Result;
 use crate::scan::{Input, InputRun};
@@ -91,15 +92,8 @@ impl ByTime {
         self.left = rest;
         self.given = 0;
         self.window = RowBatch::new(self.fields.clone());
-        let inputs = self.inputs.iter().filter_map(|input| {
-            let range = intersection(input.range, window)?;
-            input.times.overlaps(&range).then(|| Input {
-                range,
-                ..input.clone()
-            })
-        });
         let mut rows = BySeries::new(
-            inputs.collect(),
+            narrowed(&self.inputs, window),
             self.fields.clone(),
             self.policy,
             self.wanted.clone(),
@@ -124,35 +118,6 @@ impl ByTime {
     }
 }
 
-/// The times that inputs may have and are wanted.
-fn span(inputs: &[Input]) -> Option<TimeRange> {
-    let spans = inputs.iter().filter_map(|i| intersection(i.range, i.times));
-    spans.reduce(|a, b| TimeRange {
-        start: a.start.min(b.start),
-        end: a.end.max(b.end),
-    })
-}
-
-fn intersection(a: TimeRange, b: TimeRange) -> Option<TimeRange> {
-    let range = TimeRange {
-        start: a.start.max(b.start),
-        end: a.end.min(b.end),
-    };
-    (range.start <= range.end).then_some(range)
-}
-
-/// What is left without the times at its one end that no input has.
-fn skip_gap(inputs: &[Input], left: TimeRange, descending: bool) -> Option<TimeRange> {
-    let parts = inputs.iter().filter_map(|i| intersection(i.times, left));
-    if descending {
-        let end = parts.map(|p| p.end).max()?;
-        Some(TimeRange { end, ..left })
-    } else {
-        let start = parts.map(|p| p.start).min()?;
-        Some(TimeRange { start, ..left })
-    }
-}
-
 /// Timestamps of a window at the one end of `left` that should have about `rows` rows, if those of
 /// each input are spread evenly. Some input has rows there.
 fn window_length(inputs: &[Input], left: TimeRange, descending: bool, rows: usize) -> u128 {
@@ -171,29 +136,4 @@ fn window_length(inputs: &[Input], left: TimeRange, descending: bool, rows: usiz
     // At least one, and at most as many as there are inputs, share the shortest one.
     let share: u128 = lengths.iter().map(|l| shortest * 1024 / l).sum();
     (shortest * 1024 / share.max(1)).max(1)
-}
-
-/// A window at the one end of a range, and what is left of it.
-fn cut(left: TimeRange, length: u128, descending: bool) -> (TimeRange, Option<TimeRange>) {
-    let reach = i64::try_from(length - 1).unwrap_or(i64::MAX);
-    let (window, rest): (TimeRange, (Option<Timestamp>, Option<Timestamp>)) = if descending {
-        let start = left.end.saturating_sub(reach).max(left.start);
-        let window = TimeRange {
-            start,
-            end: left.end,
-        };
-        (window, (Some(left.start), start.checked_sub(1)))
-    } else {
-        let end = left.start.saturating_add(reach).min(left.end);
-        let window = TimeRange {
-            start: left.start,
-            end,
-        };
-        (window, (end.checked_add(1), Some(left.end)))
-    };
-    let rest = match rest {
-        (Some(start), Some(end)) if start <= end => Some(TimeRange { start, end }),
-        _ => None,
-    };
-    (window, rest)
 }

@@ -1,7 +1,21 @@
 //! Questions to a table: rows in order, last rows, aggregates by group and bucket of time.
 //!
-//! Every answer is of one snapshot and does not depend on where a row lies: in memory, in one
-//! segment or in several.
+//! | file | what |
+//! |---|---|
+//! | `builder` | what is asked, and how it is answered |
+//! | `plan` | which runs of the snapshot may have rows, and whose are where |
+//! | `by_series`, `by_time`, `stream` | rows in order, a batch at a time |
+//! | `last` | the last row of each series |
+//! | `aggregate` | aggregates |
+//! | `read` | vectors of a segment, decoded |
+//!
+//! # Invariants
+//! 1. Every answer is of one snapshot and does not depend on where a row lies: in memory, in one
+//!    segment or in several. Where another run may have rows among those of a series, or a delete
+//!    hides some, they go through [`crate::scan`]; only the others are read directly.
+//! 2. Nothing here writes, and nothing holds all rows of an answer: rows by series are held a batch
+//!    at a time, rows by time a window, aggregates a state for each group and bucket.
+//! 3. Which tags and fields there are is checked before anything is read.
 
 mod aggregate;
 mod batch;

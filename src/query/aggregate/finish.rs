@@ -4,7 +4,8 @@ use std::cmp::Reverse;
 
 use tidestone_format::column::{Bitmap, Column, Strings, Values};
 
-use super::fold::{Edges, FieldState, Numbers};
+use super::edges::Edges;
+use super::fold::{FieldState, Numbers};
 use super::number::Number;
 use super::plan::{Output, Plan};
 use super::unit::Partial;
@@ -15,13 +16,11 @@ use crate::query::{Order, Query};
 /// The answer that states make.
 pub(super) fn finish(query: &Query, plan: Plan, states: Partial) -> Result<AggregateResult> {
     let keys = &states.slots.keys;
-    let mut order: Vec<usize> = (0..keys.len()).filter(|&s| states.rows[s] > 0).collect();
+    let mut order = by_group(keys, &states.rows, plan.groups.values.len());
     match query.order {
-        Order::SeriesTime => order.sort_unstable_by_key(|&s| keys[s]),
-        Order::Time => order.sort_unstable_by_key(|&s| (keys[s].1, keys[s].0)),
-        Order::TimeDescending => {
-            order.sort_unstable_by_key(|&s| (Reverse(keys[s].1), keys[s].0));
-        }
+        Order::SeriesTime => {}
+        Order::Time => order.sort_by_key(|&s| keys[s].1),
+        Order::TimeDescending => order.sort_by_key(|&s| Reverse(keys[s].1)),
     }
     order.truncate(query.limit.unwrap_or(usize::MAX));
     let columns = plan
@@ -42,6 +41,30 @@ pub(super) fn finish(query: &Query, plan: Plan, states: Partial) -> Result<Aggre
         groups: plan.groups.values,
         profile: states.profile,
     })
+}
+
+/// The slots that have rows, by (group, bucket).
+fn by_group(keys: &[(u32, i64)], rows: &[u64], groups: usize) -> Vec<usize> {
+    let with_rows = || (0..keys.len()).filter(|&slot| rows[slot] > 0);
+    let mut ends = vec![0; groups + 1];
+    for slot in with_rows() {
+        ends[keys[slot].0 as usize + 1] += 1;
+    }
+    for group in 0..groups {
+        ends[group + 1] += ends[group];
+    }
+    let mut order = vec![0; ends[groups]];
+    let starts = ends.clone();
+    for slot in with_rows() {
+        let at = &mut ends[keys[slot].0 as usize];
+        order[*at] = slot;
+        *at += 1;
+    }
+    for group in starts.windows(2) {
+        // Units come by time where they can: mostly this only looks.
+        order[group[0]..group[1]].sort_by_key(|&slot| keys[slot].1);
+    }
+    order
 }
 
 fn column(output: &Output, plan: &Plan, states: &Partial, order: &[usize]) -> Result<Column> {

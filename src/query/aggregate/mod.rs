@@ -13,6 +13,7 @@
 //!    largest intermediate sum.
 
 mod buckets;
+mod edges;
 mod finish;
 mod fold;
 mod groups;

@@ -50,19 +50,25 @@ impl Number for f64 {
     #[inline]
     fn extremes(values: &[f64]) -> (f64, f64) {
         let (mut min, mut max) = Self::NONE;
-        let (chunks, rest) = values.as_chunks::<LANES>();
-        let (mut mins, mut maxs) = ([min; LANES], [max; LANES]);
-        for chunk in chunks {
+        let mut rest = values;
+        if values.len() >= 2 * LANES {
+            let (chunks, tail) = values.as_chunks::<LANES>();
+            rest = tail;
+            let (mut mins, mut maxs) = ([min; LANES], [max; LANES]);
+            for chunk in chunks {
+                for lane in 0..LANES {
+                    let v = chunk[lane];
+                    mins[lane] = if v < mins[lane] { v } else { mins[lane] };
+                    maxs[lane] = if v > maxs[lane] { v } else { maxs[lane] };
+                }
+            }
             for lane in 0..LANES {
-                let v = chunk[lane];
-                mins[lane] = if v < mins[lane] { v } else { mins[lane] };
-                maxs[lane] = if v > maxs[lane] { v } else { maxs[lane] };
+                min = if mins[lane] < min { mins[lane] } else { min };
+                max = if maxs[lane] > max { maxs[lane] } else { max };
             }
         }
-        for &v in rest.iter().chain(&mins) {
+        for &v in rest {
             min = if v < min { v } else { min };
-        }
-        for &v in rest.iter().chain(&maxs) {
             max = if v > max { v } else { max };
         }
         // Comparisons take both zeros for one; the order of values does not.

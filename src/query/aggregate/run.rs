@@ -9,7 +9,8 @@ use super::plan::Plan;
 use super::unit::{Partial, fold};
 use super::{AggregateResult, finish};
 use crate::error::Result;
-use crate::query::{Profile, Query, plan};
+use crate::query::plan::{self, window};
+use crate::query::{Order, Profile, Query};
 use crate::scan::Input;
 use crate::worker::in_parallel;
 
@@ -23,41 +24,91 @@ pub(in crate::query) fn run(query: &Query) -> Result<AggregateResult> {
         ..Profile::default()
     };
     let inputs = plan::inputs(&snapshot, query.range, &mut profile)?;
-    let policy = snapshot.table.schema.settings.policy;
-    let mut states = states(&plan, &inputs, policy, wanted.as_ref(), query.threads)?;
+    let fold = Fold {
+        plan: &plan,
+        policy: snapshot.table.schema.settings.policy,
+        wanted,
+        threads: query.threads,
+    };
+    let mut states = match (query.limit, query.order, query.every) {
+        (Some(limit), Order::Time | Order::TimeDescending, Some(_)) => {
+            fold.first_buckets(&inputs, limit, query.order == Order::TimeDescending)?
+        }
+        _ => fold.states(&inputs)?,
+    };
     states.profile.add(&profile);
     finish::finish(query, plan, states)
 }
 
-/// The states of every wanted row of `inputs`.
-fn states(
-    plan: &Plan,
-    inputs: &[Input],
+/// How to fold inputs.
+struct Fold<'a> {
+    plan: &'a Plan,
     policy: DuplicatePolicy,
-    wanted: Option<&Arc<[SeriesId]>>,
+    wanted: Option<Arc<[SeriesId]>>,
     threads: usize,
-) -> Result<Partial> {
-    let units = plan::units(inputs, policy, wanted)?;
-    let folded = in_parallel(threads, units.len(), |unit| {
-        fold(plan, inputs, policy, &units[unit])
-    });
-    let spans = inputs.iter().map(|i| TimeRange {
-        start: i.times.start.max(i.range.start),
-        end: i.times.end.min(i.range.end),
-    });
-    let span = spans.reduce(|a, b| TimeRange {
-        start: a.start.min(b.start),
-        end: a.end.max(b.end),
-    });
-    let mut folded = folded.into_iter();
-    if folded.len() == 1
-        && let Some(only) = folded.next()
-    {
-        return only;
+}
+
+impl Fold<'_> {
+    /// The states of every wanted row of `inputs`.
+    fn states(&self, inputs: &[Input]) -> Result<Partial> {
+        let units = plan::units(inputs, self.policy, self.wanted.as_ref())?;
+        let fold = |unit: usize| fold(self.plan, inputs, self.policy, &units[unit]);
+        if units.len() == 1 {
+            return fold(0);
+        }
+        let nothing = TimeRange { start: 0, end: 0 };
+        let mut all = Partial::new(self.plan, window::span(inputs).unwrap_or(nothing));
+        in_parallel(self.threads, units.len(), fold, |partial| {
+            all.combine(&partial?);
+            Ok(())
+        })?;
+        Ok(all)
     }
-    let mut all = Partial::new(plan, span.unwrap_or(TimeRange { start: 0, end: 0 }));
-    for partial in folded {
-        all.combine(&partial?);
+
+    /// The states of enough whole buckets, from the one end of time on, for `limit` of them to have
+    /// rows: windows of more and more buckets are folded until then.
+    fn first_buckets(&self, inputs: &[Input], limit: usize, descending: bool) -> Result<Partial> {
+        let nothing = TimeRange { start: 0, end: 0 };
+        let mut left = window::span(inputs);
+        let mut all = Partial::new(self.plan, left.unwrap_or(nothing));
+        let mut count = i64::try_from(limit).unwrap_or(i64::MAX).max(1);
+        while all.slots.len() < limit {
+            let some = left.and_then(|left| window::skip_gap(inputs, left, descending));
+            let Some(span) = some else {
+                break;
+            };
+            let (now, rest) = self.window(span, count, descending);
+            left = rest;
+            all.combine(&self.states(&window::narrowed(inputs, now))?);
+            count = count.saturating_mul(4);
+        }
+        Ok(all)
     }
-    Ok(all)
+
+    /// The times of `count` buckets at the one end of `span`, and what is left of it.
+    fn window(
+        &self,
+        span: TimeRange,
+        count: i64,
+        descending: bool,
+    ) -> (TimeRange, Option<TimeRange>) {
+        let TimeRange { start, end } = span;
+        let buckets = self.plan.buckets;
+        if descending {
+            let first = buckets.number(end).saturating_sub(count - 1);
+            let from = buckets
+                .times(first.max(buckets.number(start)))
+                .start
+                .max(start);
+            let before = from.checked_sub(1).filter(|before| *before >= start);
+            let rest = before.map(|end| TimeRange { start, end });
+            (TimeRange { start: from, end }, rest)
+        } else {
+            let last = buckets.number(start).saturating_add(count - 1);
+            let to = buckets.times(last.min(buckets.number(end))).end.min(end);
+            let after = to.checked_add(1).filter(|after| *after <= end);
+            let rest = after.map(|start| TimeRange { start, end });
+            (TimeRange { start, end: to }, rest)
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use rustc_hash::FxHashMap;
 
 /// Entries of tables, at most; keys past that are hashed.
-const TABLE_MAX: usize = 1 << 20;
+const TABLE_MAX: usize = 1 << 22;
 
 /// Numbers (group, bucket) pairs in the order they are first met.
 #[derive(Debug)]
@@ -31,7 +31,9 @@ impl Slots {
     /// No slots; buckets from `first` to `last` are to be expected.
     pub(super) fn new(first: i64, last: i64) -> Self {
         let buckets = last.abs_diff(first);
-        let buckets = usize::try_from(buckets).ok().filter(|b| *b < TABLE_MAX / 4);
+        let buckets = usize::try_from(buckets)
+            .ok()
+            .filter(|b| *b < TABLE_MAX / 16);
         Self {
             keys: Vec::new(),
             buckets: buckets.map_or(0, |b| b + 1),

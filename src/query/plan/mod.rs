@@ -2,6 +2,7 @@
 
 mod units;
 mod walk;
+pub(super) mod window;
 
 use tidestone_format::{SeriesId, TimeRange};
 

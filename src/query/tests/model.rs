@@ -312,6 +312,19 @@ impl Model {
             query = query.every(Duration::from_nanos(every.cast_unsigned()));
         }
         let one = query.clone().threads(1).buckets().unwrap();
+        for order in [Order::Time, Order::TimeDescending] {
+            let rows = |result: AggregateResult| -> Vec<String> {
+                let row = |at| (result.buckets()[at], result.group(at), result.value(at, 0));
+                (0..result.len())
+                    .map(|at| format!("{:?}", row(at)))
+                    .collect()
+            };
+            let query = query.clone().order(order);
+            let mut all = rows(query.buckets().unwrap());
+            assert_eq!(all.len(), one.len());
+            all.truncate(3);
+            assert_eq!(rows(query.limit(3).buckets().unwrap()), all);
+        }
         for statistics in [true, false] {
             for threads in [1, 4] {
                 let query = query.clone().statistics(statistics).threads(threads);

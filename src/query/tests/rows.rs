@@ -1,6 +1,7 @@
 //! Rows of a range.
 
 use super::*;
+use crate::SeriesId;
 
 fn sample() -> (Tidestone, Table) {
     let (db, table) = table(DuplicatePolicy::Replace);
@@ -58,6 +59,18 @@ fn columns_come_in_the_order_asked_for() -> Result<()> {
     let batch = table.query().fields(&none).scan()?.next().unwrap()?;
     assert_eq!((batch.len(), batch.columns().len()), (5, 0));
     Ok(())
+}
+
+#[test]
+fn series_of_an_answer_have_their_tags() {
+    let (_db, table) = sample();
+    let last = table.query().last().unwrap();
+    let ids: Vec<SeriesId> = last.runs().iter().map(|r| r.series).collect();
+    let keys = table.keys_of(&ids).unwrap();
+    let hosts: Vec<_> = keys.iter().map(|k| k.get("host").unwrap()).collect();
+    assert_eq!(hosts, ["a", "b"]);
+    let error = table.keys_of(&[SeriesId(99)]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
 }
 
 #[test]
