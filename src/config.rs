@@ -30,8 +30,9 @@ pub const DEFAULT_MAPPED_SEGMENTS: usize = 512;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
-    /// Memory for everything the engine holds: rows not yet in segments (a quarter of it, and once
-    /// more while they are flushed), log buffers, RocksDB, caches. More of it makes fewer and larger segments. Default
+    /// Memory for rows not yet in segments (a quarter of it, and once more while they are
+    /// flushed), log buffers and RocksDB. What open segments keep decoded (pages, statistics,
+    /// dictionaries) is not counted. More of it makes fewer and larger segments. Default
     /// [`DEFAULT_MEMORY_BUDGET`], at least 32 MiB.
     pub memory_budget_bytes: usize,
     /// Rows older than this are flushed to segments even if little memory is used, which bounds
