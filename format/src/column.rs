@@ -399,6 +399,17 @@ impl Values {
         }
     }
 
+    /// Makes room for `additional` values; of strings, for their ends and not for their text.
+    pub fn reserve(&mut self, additional: usize) {
+        match self {
+            Self::F64(v) => v.reserve(additional),
+            Self::I64(v) => v.reserve(additional),
+            Self::U64(v) => v.reserve(additional),
+            Self::Bool(v) => v.reserve(additional),
+            Self::String(v) => v.offsets.reserve(additional),
+        }
+    }
+
     /// Memory the values take, in bytes.
     pub fn memory(&self) -> usize {
         match self {

@@ -12,7 +12,9 @@ pub mod frame;
 pub mod record;
 pub mod scan;
 
-pub use batch::{BatchSection, SectionSeries, SeriesIds, append_section, decode_batch};
+pub use batch::{
+    BatchSection, SectionSeries, SeriesIds, append_section, decode_batch, section_len,
+};
 pub use frame::{
     FRAME_HEADER_LEN, Frame, FrameHeader, FrameKind, LogIdentity, append_frame,
     append_frame_with_crc,

@@ -8,6 +8,10 @@ use crate::column::{Bitmap, Column, Strings, Values};
 use crate::version::{MAX_FIELDS, MAX_REGION, MAX_STRING};
 use crate::{FieldId, FormatError, Result, SeriesId, TableId, Timestamp};
 
+/// Length, table, number of rows and columns, and how the series are given.
+const SECTION_HEADER_LEN: usize = 16;
+/// Field, type, whether there is a null map, and the length of the values.
+const COLUMN_HEADER_LEN: usize = 16;
 /// 8-byte values converted at a time: enough to become one copy, little enough to stay in cache.
 const WORDS: usize = 512;
 
@@ -95,6 +99,43 @@ pub fn append_section(
         out.truncate(start);
     }
     result
+}
+
+/// The length of what [`append_section`] would append, found without encoding.
+///
+/// A section for which this gives a length can be appended: nothing about it is refused later.
+///
+/// # Errors
+/// As [`append_section`].
+pub fn section_len(
+    table: TableId,
+    series: SeriesIds<'_>,
+    times: &[Timestamp],
+    columns: &[(FieldId, impl Borrow<Column>)],
+    rows: Range<usize>,
+) -> Result<usize> {
+    check_section(table, series, times, columns, &rows)?;
+    let limit = |len: usize| FormatError::limit("section of a log batch", MAX_REGION, len);
+    let series = match series {
+        SeriesIds::One(_) => 1,
+        SeriesIds::PerRow(_) => rows.len(),
+    };
+    let mut len = SECTION_HEADER_LEN.saturating_add((series + rows.len()).saturating_mul(8));
+    for (_, column) in columns {
+        let column = column.borrow();
+        let nulls = column.validity.as_ref().and_then(|v| NullMap::of(v, &rows));
+        let values = match &column.values {
+            Values::F64(_) | Values::I64(_) | Values::U64(_) => rows.len().saturating_mul(8),
+            Values::Bool(_) => rows.len().div_ceil(8).next_multiple_of(ALIGN),
+            Values::String(v) => strings_len(v, nulls.as_ref(), &rows)?.next_multiple_of(ALIGN),
+        };
+        let nulls = nulls.map_or(0, |nulls| nulls.bytes.len().next_multiple_of(ALIGN));
+        len = len.saturating_add(COLUMN_HEADER_LEN + nulls + values);
+    }
+    match len > MAX_REGION || u32::try_from(rows.len()).is_err() {
+        true => Err(limit(len)),
+        false => Ok(len),
+    }
 }
 
 fn check_section(
@@ -301,6 +342,21 @@ fn put_strings(
         out[ends_at + i * 4..][..4].copy_from_slice(&end.to_le_bytes());
     }
     Ok(())
+}
+
+/// The length of what [`put_strings`] appends.
+fn strings_len(strings: &Strings, nulls: Option<&NullMap>, rows: &Range<usize>) -> Result<usize> {
+    let mut len = rows.len().saturating_mul(4);
+    for (i, row) in rows.clone().enumerate() {
+        if nulls.is_none_or(|nulls| nulls.is_valid(i)) {
+            let text = strings.get(row).len();
+            if text > MAX_STRING {
+                return Err(FormatError::limit("string value", MAX_STRING, text));
+            }
+            len = len.saturating_add(text);
+        }
+    }
+    Ok(len)
 }
 
 /// Which rows of a section have a value, as it is written.

@@ -15,7 +15,7 @@ use crate::column::Column;
 use crate::{FieldId, SeriesId, TableId, Timestamp};
 
 pub use decode::decode_batch;
-pub use encode::{BatchEncoder, append_section};
+pub use encode::{BatchEncoder, append_section, section_len};
 
 const WHAT: &str = "log batch";
 const ALIGN: usize = 8;

@@ -105,6 +105,12 @@ proptest! {
         append(&mut encoder, &section, part.clone()).unwrap();
         append(&mut encoder, &section, 0..rows).unwrap();
         prop_assert_eq!(encoder.payload().len() % 8, 0);
+        let len_of = |rows| {
+            let columns: Vec<_> = section.columns.iter().map(|(id, c)| (*id, c)).collect();
+            section_len(section.table, section.series.as_ids(), &section.times, &columns, rows)
+        };
+        let lens = len_of(part.clone()).unwrap() + len_of(0..rows).unwrap();
+        prop_assert_eq!(encoder.payload().len(), 8 + lens);
         let decoded = decode_batch(encoder.payload()).unwrap();
         prop_assert_eq!(decoded, [part_of(&section, part), part_of(&section, 0..rows)]);
     }
@@ -246,15 +252,25 @@ fn the_encoder_refuses_what_the_decoder_would() {
         validity: None,
     };
     let one = SeriesIds::One(SeriesId(1));
-    let check = |kind, table, series: SeriesIds<'_>, columns: &[(FieldId, &Column)], rows| {
-        let mut out = vec![5; 3];
-        let error = append_section(&mut out, TableId(table), series, &[1, 2, 3], columns, rows);
-        assert_eq!(error.unwrap_err().kind, kind);
-        assert_eq!(out, [5; 3]);
-        let mut encoder = BatchEncoder::new();
-        let error = encoder.append_section(TableId(table), series, &[1, 2, 3], columns, 0..0);
-        assert!(error.is_err() && encoder.is_empty() && encoder.payload().is_empty());
-    };
+    let check =
+        |kind, table, series: SeriesIds<'_>, columns: &[(FieldId, &Column)], rows: Range<usize>| {
+            let mut out = vec![5; 3];
+            let error = append_section(
+                &mut out,
+                TableId(table),
+                series,
+                &[1, 2, 3],
+                columns,
+                rows.clone(),
+            );
+            assert_eq!(error.unwrap_err().kind, kind);
+            assert_eq!(out, [5; 3]);
+            let len = section_len(TableId(table), series, &[1, 2, 3], columns, rows);
+            assert_eq!(len.unwrap_err().kind, kind);
+            let mut encoder = BatchEncoder::new();
+            let error = encoder.append_section(TableId(table), series, &[1, 2, 3], columns, 0..0);
+            assert!(error.is_err() && encoder.is_empty() && encoder.payload().is_empty());
+        };
     check(Invalid, 0, one, &[], 0..3);
     check(Invalid, 1, SeriesIds::One(SeriesId(0)), &[], 0..3);
     check(Invalid, 1, SeriesIds::PerRow(&[SeriesId(1); 2]), &[], 0..2);
