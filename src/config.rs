@@ -147,6 +147,11 @@ impl Options {
         self.memory_budget_bytes / 4
     }
 
+    /// Bytes of emptied buffers that are kept for writers.
+    pub(crate) fn spare_bytes(&self) -> usize {
+        self.memory_budget_bytes / 32
+    }
+
     /// RocksDB's share of the budget.
     pub(crate) fn index_bytes(&self) -> usize {
         self.memory_budget_bytes / 8

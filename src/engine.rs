@@ -20,13 +20,13 @@ use crate::catalog::{SeriesRegistry, TableCore, Tables, add_field};
 use crate::clock::Clock;
 use crate::config::{Backpressure, Options};
 use crate::error::{Error, ErrorKind, Result};
-use crate::head::Head;
+use crate::head::{self, Head};
+use crate::nudge::Nudge;
 use crate::random::Random;
-use crate::rows::Rows;
 pub(crate) use crate::scan::Snapshot;
 use crate::steadiness::Steadiness;
 use crate::store::{Store, Version};
-use crate::wal::Log;
+use crate::wal::{Frame, Log};
 
 /// An open database.
 #[derive(Debug)]
@@ -44,6 +44,8 @@ pub(crate) struct Engine {
     head: Mutex<Head>,
     pub(crate) signals: Signals,
     pub(crate) counters: Counters,
+    /// Wakes the thread that puts small chunks of the head together.
+    pub(crate) merging: Nudge,
     /// Held while segments are merged or dropped.
     pub(crate) compacting: Mutex<()>,
     pub(crate) steadiness: Mutex<Steadiness>,
@@ -127,6 +129,7 @@ impl Engine {
             head: Mutex::new(head),
             signals,
             counters,
+            merging: Nudge::default(),
             compacting: Mutex::new(()),
             steadiness: Mutex::default(),
             closed: AtomicBool::new(false),
@@ -161,50 +164,95 @@ impl Engine {
 
     pub(crate) fn mark_closed(&self) {
         self.closed.store(true, Ordering::Release);
+        self.merging.close();
     }
 
-    /// Makes a batch: a frame of the log with the given payload, and its rows in the head.
-    pub(crate) fn commit<'a>(
+    /// Makes a batch: a frame of the log, and its `rows` rows in the head, which `put` hands over
+    /// under the commit lock. Nothing was done if this fails.
+    pub(crate) fn commit<R>(
         &self,
-        payload: &[u8],
-        crc: u32,
-        sections: impl Iterator<Item = (&'a TableCore, &'a mut Rows)>,
-    ) -> Result<Lsn> {
+        frame: Frame<'_>,
+        rows: usize,
+        put: impl FnOnce(&mut Head, Lsn) -> R,
+    ) -> Result<(Lsn, R)> {
         self.wait_for_memory()?;
         let log = self.writable()?;
-        let mut head = self.head.lock();
-        let lsn = log.append(FrameKind::Batch, payload, crc)?;
-        let mut rows_added = 0;
-        for (table, rows) in sections {
-            rows_added += rows.len() as u64;
-            head.append(table.id, table.policy, lsn, rows);
-        }
+        let (mut head, lsn) = self.append_to_log(log, frame)?;
+        let put = put(&mut head, lsn);
         // The payload holds the same values and ids, so it is as large as the rows in memory. It is
         // counted under the lock: a flush that takes the rows sets the count anew under it.
+        let added = frame.payload_len();
+        let before = self.signals.head_bytes.fetch_add(added, Ordering::Relaxed);
+        let merge = head.wants_merge();
+        drop(head);
+        self.counters.commits.fetch_add(1, Ordering::Relaxed);
+        self.counters.rows.fetch_add(rows as u64, Ordering::Relaxed);
+        if merge {
+            self.merging.nudge();
+        }
+        self.want_flush_at(before, added);
+        Ok((lsn, put))
+    }
+
+    /// Adds a delete to log and head.
+    pub(crate) fn delete(&self, table: &TableCore, tombstone: Tombstone) -> Result<Lsn> {
+        self.wait_for_memory()?;
+        let log = self.writable()?;
+        let mut payload = Vec::new();
+        tombstone.encode(&mut payload)?;
+        let frame = Frame::Encoded {
+            kind: FrameKind::Delete,
+            payload: &payload,
+            payload_crc: checksum::crc32(&payload),
+        };
+        let (mut head, lsn) = self.append_to_log(log, frame)?;
+        head.delete(table.id, table.policy, lsn, tombstone);
         let before = self
             .signals
             .head_bytes
             .fetch_add(payload.len(), Ordering::Relaxed);
         drop(head);
-        self.counters.commits.fetch_add(1, Ordering::Relaxed);
-        self.counters.rows.fetch_add(rows_added, Ordering::Relaxed);
-        let limit = self.options.flush_bytes();
-        if before < limit && before + payload.len() >= limit {
-            self.signals.want_flush();
-        }
+        self.want_flush_at(before, payload.len());
         Ok(lsn)
     }
 
-    /// Adds a delete to log and head.
-    pub(crate) fn delete(&self, table: &TableCore, tombstone: Tombstone) -> Result<Lsn> {
-        let log = self.writable()?;
-        let mut payload = Vec::new();
-        tombstone.encode(&mut payload)?;
-        let crc = checksum::crc32(&payload);
-        let mut head = self.head.lock();
-        let lsn = log.append(FrameKind::Delete, &payload, crc)?;
-        head.delete(table.id, table.policy, lsn, tombstone);
-        Ok(lsn)
+    /// Appends a frame under the commit lock, which is returned. Waiting for the log, if need be, is
+    /// done without it: meanwhile others read.
+    fn append_to_log(&self, log: &Log, frame: Frame<'_>) -> Result<(MutexGuard<'_, Head>, Lsn)> {
+        loop {
+            let head = self.head.lock();
+            if let Some(lsn) = log.try_append(frame)? {
+                return Ok((head, lsn));
+            }
+            drop(head);
+            log.wait_for_room(frame)?;
+        }
+    }
+
+    /// Asks for a flush where the rows in memory, `before` and the bytes `added` to them, have
+    /// just become enough for one.
+    fn want_flush_at(&self, before: usize, added: usize) {
+        let limit = self.options.flush_bytes();
+        if before < limit && before + added >= limit {
+            self.signals.want_flush();
+        }
+    }
+
+    /// Puts small chunks of the head together, as long as there are any.
+    pub(crate) fn merge_head(&self) {
+        let Some(log) = &self.log else { return };
+        loop {
+            let written = log.written_lsn();
+            let Some(merge) = self.head.lock().plan_merge(written) else {
+                return;
+            };
+            let Some(merged) = merge.run() else { return };
+            let Some((table, chunks)) = self.head.lock().take_in(merged) else {
+                continue;
+            };
+            let emptied = head::emptied(chunks);
+            self.head.lock().keep_spare(table, emptied);
+        }
     }
 
     /// The id of a series, defined if it is new.
@@ -214,11 +262,11 @@ impl Engine {
                 let log = self.writable()?;
                 let mut payload = Vec::new();
                 encode_series_definitions(&mut payload, std::slice::from_ref(definition))?;
-                log.append(
-                    FrameKind::SeriesDefinition,
-                    &payload,
-                    checksum::crc32(&payload),
-                )
+                log.append(Frame::Encoded {
+                    kind: FrameKind::SeriesDefinition,
+                    payload: &payload,
+                    payload_crc: checksum::crc32(&payload),
+                })
             })
     }
 

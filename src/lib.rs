@@ -60,6 +60,7 @@ mod index;
 mod ingest;
 pub mod io;
 pub mod maintenance;
+mod nudge;
 mod query;
 mod random;
 mod read_only;

@@ -293,7 +293,7 @@ pub(crate) fn open(
         core.raise_horizon(table.horizon);
     }
     let series = SeriesRegistry::new(Arc::new(index), next_series);
-    let mut head = Head::default();
+    let mut head = Head::new(options.spare_bytes());
     let wal = folders.wal();
     let mut lost = None;
     let replayed = wal::replay(
@@ -438,12 +438,13 @@ pub(crate) fn take_in(
                     SectionSeries::One(id) => vec![id; section.times.len()],
                     SectionSeries::PerRow(ids) => ids,
                 };
-                let mut rows = Rows {
+                let rows = Rows {
                     series: ids,
                     times: section.times,
                     columns: section.columns,
                 };
-                head.append(table.id, table.policy, lsn, &mut rows);
+                head.share(table.id, table.policy, lsn, &Arc::new(rows));
+                head.merge_small(lsn);
             }
         }
         Record::SeriesDefinitions(definitions) => {

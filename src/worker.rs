@@ -1,4 +1,4 @@
-//! Background threads: the log's two, and one that flushes, merges and drops.
+//! Background threads: the log's two, the head's, and one that flushes, merges and drops.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,6 +27,11 @@ impl Workers {
         })?;
         workers.spawn("tidestone-files", engine, |e| {
             with_log(e, Log::run_file_thread)
+        })?;
+        workers.spawn("tidestone-head", engine, |e| {
+            while e.merging.wait() {
+                e.merge_head();
+            }
         })?;
         workers.spawn("tidestone-work", engine, background)?;
         Ok(workers)

@@ -16,7 +16,15 @@ use std::path::{Path, PathBuf};
 /// A module may use modules of lower tiers, never of its own or above. Tier 0 is the format crate.
 const TIERS: [&[&str]; 12] = [
     &["error"],
-    &["config", "clock", "random", "io", "value", "steadiness"],
+    &[
+        "config",
+        "clock",
+        "random",
+        "io",
+        "value",
+        "steadiness",
+        "nudge",
+    ],
     &["rows"],
     &["wal", "head", "store", "index"],
     &["catalog", "scan"],

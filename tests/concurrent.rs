@@ -49,7 +49,12 @@ fn write(db: &Tidestone, thread: u64, seed: u64, batches: u64) -> Vec<Step> {
     let mut last = None;
     for batch in 0..batches {
         let mut rows: Vec<Row> = Vec::new();
-        for _ in 0..=dice.roll(20) {
+        // A batch of many rows goes another way into log and head than one of a few.
+        let count = match dice.roll(20) {
+            0 => 400,
+            _ => 1 + dice.roll(20),
+        };
+        for _ in 0..count {
             // New series all the time: each is defined while others commit and flush.
             let host = format!("{thread}-{}", dice.roll(batch + 1));
             let series = table.series(&[("host", &host)]).unwrap();

@@ -135,7 +135,12 @@ fn commit(db: &Tidestone, world: &mut World, dice: &mut Dice) -> Result<(), Erro
     let mut writer = db.writer();
     let mut batch: BTreeMap<u64, Vec<Row>> = BTreeMap::new();
     let names: Vec<String> = world.tables.keys().cloned().collect();
-    for _ in 0..=dice.roll(6) {
+    // A batch of many rows goes another way into log and head than one of a few.
+    let rows = match dice.roll(12) {
+        0 => 250,
+        _ => 1 + dice.roll(6),
+    };
+    for _ in 0..rows {
         let name = dice.pick(&names);
         let row = random_row(dice);
         let table = db.table(name)?;
@@ -163,9 +168,9 @@ fn commit(db: &Tidestone, world: &mut World, dice: &mut Dice) -> Result<(), Erro
     match durability {
         Durability::Memory => {}
         // The next commit takes it along; an empty one waits for the last.
-        Durability::Os => drop(writer.commit_as(Durability::Os)?),
+        Durability::Os => writer.commit_as(Durability::Os)?.wait()?,
         Durability::Synced => {
-            ticket.wait()?;
+            writer.commit()?.wait()?;
             assert!(ticket.is_durable());
             world.acknowledged = world.log.len();
         }

@@ -201,7 +201,7 @@ impl Tidestone {
     /// # Errors
     /// The log could not be written or synced.
     pub fn wait_durable(&self, lsn: Lsn, timeout: Option<Duration>) -> Result<bool> {
-        self.engine().writable()?.wait_durable(lsn, timeout)
+        self.engine().writable()?.wait_until(lsn, true, timeout)
     }
 
     /// Makes everything committed so far durable.

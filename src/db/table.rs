@@ -10,7 +10,7 @@ use crate::catalog::TableCore;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::TagMatch;
-use crate::ingest::{SeriesHandle, Ticket};
+use crate::ingest::{Durability, SeriesHandle, Ticket};
 use crate::query::Query;
 
 /// A table of an open database. Clones share it.
@@ -179,7 +179,7 @@ impl Table {
             let ids = self.engine.series.select(self.core.id, tests)?;
             if ids.is_empty() {
                 let last = self.engine.writable()?.last_lsn();
-                return Ok(Ticket::new(self.engine.clone(), last));
+                return Ok(Ticket::new(self.engine.clone(), last, Durability::Synced));
             }
             Selection::Series(ids)
         };
@@ -190,7 +190,7 @@ impl Table {
         };
         let lsn = self.engine.delete(&self.core, tombstone)?;
         self.engine.writable()?.request(lsn, true);
-        Ok(Ticket::new(self.engine.clone(), lsn))
+        Ok(Ticket::new(self.engine.clone(), lsn, Durability::Synced))
     }
 
     /// A question to the table: rows of a range, last rows, aggregates.

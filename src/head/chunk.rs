@@ -22,13 +22,14 @@ pub(crate) struct Chunk {
 
 #[derive(Debug)]
 enum Content {
-    Written(Rows),
+    /// In the order of their LSNs.
+    Written(Arc<Rows>),
     Sorted(Arc<Rows>),
 }
 
 impl Chunk {
     /// A chunk of rows in the order they were written. There is at least one.
-    pub(super) fn new(rows: Rows, policy: DuplicatePolicy, (first, last): (Lsn, Lsn)) -> Self {
+    pub(super) fn new(rows: Arc<Rows>, policy: DuplicatePolicy, (first, last): (Lsn, Lsn)) -> Self {
         Self {
             first,
             last,
@@ -40,33 +41,42 @@ impl Chunk {
         }
     }
 
-    /// One chunk with the rows of two neighbours.
-    pub(super) fn merge(before: &Chunk, after: &Chunk, policy: DuplicatePolicy) -> Self {
-        let merged = rows::merge(&[&before.sorted(), &after.sorted()], policy);
-        Self {
-            first: before.first,
-            last: after.last,
-            rows: merged.len(),
-            memory: merged.memory(),
-            time_range: TimeRange {
-                start: before.time_range.start.min(after.time_range.start),
-                end: before.time_range.end.max(after.time_range.end),
-            },
-            policy,
-            content: Mutex::new(Content::Sorted(Arc::new(merged))),
-        }
+    /// One chunk with the rows of neighbours, oldest first. They are put one behind the other and
+    /// not sorted: that is done once, when somebody reads them.
+    pub(super) fn concatenate(chunks: &[Arc<Chunk>]) -> Option<Self> {
+        let (first, last) = (chunks.first()?, chunks.last()?);
+        let contents: Vec<Arc<Rows>> = chunks.iter().map(|c| c.content()).collect();
+        let contents: Vec<&Rows> = contents.iter().map(|rows| &**rows).collect();
+        let rows = Arc::new(rows::concatenate(&contents));
+        Some(Self::new(rows, first.policy, (first.first, last.last)))
     }
 
     /// The rows as a run. The first caller sorts; others wait for it.
     pub(crate) fn sorted(&self) -> Arc<Rows> {
         let mut content = self.content.lock();
-        match &mut *content {
+        match &*content {
             Content::Sorted(rows) => rows.clone(),
             Content::Written(rows) => {
-                let sorted = Arc::new(rows::sort(std::mem::take(rows), self.policy));
+                let sorted = rows::sort(rows, self.policy);
                 *content = Content::Sorted(sorted.clone());
                 sorted
             }
+        }
+    }
+
+    /// The rows as they are. Those of neighbours, one behind the other, give the same run when
+    /// sorted as the rows that were written: sorting keeps the order within a key, and resolving
+    /// some duplicates earlier than others changes nothing.
+    fn content(&self) -> Arc<Rows> {
+        match &*self.content.lock() {
+            Content::Written(rows) | Content::Sorted(rows) => rows.clone(),
+        }
+    }
+
+    /// The memory of the rows, if nobody else has them.
+    pub(super) fn into_memory(self) -> Option<Rows> {
+        match self.content.into_inner() {
+            Content::Written(rows) | Content::Sorted(rows) => Arc::try_unwrap(rows).ok(),
         }
     }
 

@@ -1,8 +1,11 @@
 //! Recent rows in memory: everything committed and not yet in a segment.
 //!
-//! Each table has an *open* buffer, which takes the rows of commits in the order of their LSNs, and
-//! *chunks*, which were open buffers once and never change again. A chunk is sorted when
-//! somebody first needs it, so that commits only copy.
+//! Each table has an *open* buffer, into which the rows of small batches are copied in the order of
+//! their LSNs, and *chunks*, which never change: open buffers that were full, and the rows of
+//! large batches, which are shared with the log and not copied. A chunk is sorted when somebody
+//! first needs it. Small neighbours are put together by a thread of its own ([`merge`]), which
+//! holds no lock while it copies, and whose emptied buffers go back to the writers ([`spare`]): so
+//! that a commit neither copies much nor touches memory fresh from the system.
 //!
 //! # Invariants
 //! 1. The LSN ranges of a table's chunks are disjoint and ascending; the open buffer's is above.
@@ -10,10 +13,15 @@
 //!    its range and series) if its LSN is above the chunk's last, and otherwise none of them.
 //! 3. No chunk holds both rows that a flush has taken and rows that came after.
 //! 4. A sorted chunk is a run: sorted by (series, time), duplicates resolved by the table's policy.
+//! 5. Chunks that were put together hide nothing and show nothing new: a view before and a view
+//!    after hold the same rows.
 //!
-//! All calls are made under the engine's commit lock, so that a snapshot is a prefix of the log.
+//! All calls are made under the engine's commit lock, so that a snapshot is a prefix of the log;
+//! but for [`merge::Merge::run`], which needs none.
 
 mod chunk;
+mod merge;
+mod spare;
 #[cfg(test)]
 mod tests;
 
@@ -25,17 +33,17 @@ use tidestone_format::schema::DuplicatePolicy;
 use tidestone_format::{Lsn, TableId};
 
 pub(crate) use chunk::Chunk;
+pub(crate) use merge::emptied;
+use spare::Spare;
 
 use crate::rows::Rows;
 
 /// Rows at which the open buffer becomes a chunk.
-const CHUNK_ROWS: usize = 65_536;
+const OPEN_ROWS: usize = 4_096;
 /// Bytes at which the open buffer becomes a chunk.
-const CHUNK_BYTES: usize = 8 << 20;
-/// Batches of at least this many rows become a chunk of their own and are not copied.
-const OWN_CHUNK_ROWS: usize = 16_384;
-/// Chunks of at most this many rows are merged with their neighbours.
-const SMALL_CHUNK_ROWS: usize = 8_192;
+const OPEN_BYTES: usize = 1 << 20;
+/// Batches of fewer rows are copied into the open buffer.
+const OWN_CHUNK_ROWS: usize = 64;
 
 /// The heads of all tables.
 #[derive(Debug, Default)]
@@ -43,6 +51,9 @@ pub(crate) struct Head {
     tables: FxHashMap<TableId, TableHead>,
     /// A flush has taken everything up to here: no chunk reaches across.
     fence: Lsn,
+    spare: Spare,
+    /// Tables with enough new chunks for some to be put together.
+    merge_wanted: Vec<TableId>,
 }
 
 /// What a reader or a flush sees of one table's head.
@@ -60,38 +71,52 @@ struct TableHead {
     open: Rows,
     open_lsns: Option<(Lsn, Lsn)>,
     chunks: Vec<Arc<Chunk>>,
+    /// Chunks added since small ones were last looked for.
+    added: usize,
     tombstones: Vec<(Lsn, Arc<Tombstone>)>,
 }
 
 impl Head {
-    /// Adds the rows of one batch. Rows of a large batch are taken, those of a small one copied
-    /// and left where they are, so that the caller can use the memory again.
-    pub(crate) fn append(
+    /// A head that keeps at most `spare_bytes` of emptied buffers for writers.
+    pub(crate) fn new(spare_bytes: usize) -> Self {
+        Self {
+            spare: Spare::new(spare_bytes),
+            ..Self::default()
+        }
+    }
+
+    /// Adds the rows of one batch by copying them.
+    pub(crate) fn copy(&mut self, table: TableId, policy: DuplicatePolicy, lsn: Lsn, rows: &Rows) {
+        let head = self.table(table, policy);
+        head.open.append(rows);
+        let first = head.open_lsns.map_or(lsn, |(first, _)| first);
+        head.open_lsns = Some((first, lsn));
+        let len = head.open.len();
+        if len >= OPEN_ROWS || (len.is_multiple_of(64) && head.open.memory() >= OPEN_BYTES) {
+            self.seal(table);
+        }
+    }
+
+    /// Adds the rows of one batch, which are shared; those of a small one are copied.
+    pub(crate) fn share(
         &mut self,
         table: TableId,
         policy: DuplicatePolicy,
         lsn: Lsn,
-        rows: &mut Rows,
+        rows: &Arc<Rows>,
     ) {
-        let fence = self.fence;
-        let head = self.table(table, policy);
-        if rows.len() >= OWN_CHUNK_ROWS {
-            head.seal(fence);
-            head.chunks.push(Arc::new(Chunk::new(
-                std::mem::take(rows),
-                policy,
-                (lsn, lsn),
-            )));
-            return;
+        if rows.len() < OWN_CHUNK_ROWS {
+            return self.copy(table, policy, lsn, rows);
         }
-        head.open.append(rows);
-        let first = head.open_lsns.map_or(lsn, |(first, _)| first);
-        head.open_lsns = Some((first, lsn));
-        if head.open.len() >= CHUNK_ROWS
-            || (head.open.len().is_multiple_of(1024) && head.open.memory() >= CHUNK_BYTES)
-        {
-            head.seal(fence);
-        }
+        self.seal(table);
+        let chunk = Chunk::new(rows.clone(), policy, (lsn, lsn));
+        self.table(table, policy).chunks.push(Arc::new(chunk));
+        self.note_added(table);
+    }
+
+    /// Emptied rows of a table, for a writer to fill.
+    pub(crate) fn spare(&mut self, table: TableId) -> Option<Rows> {
+        self.spare.take(table)
     }
 
     /// Adds a delete.
@@ -102,18 +127,17 @@ impl Head {
         lsn: Lsn,
         tombstone: Tombstone,
     ) {
-        let fence = self.fence;
+        self.seal(table);
         let head = self.table(table, policy);
-        head.seal(fence);
         head.tombstones.push((lsn, Arc::new(tombstone)));
     }
 
     /// The table's rows and deletes as of now.
     pub(crate) fn view(&mut self, table: TableId) -> HeadView {
-        let Some(head) = self.tables.get_mut(&table) else {
+        self.seal(table);
+        let Some(head) = self.tables.get(&table) else {
             return HeadView::default();
         };
-        head.seal(self.fence);
         HeadView {
             chunks: head.chunks.clone(),
             tombstones: head.tombstones.clone(),
@@ -149,6 +173,7 @@ impl Head {
     /// Forgets a table.
     pub(crate) fn drop_table(&mut self, table: TableId) {
         self.tables.remove(&table);
+        self.spare.drop_table(table);
     }
 
     /// Memory of all rows, in bytes.
@@ -165,30 +190,33 @@ impl Head {
             open: Rows::default(),
             open_lsns: None,
             chunks: Vec::new(),
+            added: 0,
             tombstones: Vec::new(),
         })
     }
-}
 
-impl TableHead {
-    /// Makes a chunk of the open buffer, and one of small neighbours.
-    fn seal(&mut self, fence: Lsn) {
-        let Some(lsns) = self.open_lsns.take() else {
+    /// Makes a chunk of a table's open buffer. A buffer that is full goes with its memory; of
+    /// another one the rows are copied, and it is filled from the start.
+    fn seal(&mut self, table: TableId) {
+        let Some(head) = self.tables.get_mut(&table) else {
             return;
         };
-        let rows = std::mem::take(&mut self.open);
-        self.chunks
-            .push(Arc::new(Chunk::new(rows, self.policy, lsns)));
-        while let [.., before, last] = &self.chunks[..] {
-            let small = last.len() <= SMALL_CHUNK_ROWS && before.len() <= 2 * last.len();
-            let fenced = before.first_lsn() <= fence && fence < last.last_lsn();
-            let between = before.last_lsn()..=last.first_lsn();
-            if !small || fenced || self.tombstones.iter().any(|(lsn, _)| between.contains(lsn)) {
-                break;
+        let Some(lsns) = head.open_lsns.take() else {
+            return;
+        };
+        let rows = match head.open.len() >= OPEN_ROWS / 2 {
+            true => {
+                let next = self.spare.take(table).unwrap_or_default();
+                std::mem::replace(&mut head.open, next)
             }
-            let merged = Arc::new(Chunk::merge(before, last, self.policy));
-            self.chunks.truncate(self.chunks.len() - 2);
-            self.chunks.push(merged);
-        }
+            false => {
+                let rows = head.open.slice(0, head.open.len());
+                head.open.clear();
+                rows
+            }
+        };
+        let chunk = Chunk::new(Arc::new(rows), head.policy, lsns);
+        head.chunks.push(Arc::new(chunk));
+        self.note_added(table);
     }
 }

@@ -1,4 +1,4 @@
-//! The promise that a commit becomes durable.
+//! The promise that a commit becomes as durable as was asked.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -8,23 +8,29 @@ use std::time::Duration;
 
 use tidestone_format::Lsn;
 
+use super::Durability;
 use crate::engine::Engine;
 use crate::error::Result;
 
-/// A commit on its way to the disk: wait for it, await it, or let it go.
+/// A commit on its way to the durability it was made with: wait for it, await it, or let it go.
 ///
-/// Tickets of one database resolve in the order of their LSNs. Dropping one changes nothing about
-/// its commit.
+/// Tickets of one database and durability resolve in the order of their LSNs. Dropping one changes
+/// nothing about its commit.
 #[derive(Debug, Clone)]
-#[must_use = "the commit is not durable before the ticket says so"]
+#[must_use = "what was asked for is not reached before the ticket says so"]
 pub struct Ticket {
     engine: Arc<Engine>,
     lsn: Lsn,
+    durability: Durability,
 }
 
 impl Ticket {
-    pub(crate) fn new(engine: Arc<Engine>, lsn: Lsn) -> Self {
-        Self { engine, lsn }
+    pub(crate) fn new(engine: Arc<Engine>, lsn: Lsn, durability: Durability) -> Self {
+        Self {
+            engine,
+            lsn,
+            durability,
+        }
     }
 
     /// The commit's position in the log.
@@ -32,14 +38,20 @@ impl Ticket {
         self.lsn
     }
 
-    /// Whether the commit survives a power loss by now.
+    /// The durability that waiting for the ticket reaches.
+    pub fn durability(&self) -> Durability {
+        self.durability
+    }
+
+    /// Whether the commit survives a power loss by now, whatever it was made with.
     pub fn is_durable(&self) -> bool {
         self.engine
             .log()
             .is_some_and(|log| log.durable_lsn() >= self.lsn)
     }
 
-    /// Waits until the commit survives a power loss.
+    /// Waits until the commit's durability is reached: for `Memory` not at all, for `Os` until it
+    /// survives a crash of the process, for `Synced` until it survives a power loss.
     ///
     /// # Errors
     /// The log could not be written or synced: then it is not known whether the commit survives,
@@ -48,20 +60,37 @@ impl Ticket {
         if self.is_durable() {
             return Ok(());
         }
-        self.engine.writable()?.sync_to(self.lsn)
+        let log = self.engine.writable()?;
+        match self.durability {
+            Durability::Memory => Ok(()),
+            Durability::Os => log.write_to(self.lsn),
+            Durability::Synced => log.sync_to(self.lsn),
+        }
     }
 
-    /// Waits until the commit survives a power loss, at most `timeout`; says whether it does.
+    /// Waits until the commit's durability is reached, at most `timeout`; says whether it is.
     ///
     /// # Errors
     /// As [`Ticket::wait`].
     pub fn wait_timeout(&self, timeout: Duration) -> Result<bool> {
+        let Some(sync) = self.sync() else {
+            return Ok(true);
+        };
         if self.is_durable() {
             return Ok(true);
         }
         let log = self.engine.writable()?;
-        log.request(self.lsn, true);
-        log.wait_durable(self.lsn, Some(timeout))
+        log.request(self.lsn, sync);
+        log.wait_until(self.lsn, sync, Some(timeout))
+    }
+
+    /// Whether a sync is needed, or only a write; `None`: neither.
+    fn sync(&self) -> Option<bool> {
+        match self.durability {
+            Durability::Memory => None,
+            Durability::Os => Some(false),
+            Durability::Synced => Some(true),
+        }
     }
 }
 
@@ -69,6 +98,9 @@ impl Future for Ticket {
     type Output = Result<()>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(sync) = self.sync() else {
+            return Poll::Ready(Ok(()));
+        };
         if self.is_durable() {
             return Poll::Ready(Ok(()));
         }
@@ -76,10 +108,10 @@ impl Future for Ticket {
             Ok(log) => log,
             Err(error) => return Poll::Ready(Err(error)),
         };
-        match log.poll_durable(self.lsn, cx.waker()) {
+        match log.poll(self.lsn, sync, cx.waker()) {
             Some(done) => Poll::Ready(done),
             None => {
-                log.request(self.lsn, true);
+                log.request(self.lsn, sync);
                 Poll::Pending
             }
         }

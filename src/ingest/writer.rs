@@ -4,9 +4,9 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use tidestone_format::column::Column;
-use tidestone_format::log::{SeriesIds, append_section};
+use tidestone_format::log::FrameKind;
 use tidestone_format::schema::{SchemaMode, TableSchema};
-use tidestone_format::{Lsn, SeriesId, Timestamp, checksum};
+use tidestone_format::{Lsn, SeriesId, TableId, Timestamp, checksum};
 
 use super::{Batch, Durability, Ticket};
 use crate::catalog::TableCore;
@@ -14,6 +14,7 @@ use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::rows::Rows;
 use crate::value::Value;
+use crate::wal::{BatchRows, Frame, encode_batch};
 
 /// A series, resolved: what rows are appended to. Cheap to clone, valid as long as its table.
 #[derive(Debug, Clone)]
@@ -237,8 +238,9 @@ impl Writer {
         self.commit_as(Durability::Synced)
     }
 
-    /// As [`Writer::commit`], with the durability to be reached: for `Synced` it is reached when
-    /// the ticket says so, for the others when this returns.
+    /// As [`Writer::commit`], with the durability to be reached: the ticket says when it is. Writing
+    /// and syncing are left to another thread; nothing here waits for the disk, but where more is on
+    /// its way to it than the memory budget allows.
     ///
     /// # Errors
     /// As [`Writer::commit`].
@@ -247,10 +249,10 @@ impl Writer {
         let log = self.engine.writable()?;
         match durability {
             Durability::Memory => {}
-            Durability::Os => log.write_to(lsn)?,
+            Durability::Os => log.request(lsn, false),
             Durability::Synced => log.request(lsn, true),
         }
-        Ok(Ticket::new(self.engine.clone(), lsn))
+        Ok(Ticket::new(self.engine.clone(), lsn, durability))
     }
 
     /// Commits and waits until the batch survives a power loss. The calling thread writes and
@@ -281,21 +283,69 @@ impl Writer {
                 return Err(Error::new(ErrorKind::NotFound, message));
             }
         }
-        let staged = &mut self.staged;
-        encode(&mut self.payload, staged)?;
-        let crc = checksum::crc32(&self.payload);
-        let batch = staged.iter_mut().filter(|s| !s.rows.is_empty());
-        let lsn =
-            self.engine
-                .commit(&self.payload, crc, batch.map(|s| (&*s.table, &mut s.rows)))?;
-        for staged in staged {
-            staged.clear();
+        match self.staged.iter().any(|s| s.is_large()) {
+            true => self.submit_shared(),
+            false => self.submit_copied(),
         }
-        const KEEP: usize = 32 << 20;
-        if self.payload.capacity() > KEEP {
-            self.payload = Vec::new();
-        }
+    }
+
+    /// Commits a small batch: the rows are copied, and the buffers used again.
+    fn submit_copied(&mut self) -> Result<Lsn> {
+        let staged = self.staged.iter().filter(|s| !s.rows.is_empty());
+        encode_batch(
+            &mut self.payload,
+            staged.clone().map(|s| (s.table.id, &s.rows)),
+        )?;
+        let frame = Frame::Encoded {
+            kind: FrameKind::Batch,
+            payload: &self.payload,
+            payload_crc: checksum::crc32(&self.payload),
+        };
+        let rows = self.staged_rows();
+        let (lsn, ()) = self.engine.commit(frame, rows, |head, lsn| {
+            staged.for_each(|s| head.copy(s.table.id, s.table.policy, lsn, &s.rows));
+        })?;
+        self.clear();
         Ok(lsn)
+    }
+
+    /// Commits a large batch: log and head share the rows, the writer gets other buffers.
+    fn submit_shared(&mut self) -> Result<Lsn> {
+        let rows = self.staged_rows();
+        let staged = || self.staged.iter().filter(|s| !s.rows.is_empty());
+        let tables: Vec<Arc<TableCore>> = staged().map(|s| s.table.clone()).collect();
+        let staged = self.staged.iter_mut().filter(|s| !s.rows.is_empty());
+        let sections: Vec<(TableId, Arc<Rows>)> = staged
+            .map(|s| (s.table.id, Arc::new(std::mem::take(&mut s.rows))))
+            .collect();
+        let committed = BatchRows::new(sections.clone()).and_then(|batch| {
+            let batch = Arc::new(batch);
+            self.engine.commit(Frame::Rows(&batch), rows, |head, lsn| {
+                let shared = tables.iter().zip(&sections);
+                shared
+                    .map(|(table, (id, rows))| {
+                        head.share(*id, table.policy, lsn, rows);
+                        head.spare(*id)
+                    })
+                    .collect::<Vec<_>>()
+            })
+        });
+        let (lsn, spares) = match committed {
+            Ok((lsn, spares)) => (Ok(lsn), spares),
+            // The rows stay staged.
+            Err(error) => (Err(error), Vec::new()),
+        };
+        let mut spares = spares.into_iter();
+        for (table, rows) in sections {
+            let Some(staged) = self.staged.iter_mut().find(|s| s.table.id == table) else {
+                continue;
+            };
+            match &lsn {
+                Ok(_) => staged.start_anew(spares.next().flatten(), rows.len()),
+                Err(_) => staged.rows = Arc::unwrap_or_clone(rows),
+            }
+        }
+        lsn
     }
 
     /// The place of a table's staged rows.
@@ -352,31 +402,6 @@ impl Writer {
     }
 }
 
-fn encode(payload: &mut Vec<u8>, staged: &[Staged]) -> Result<()> {
-    payload.clear();
-    let sections = staged.iter().filter(|s| !s.rows.is_empty()).count();
-    let count = u32::try_from(sections).map_err(|_| Error::invalid("more than 2^32 tables"))?;
-    payload.extend_from_slice(&count.to_le_bytes());
-    payload.extend_from_slice(&0u32.to_le_bytes());
-    for Staged { table, rows, .. } in staged.iter().filter(|s| !s.rows.is_empty()) {
-        let one = rows.series[0];
-        let series = if rows.series.iter().all(|s| *s == one) {
-            SeriesIds::One(one)
-        } else {
-            SeriesIds::PerRow(&rows.series)
-        };
-        append_section(
-            payload,
-            table.id,
-            series,
-            &rows.times,
-            &rows.columns,
-            0..rows.len(),
-        )?;
-    }
-    Ok(())
-}
-
 fn unknown_field(schema: &TableSchema, name: &str) -> Error {
     let known: Vec<&str> = schema.fields.iter().map(|f| f.name.as_str()).collect();
     Error::invalid(format!(
@@ -403,6 +428,34 @@ impl Staged {
         if schema.fields.len() != self.rows.columns.len() {
             self.schema = schema;
             self.add_columns();
+        }
+    }
+
+    /// Whether handing the rows over is cheaper than copying them.
+    fn is_large(&self) -> bool {
+        /// Rows and values from which on it is.
+        const ROWS: usize = 64;
+        const VALUES: usize = 1_024;
+        let rows = self.rows.len();
+        rows >= ROWS && rows * (self.rows.columns.len() + 2) >= VALUES
+    }
+
+    /// Goes on in an emptied buffer, or in a new one with room for as many rows as the last.
+    fn start_anew(&mut self, spare: Option<Rows>, rows: usize) {
+        self.rows = spare.unwrap_or_default();
+        self.refresh();
+        let fields = self.schema.fields.iter();
+        let ours = fields.map(|f| (f.id, f.field_type));
+        let there = self.rows.columns.iter();
+        if !ours.eq(there.map(|(id, c)| (*id, c.values.field_type()))) {
+            self.rows = Rows::default();
+            self.add_columns();
+        }
+        if self.rows.times.capacity() < rows {
+            self.rows.series.reserve(rows);
+            self.rows.times.reserve(rows);
+            let columns = self.rows.columns.iter_mut();
+            columns.for_each(|(_, c)| c.values.reserve(rows));
         }
     }
 

@@ -15,6 +15,7 @@ mod tests;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::sync::Arc;
 
 use tidestone_format::column::Column;
 use tidestone_format::schema::DuplicatePolicy;
@@ -90,6 +91,13 @@ impl Rows {
         self.series.capacity() * 8 + self.times.capacity() * 8 + columns
     }
 
+    /// Forgets all rows and keeps the columns and their memory.
+    pub(crate) fn clear(&mut self) {
+        self.series.clear();
+        self.times.clear();
+        self.columns.iter_mut().for_each(|(_, c)| c.clear());
+    }
+
     /// The rows `from..to`.
     pub(crate) fn slice(&self, from: usize, to: usize) -> Rows {
         let columns = self
@@ -155,15 +163,16 @@ pub(super) fn row_number(row: usize) -> u32 {
     u32::try_from(row).unwrap_or(u32::MAX)
 }
 
-/// Sorts rows that are in the order they were written, and resolves duplicates.
-pub(crate) fn sort(rows: Rows, policy: DuplicatePolicy) -> Rows {
+/// Sorts rows that are in the order they were written, and resolves duplicates. Rows that are a
+/// run already are returned as they are.
+pub(crate) fn sort(rows: &Arc<Rows>, policy: DuplicatePolicy) -> Arc<Rows> {
     let keys = || (0..rows.len()).map(|i| rows.key(i));
     let sorted = match policy {
         DuplicatePolicy::All => keys().is_sorted(),
         _ => keys().is_sorted_by(|a, b| a < b),
     };
     if sorted {
-        return rows;
+        return rows.clone();
     }
     let mut order: Vec<(SeriesId, Timestamp, u32)> = keys()
         .enumerate()
@@ -171,7 +180,7 @@ pub(crate) fn sort(rows: Rows, policy: DuplicatePolicy) -> Rows {
         .collect();
     order.sort_unstable();
     let picks = order.into_iter().map(|(_, _, row)| (0, row));
-    resolve(&[&rows], picks, policy)
+    Arc::new(resolve(&[rows], picks, policy))
 }
 
 /// Merges sorted runs, oldest first, into one.
@@ -191,10 +200,20 @@ fn follow_each_other(sources: &[&Rows]) -> bool {
         .is_sorted_by(|a, b| a.1 < b.0)
 }
 
-/// The rows of sources that follow each other: columns are copied as wholes.
-fn concatenate(sources: &[&Rows]) -> Rows {
+/// The rows of all sources, one source behind the other: columns are copied as wholes.
+pub(crate) fn concatenate(sources: &[&Rows]) -> Rows {
     let mut out = Rows::default();
+    let total = sources.iter().map(|s| s.len()).sum();
+    out.series.reserve(total);
+    out.times.reserve(total);
     for source in sources {
+        for (field, column) in &source.columns {
+            let (field_type, left) = (column.values.field_type(), total - out.len());
+            let before = out.len();
+            let own = out.column_mut(*field, || Column::nulls(field_type, before));
+            // Only what is new is allocated: the second source finds the room of the first.
+            own.values.reserve(left);
+        }
         out.append(source);
     }
     out

@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use tidestone_format::Lsn;
 use tidestone_format::header::{Cut, FileHeader, HEADER_LEN, LogHeader};
-use tidestone_format::log::{FRAME_HEADER_LEN, FrameKind, LogIdentity, append_frame_with_crc};
+use tidestone_format::log::{FRAME_HEADER_LEN, LogIdentity};
 use tidestone_format::version::{LOG_PAGE, MAX_REGION};
 
-use super::{Group, LogSettings};
+use super::LogSettings;
+use super::group::Group;
 use crate::error::{Error, Result};
 use crate::io::{self, Disk, File};
 
@@ -117,25 +118,6 @@ pub(super) fn frame_len(payload: usize) -> Result<u64> {
     Ok((FRAME_HEADER_LEN + payload).next_multiple_of(8) as u64)
 }
 
-/// Appends a frame whose payload checksum is known.
-pub(super) fn put_frame(
-    out: &mut Vec<u8>,
-    kind: FrameKind,
-    file: LogIdentity,
-    lsn: Lsn,
-    durable_lsn: Lsn,
-    payload: &[u8],
-    payload_crc: u32,
-) -> Result<()> {
-    append_frame_with_crc(out, kind, file, lsn, durable_lsn, payload, payload_crc)?;
-    Ok(())
-}
-
-/// Fills a group up to whole pages.
-pub(super) fn pad_group(bytes: &mut Vec<u8>) {
-    bytes.resize(bytes.len().next_multiple_of(LOG_PAGE), 0);
-}
-
 impl Files {
     /// Makes the file in which the log goes on.
     pub(super) fn start(disk: &dyn Disk, settings: &LogSettings, start: Start) -> Result<Self> {
@@ -173,12 +155,8 @@ impl Files {
         bytes.extend_from_slice(&header.encode());
         debug_assert!(bytes.len() == HEADER_LEN);
         bytes.resize(LOG_PAGE, 0);
-        Group {
-            file: self.file.clone(),
-            offset: 0,
-            bytes,
-            last: Lsn(0),
-        }
+        let identity = self.current_identity(settings);
+        Group::new(self.file.clone(), identity, 0, bytes)
     }
 
     pub(super) fn current_identity(&self, settings: &LogSettings) -> LogIdentity {

@@ -18,10 +18,14 @@
 //! | file | what |
 //! |---|---|
 //! | `mod` | appending, group commit, waiting |
+//! | `batch` | rows whose frame is encoded by whoever writes it |
+//! | `group` | frames on their way to the disk |
 //! | `files` | the fixed-length files: made ahead, rotated, recycled |
 //! | `replay` | reading the log at open: where it ends, what is damage |
 
+mod batch;
 mod files;
+mod group;
 mod replay;
 #[cfg(test)]
 mod tests;
@@ -37,9 +41,13 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use tidestone_format::log::FrameKind;
 use tidestone_format::{FileUuid, Lsn};
 
+pub(crate) use batch::{BatchRows, encode_batch};
 pub(crate) use files::number_of;
 pub(crate) use files::{LogFileInfo, Start};
+pub(crate) use group::Frame;
 pub(crate) use replay::{LogFiles, Missing, remove_unused, replay, sync_read};
+
+use group::{Buffers, Group};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::{Disk, File};
@@ -86,6 +94,8 @@ struct State {
     /// Groups not yet written, oldest first; the last one grows with each frame.
     pending: VecDeque<Group>,
     pending_bytes: usize,
+    /// Bytes of the groups that somebody is writing.
+    writing_bytes: usize,
     /// Somebody is writing or syncing groups.
     busy: bool,
     /// Frames that were synced together last.
@@ -94,21 +104,19 @@ struct State {
     last_synced: Lsn,
     /// Files with bytes that were written and not yet synced, oldest first.
     unsynced: Vec<Arc<dyn File>>,
-    /// Buffers of groups that were written, for the next ones.
-    spare: Vec<Vec<u8>>,
+    buffers: Buffers,
     files: files::Files,
     poisoned: Option<Error>,
     closing: bool,
-    wakers: Vec<(Lsn, Waker)>,
+    wakers: Vec<Waiting>,
 }
 
-/// Frames that are written together to one file.
+/// Who awaits that an LSN is written, or synced.
 #[derive(Debug)]
-struct Group {
-    file: Arc<dyn File>,
-    offset: u64,
-    bytes: Vec<u8>,
-    last: Lsn,
+struct Waiting {
+    lsn: Lsn,
+    sync: bool,
+    waker: Waker,
 }
 
 impl Log {
@@ -130,11 +138,12 @@ impl Log {
             wanted_sync: before,
             pending: VecDeque::new(),
             pending_bytes: 0,
+            writing_bytes: 0,
             busy: false,
             last_group: 0,
             last_synced: before,
             unsynced: Vec::new(),
-            spare: Vec::new(),
+            buffers: Buffers::default(),
             files,
             poisoned: None,
             closing: false,
@@ -142,20 +151,12 @@ impl Log {
         };
         // The header with the cut is on the disk before anything is built on it.
         let header = state.files.first_group(&settings, next_lsn);
-        header.file.write_all_at(&header.bytes, 0).map_err(|e| {
-            Error::io(
-                "write the header of a log file",
-                &state.files.current_path(&settings),
-                e,
-            )
-        })?;
-        header.file.sync().map_err(|e| {
-            Error::io(
-                "sync the header of a log file",
-                &state.files.current_path(&settings),
-                e,
-            )
-        })?;
+        let (file, path) = (header.file.clone(), state.files.current_path(&settings));
+        header
+            .write(before, &mut state.buffers)
+            .map_err(|e| Error::io("write the header of a log file", &path, e))?;
+        file.sync()
+            .map_err(|e| Error::io("sync the header of a log file", &path, e))?;
         Ok(Self {
             disk,
             settings,
@@ -169,29 +170,62 @@ impl Log {
 
     /// Appends a frame and gives it its LSN. Nothing is written yet.
     ///
-    /// `payload_crc` is the CRC-32 of `payload`. Waits while more is pending than allowed, or no
-    /// file is ready for a frame that does not fit the current one.
-    pub(crate) fn append(&self, kind: FrameKind, payload: &[u8], payload_crc: u32) -> Result<Lsn> {
-        let frame_len = files::frame_len(payload.len())?;
-        let mut state = self.state.lock();
-        let mut waited = false;
+    /// Waits while more is pending than allowed, or no file is ready for a frame that does not fit
+    /// the current one.
+    pub(crate) fn append(&self, frame: Frame<'_>) -> Result<Lsn> {
         loop {
-            state.check()?;
-            if state.closing {
-                return Err(Error::new(ErrorKind::Closed, "the database was closed"));
+            if let Some(lsn) = self.try_append(frame)? {
+                return Ok(lsn);
             }
-            if state.pending_bytes >= self.settings.pending_max && state.pending_bytes > 0 {
-                state.wanted_write = Lsn(state.next_lsn.0 - 1);
-                state = self.lead_or_wait(state)?;
-                continue;
-            }
-            let pending = state.pending.back().map_or(0, |g| g.bytes.len());
-            match state.files.fit(frame_len, pending, waited)? {
+            self.wait_for_room(frame)?;
+        }
+    }
+
+    /// Appends a frame, if that can be done without waiting: for callers that hold a lock. `None`:
+    /// [`Log::wait_for_room`] first.
+    pub(crate) fn try_append(&self, frame: Frame<'_>) -> Result<Option<Lsn>> {
+        let frame_len = frame.len()?;
+        let mut state = self.state.lock();
+        state.check_open()?;
+        if state.is_full(&self.settings) {
+            return Ok(None);
+        }
+        loop {
+            match state.fit(frame_len, false)? {
                 files::Fit::Here => break,
                 files::Fit::Rotate => {
                     state.rotate(&self.settings);
                     self.work.notify_all();
                 }
+                files::Fit::Wait => return Ok(None),
+            }
+        }
+        // A frame that is refused leaves nothing behind and takes no LSN.
+        let lsn = state.next_lsn;
+        let added = state.push(&self.settings, frame, lsn)?;
+        state.next_lsn = Lsn(lsn.0 + 1);
+        state.pending_bytes += added;
+        if state.pending_bytes >= self.settings.write_behind && !state.busy {
+            state.wanted_write = lsn;
+            self.work.notify_all();
+        }
+        Ok(Some(lsn))
+    }
+
+    /// Waits until a frame could be appended, which others may then be the first to do.
+    pub(crate) fn wait_for_room(&self, frame: Frame<'_>) -> Result<()> {
+        let frame_len = frame.len()?;
+        let mut state = self.state.lock();
+        let mut waited = false;
+        loop {
+            state.check_open()?;
+            if state.is_full(&self.settings) {
+                state.wanted_write = Lsn(state.next_lsn.0 - 1);
+                state = self.lead_or_wait(state)?;
+                continue;
+            }
+            match state.fit(frame_len, waited)? {
+                files::Fit::Here | files::Fit::Rotate => return Ok(()),
                 files::Fit::Wait => {
                     self.work.notify_all();
                     self.progress.wait(&mut state);
@@ -199,29 +233,6 @@ impl Log {
                 }
             }
         }
-        let lsn = state.next_lsn;
-        let (durable, file) = (state.durable, state.files.current_identity(&self.settings));
-        let group = state.open_group();
-        let before = group.bytes.len();
-        files::put_frame(
-            &mut group.bytes,
-            kind,
-            file,
-            lsn,
-            durable,
-            payload,
-            payload_crc,
-        )?;
-        group.last = lsn;
-        // A frame that was refused above left nothing behind and takes no LSN.
-        let added = group.bytes.len() - before;
-        state.next_lsn = Lsn(lsn.0 + 1);
-        state.pending_bytes += added;
-        if state.pending_bytes >= self.settings.write_behind && !state.busy {
-            state.wanted_write = lsn;
-            self.work.notify_all();
-        }
-        Ok(lsn)
     }
 
     /// Asks for everything up to `lsn` to be written, and synced if `sync`, by the log thread.
@@ -262,13 +273,16 @@ impl Log {
         Ok(())
     }
 
-    /// Waits until somebody has made everything up to `lsn` durable; `false` after `timeout`.
-    pub(crate) fn wait_durable(&self, lsn: Lsn, timeout: Option<Duration>) -> Result<bool> {
-        if self.durable_lsn() >= lsn {
-            return Ok(true);
-        }
+    /// Waits until somebody has written everything up to `lsn`, and synced it if `sync`; `false`
+    /// after `timeout`.
+    pub(crate) fn wait_until(
+        &self,
+        lsn: Lsn,
+        sync: bool,
+        timeout: Option<Duration>,
+    ) -> Result<bool> {
         let mut state = self.state.lock();
-        let waits = |state: &mut State| state.durable < lsn && state.poisoned.is_none();
+        let waits = |state: &mut State| state.reached(sync) < lsn && state.poisoned.is_none();
         match timeout {
             None => self.progress.wait_while(&mut state, waits),
             Some(timeout) => {
@@ -276,25 +290,26 @@ impl Log {
                 self.progress.wait_while_for(&mut state, waits, timeout);
             }
         }
-        match state.durable >= lsn {
+        match state.reached(sync) >= lsn {
             true => Ok(true),
             false => state.check().map(|()| false),
         }
     }
 
-    /// Whether everything up to `lsn` is durable; if not, `waker` is woken when it is, or when
-    /// the log is poisoned.
-    pub(crate) fn poll_durable(&self, lsn: Lsn, waker: &Waker) -> Option<Result<()>> {
+    /// Whether everything up to `lsn` is written, and synced if `sync`; if not, `waker` is woken
+    /// when it is, or when the log is poisoned.
+    pub(crate) fn poll(&self, lsn: Lsn, sync: bool, waker: &Waker) -> Option<Result<()>> {
         let mut state = self.state.lock();
-        if state.durable >= lsn {
+        if state.reached(sync) >= lsn {
             return Some(Ok(()));
         }
         if let Err(error) = state.check() {
             return Some(Err(error));
         }
-        let known = |(of, other): &(Lsn, Waker)| *of == lsn && other.will_wake(waker);
+        let known = |w: &Waiting| w.lsn == lsn && w.sync == sync && w.waker.will_wake(waker);
         if !state.wakers.iter().any(known) {
-            state.wakers.push((lsn, waker.clone()));
+            let waker = waker.clone();
+            state.wakers.push(Waiting { lsn, sync, waker });
         }
         None
     }
@@ -302,6 +317,11 @@ impl Log {
     /// The highest LSN that survives a power loss.
     pub(crate) fn durable_lsn(&self) -> Lsn {
         Lsn(self.durable.load(Ordering::Acquire))
+    }
+
+    /// The highest LSN that survives a crash of the process.
+    pub(crate) fn written_lsn(&self) -> Lsn {
+        self.state.lock().written
     }
 
     /// The LSN of the last frame appended.
@@ -392,7 +412,11 @@ impl Log {
     pub(crate) fn close(&self) -> Result<()> {
         let last = self.last_lsn();
         let result = self.sync_to(last).and_then(|()| {
-            let note = self.append(FrameKind::Note, &[], files::EMPTY_CRC)?;
+            let note = self.append(Frame::Encoded {
+                kind: FrameKind::Note,
+                payload: &[],
+                payload_crc: files::EMPTY_CRC,
+            })?;
             self.sync_to(note)
         });
         self.state.lock().closing = true;
@@ -418,17 +442,17 @@ impl Log {
         }
         let sync = state.wanted_sync > state.durable;
         let last = state.pending.back().map_or(state.written, |g| g.last);
+        let durable = state.durable;
         let groups = state.take_groups();
         let mut unsynced = std::mem::take(&mut state.unsynced);
-        let (outcome, groups) = MutexGuard::unlocked(&mut state, || {
-            let outcome = write_groups(&groups, &mut unsynced, sync);
-            (outcome, groups)
+        let mut buffers = std::mem::take(&mut state.buffers);
+        let outcome = MutexGuard::unlocked(&mut state, || {
+            write_groups(groups, durable, &mut buffers, &mut unsynced, sync)
         });
         state.busy = false;
+        state.writing_bytes = 0;
         state.unsynced = unsynced;
-        for group in groups {
-            state.recycle_buffer(group.bytes);
-        }
+        state.buffers.take_over(buffers);
         match outcome {
             Ok(()) => {
                 state.written = last;
@@ -438,8 +462,8 @@ impl Log {
                     state.last_synced = last;
                     state.durable = last;
                     self.durable.store(last.0, Ordering::Release);
-                    state.wake();
                 }
+                state.wake();
             }
             Err(cause) => {
                 let path = state.files.current_path(&self.settings);
@@ -460,14 +484,17 @@ impl Log {
 }
 
 fn write_groups(
-    groups: &[Group],
+    groups: Vec<Group>,
+    durable: Lsn,
+    buffers: &mut Buffers,
     unsynced: &mut Vec<Arc<dyn File>>,
     sync: bool,
 ) -> std::io::Result<()> {
     for group in groups {
-        group.file.write_all_at(&group.bytes, group.offset)?;
-        if unsynced.last().is_none_or(|f| !Arc::ptr_eq(f, &group.file)) {
-            unsynced.push(group.file.clone());
+        let file = group.file.clone();
+        group.write(durable, buffers)?;
+        if unsynced.last().is_none_or(|f| !Arc::ptr_eq(f, &file)) {
+            unsynced.push(file);
         }
     }
     if sync {
@@ -486,72 +513,82 @@ impl State {
         }
     }
 
-    /// The group that the next frame joins.
-    fn open_group(&mut self) -> &mut Group {
+    fn check_open(&self) -> Result<()> {
+        self.check()?;
+        match self.closing {
+            true => Err(Error::new(ErrorKind::Closed, "the database was closed")),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether as much waits to be written as may.
+    fn is_full(&self, settings: &LogSettings) -> bool {
+        let waiting = self.pending_bytes + self.writing_bytes;
+        waiting >= settings.pending_max && waiting > 0
+    }
+
+    /// Whether a frame fits the current file, behind what is pending for it.
+    fn fit(&mut self, frame_len: u64, waited: bool) -> Result<files::Fit> {
+        let pending = self.pending.back().map_or(0, Group::len);
+        self.files.fit(frame_len, pending, waited)
+    }
+
+    /// Adds a frame to the group of the current file that is not written yet.
+    fn push(&mut self, settings: &LogSettings, frame: Frame<'_>, lsn: Lsn) -> Result<usize> {
         let current = self.files.current_file();
         let joins = self
             .pending
             .back()
             .is_some_and(|g| Arc::ptr_eq(&g.file, current));
         if !joins {
-            let group = Group {
-                file: current.clone(),
-                offset: self.files.position(),
-                bytes: self.spare.pop().unwrap_or_default(),
-                last: Lsn(0),
-            };
+            let identity = self.files.current_identity(settings);
+            let (file, offset) = (current.clone(), self.files.position());
+            let group = Group::new(file, identity, offset, self.buffers.take());
             self.pending.push_back(group);
         }
         let last = self.pending.len() - 1;
-        &mut self.pending[last]
+        self.pending[last].push(frame, lsn, self.durable)
     }
 
     /// Closes the current file and goes on in the one that is ready.
     fn rotate(&mut self, settings: &LogSettings) {
         let last = Lsn(self.next_lsn.0 - 1);
-        if let Some(group) = self.pending.back_mut()
-            && Arc::ptr_eq(&group.file, self.files.current_file())
-        {
-            files::pad_group(&mut group.bytes);
-        }
         self.files.rotate(last);
         let mut group = self.files.first_group(settings, self.next_lsn);
         group.last = last;
-        self.pending_bytes += group.bytes.len();
+        self.pending_bytes += group.len();
         self.pending.push_back(group);
     }
 
-    /// Takes what is pending, each group padded to whole pages.
+    /// Takes what is pending.
     fn take_groups(&mut self) -> Vec<Group> {
-        self.pending_bytes = 0;
-        let mut groups: Vec<Group> = std::mem::take(&mut self.pending).into();
-        for group in &mut groups {
-            files::pad_group(&mut group.bytes);
-        }
+        self.writing_bytes = std::mem::take(&mut self.pending_bytes);
+        let groups: Vec<Group> = std::mem::take(&mut self.pending).into();
         if let Some(group) = groups.last() {
             // The last group is always one of the current file: frames go nowhere else.
             self.files
-                .advance_to(group.offset + group.bytes.len() as u64);
+                .advance_to(group.offset + group.padded_len() as u64);
         }
         groups
     }
 
-    fn recycle_buffer(&mut self, mut bytes: Vec<u8>) {
-        const SPARE_BUFFERS: usize = 4;
-        const SPARE_MAX: usize = 16 << 20;
-        if self.spare.len() < SPARE_BUFFERS && bytes.capacity() <= SPARE_MAX {
-            bytes.clear();
-            self.spare.push(bytes);
+    /// The highest LSN that is written, or synced.
+    fn reached(&self, sync: bool) -> Lsn {
+        match sync {
+            true => self.durable,
+            false => self.written,
         }
     }
 
-    /// Wakes the async waiters whose LSN is durable, or all of them if the log is poisoned.
+    /// Wakes the async waiters whose LSN is reached, or all of them if the log is poisoned.
     fn wake(&mut self) {
-        let (durable, poisoned) = (self.durable, self.poisoned.is_some());
-        self.wakers.retain(|(lsn, waker)| {
-            let ready = poisoned || *lsn <= durable;
+        let (written, durable) = (self.written, self.durable);
+        let poisoned = self.poisoned.is_some();
+        self.wakers.retain(|w| {
+            let reached = if w.sync { durable } else { written };
+            let ready = poisoned || w.lsn <= reached;
             if ready {
-                waker.wake_by_ref();
+                w.waker.wake_by_ref();
             }
             !ready
         });

@@ -107,7 +107,11 @@ fn running<R>(log: &Log, body: impl FnOnce() -> R) -> R {
 }
 
 fn append(log: &Log, payload: &[u8]) -> Result<Lsn> {
-    log.append(FrameKind::Batch, payload, crc32(payload))
+    log.append(Frame::Encoded {
+        kind: FrameKind::Batch,
+        payload,
+        payload_crc: crc32(payload),
+    })
 }
 
 /// Pseudo-random numbers that depend on the seed only.
@@ -539,8 +543,8 @@ fn a_failed_sync_poisons_with_its_first_cause() {
     for error in [
         append(&log, b"more").unwrap_err(),
         log.sync_to(lsn).unwrap_err(),
-        log.wait_durable(lsn, None).unwrap_err(),
-        log.poll_durable(lsn, Waker::noop()).unwrap().unwrap_err(),
+        log.wait_until(lsn, true, None).unwrap_err(),
+        log.poll(lsn, true, Waker::noop()).unwrap().unwrap_err(),
         log.close().unwrap_err(),
     ] {
         assert_eq!(error.kind(), ErrorKind::Poisoned);
@@ -622,7 +626,7 @@ fn a_timeout_ends_the_wait_whatever_else_happens() {
                 std::thread::yield_now();
             }
         });
-        let durable = log.wait_durable(lsn, Some(Duration::from_millis(20)));
+        let durable = log.wait_until(lsn, true, Some(Duration::from_millis(20)));
         done.store(true, Ordering::SeqCst);
         assert!(!durable.unwrap());
     });
@@ -640,7 +644,7 @@ impl Wake for Unpark {
 fn wait_async(log: &Log, lsn: Lsn) -> Result<()> {
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
     loop {
-        match log.poll_durable(lsn, &waker) {
+        match log.poll(lsn, true, &waker) {
             Some(done) => return done,
             None => {
                 log.request(lsn, true);
@@ -656,7 +660,7 @@ fn polling_again_and_again_keeps_one_waker() {
     let log = new_log(&disk);
     let lsn = append(&log, b"x").unwrap();
     for _ in 0..100 {
-        assert!(log.poll_durable(lsn, Waker::noop()).is_none());
+        assert!(log.poll(lsn, true, Waker::noop()).is_none());
     }
     assert!(log.state.lock().wakers.len() <= 1);
 }
@@ -681,7 +685,7 @@ fn many_threads_commit_on_real_files() {
                             0 => wait_async(log, lsn).unwrap(),
                             1 => {
                                 log.request(lsn, true);
-                                assert!(log.wait_durable(lsn, None).unwrap());
+                                assert!(log.wait_until(lsn, true, None).unwrap());
                             }
                             2 => log.write_to(lsn).unwrap(),
                             _ => log.sync_to(lsn).unwrap(),
@@ -717,4 +721,65 @@ fn many_threads_commit_on_real_files() {
         "no commit shared a sync: {}",
         log.syncs()
     );
+}
+
+/// A batch of `rows` rows of one field, to be encoded when it is written.
+fn rows_of(series: u64, rows: usize) -> Arc<BatchRows> {
+    use tidestone_format::column::{Column, Values};
+    use tidestone_format::{FieldId, SeriesId, TableId};
+    let column = Column {
+        values: Values::I64(vec![i64::try_from(series).unwrap(); rows]),
+        validity: None,
+    };
+    let rows = crate::rows::Rows {
+        series: vec![SeriesId(series); rows],
+        times: (0..).take(rows).collect(),
+        columns: vec![(FieldId(1), column)],
+    };
+    Arc::new(BatchRows::new(vec![(TableId(1), Arc::new(rows))]).unwrap())
+}
+
+#[test]
+fn frames_encoded_late_stand_where_they_were_appended() {
+    let disk = new_disk();
+    let log = new_log(&disk);
+    let mut dice = Dice(1);
+    let mut expected = Frames::new();
+    running(&log, || {
+        for i in 1..=200 {
+            let (lsn, payload) = match dice.roll(2) {
+                0 => {
+                    let payload = dice.payload();
+                    (append(&log, &payload).unwrap(), payload)
+                }
+                _ => {
+                    let rows = rows_of(i, usize::try_from(dice.roll(1_000) + 1).unwrap());
+                    let mut payload = Vec::new();
+                    rows.encode(&mut payload).unwrap();
+                    (log.append(Frame::Rows(&rows)).unwrap(), payload)
+                }
+            };
+            expected.insert(lsn.0, payload);
+            if dice.roll(10) == 0 {
+                log.sync_to(lsn).unwrap();
+            }
+        }
+        log.sync_to(log.last_lsn()).unwrap();
+    });
+    let (frames, _) = read(&disk.after_power_loss(|_| false), 0).unwrap();
+    assert_eq!(frames, expected);
+}
+
+#[test]
+fn who_must_not_wait_is_told_when_there_is_no_room() {
+    let disk = new_disk();
+    let log = new_log(&disk);
+    let rows = rows_of(1, 3_000);
+    // No thread makes a second file, and two frames do not fit the first.
+    assert_eq!(log.try_append(Frame::Rows(&rows)).unwrap(), Some(Lsn(1)));
+    assert_eq!(log.try_append(Frame::Rows(&rows)).unwrap(), None);
+    running(&log, || {
+        log.wait_for_room(Frame::Rows(&rows)).unwrap();
+        assert_eq!(log.try_append(Frame::Rows(&rows)).unwrap(), Some(Lsn(2)));
+    });
 }
