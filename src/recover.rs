@@ -81,6 +81,7 @@ pub(crate) fn create(path: &Path, components: &Components, options: &Options) ->
         let message = "the folder is not empty; name an empty one, or one that is not there";
         return Err(Error::new(ErrorKind::Exists, message).with_path(path));
     }
+    let above = folders_above(&**disk, path).map_err(io)?;
     for folder in [
         folders.wal(),
         folders.manifest(),
@@ -95,9 +96,10 @@ pub(crate) fn create(path: &Path, components: &Components, options: &Options) ->
             disk.remove(&folder.join(left.name)).map_err(io)?;
         }
     }
-    // The folder's own name is durable before the identity makes it a database.
-    if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
-        disk.sync_dir(parent).map_err(io)?;
+    // The folder's own name, and those of folders made on the way to it, are durable before the
+    // identity makes it a database.
+    for folder in above {
+        disk.sync_dir(&folder).map_err(io)?;
     }
     let uuid = |what| random.uuid().map_err(|e| Error::io(what, path, e));
     let database = uuid("get a random name for a database")?;
@@ -130,6 +132,24 @@ pub(crate) fn create(path: &Path, components: &Components, options: &Options) ->
     let identity = FileHeader::identity(database, clock.now()).encode();
     let (tmp, path_of_identity) = (folders.tmp().join("IDENTITY"), folders.identity());
     io::write_atomically(&**disk, &tmp, &path_of_identity, &identity).map_err(io)
+}
+
+/// The folder above a database, and above it those that will get a new folder with the database.
+fn folders_above(disk: &dyn Disk, path: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut above = Vec::new();
+    for folder in path.ancestors().skip(1) {
+        let folder = match folder.as_os_str().is_empty() {
+            true => Path::new("."),
+            false => folder,
+        };
+        above.push(folder.to_owned());
+        match disk.list(folder) {
+            Ok(_) => break,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(above)
 }
 
 /// Whether a folder holds no more than the creation of a database, ended by a crash, leaves in it: a

@@ -169,3 +169,17 @@ fn rows_of_a_dropped_table_free_their_memory() {
     assert_eq!(db.status().unwrap().memory_rows_bytes, 0);
     db.close().unwrap();
 }
+
+/// Only the folder right above a new database was synced.
+#[test]
+fn a_database_below_new_folders_survives_a_power_loss() {
+    let disk = SimDisk::new();
+    let builder = |disk: &SimDisk| {
+        Tidestone::builder("/a/new/path/db")
+            .options(quiet())
+            .disk(Arc::new(disk.clone()))
+    };
+    builder(&disk).create().unwrap().close().unwrap();
+    let after = disk.after_power_loss(|_| false);
+    builder(&after).open().unwrap();
+}

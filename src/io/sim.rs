@@ -2,8 +2,10 @@
 //!
 //! Every file has two images: the live one, which calls see, and the durable one, which a power
 //! loss leaves. A sync copies the live image to the durable one; so it is for the names in a
-//! folder and [`Disk::sync_dir`]. What a power loss keeps of unsynced pages is up to a seed: each
-//! 4 KiB page of an unsynced write may be there or not.
+//! folder, those of folders among them, and [`Disk::sync_dir`]: a file is lost with a folder on its
+//! way whose name was not synced. What a power loss keeps of unsynced pages is up to a seed: each
+//! 4 KiB page of an unsynced write may be there or not. A write that fails has written the first
+//! half of its bytes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -35,16 +37,33 @@ pub enum Fault {
 #[derive(Debug, Clone, Default)]
 pub struct SimDisk(Arc<Mutex<State>>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     files: BTreeMap<PathBuf, Arc<Mutex<Node>>>,
     /// Names as a power loss would leave them.
     durable_names: BTreeMap<PathBuf, Arc<Mutex<Node>>>,
     dirs: BTreeSet<PathBuf>,
+    /// Folders whose name in the folder above was synced.
+    durable_dirs: BTreeSet<PathBuf>,
     locks: BTreeMap<PathBuf, Arc<AtomicBool>>,
     faults: Vec<Fault>,
     syncs: u64,
     changes: u64,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            files: BTreeMap::new(),
+            durable_names: BTreeMap::new(),
+            dirs: BTreeSet::from([PathBuf::from("/")]),
+            durable_dirs: BTreeSet::new(),
+            locks: BTreeMap::new(),
+            faults: Vec::new(),
+            syncs: 0,
+            changes: 0,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Default)]
@@ -125,11 +144,28 @@ impl State {
         self.files.get(path).cloned().ok_or_else(|| missing(path))
     }
 
+    /// Whether a power loss leaves the folders on the way to a file.
+    fn is_reachable(&self, file: &Path) -> bool {
+        let named = |dir: &Path| dir.parent().is_none() || self.durable_dirs.contains(dir);
+        file.ancestors().skip(1).all(named)
+    }
+
     fn parent_exists(&self, path: &Path) -> io::Result<()> {
         match path.parent() {
             Some(dir) if !self.dirs.contains(dir) => Err(missing(dir)),
             _ => Ok(()),
         }
+    }
+}
+
+impl Node {
+    fn write(&mut self, bytes: &[u8], start: usize) {
+        let end = start + bytes.len();
+        if self.live.len() < end {
+            self.live.resize(end, 0);
+        }
+        self.live[start..end].copy_from_slice(bytes);
+        self.dirty.extend(start / PAGE..end.div_ceil(PAGE));
     }
 }
 
@@ -169,6 +205,7 @@ impl SimDisk {
         let files: BTreeMap<_, _> = state
             .durable_names
             .iter()
+            .filter(|(path, _)| state.is_reachable(path))
             .map(|(path, node)| {
                 let node = node.lock();
                 let mut image = node.durable.clone();
@@ -194,10 +231,13 @@ impl SimDisk {
                 (path.clone(), Arc::new(Mutex::new(node)))
             })
             .collect();
+        let dirs = state.durable_dirs.iter();
+        let dirs: BTreeSet<PathBuf> = dirs.filter(|d| state.is_reachable(d)).cloned().collect();
         let state = State {
             durable_names: files.clone(),
             files,
-            dirs: state.dirs.clone(),
+            durable_dirs: dirs.clone(),
+            dirs: dirs.into_iter().chain([PathBuf::from("/")]).collect(),
             ..State::default()
         };
         SimDisk(Arc::new(Mutex::new(state)))
@@ -221,6 +261,7 @@ impl SimDisk {
             files: copy(&state.files),
             durable_names: copy(&state.durable_names),
             dirs: state.dirs.clone(),
+            durable_dirs: state.durable_dirs.clone(),
             ..State::default()
         };
         SimDisk(Arc::new(Mutex::new(state)))
@@ -314,6 +355,9 @@ impl Disk for SimDisk {
             .collect();
         state.durable_names.retain(|p, _| p.parent() != Some(path));
         state.durable_names.extend(live);
+        let dirs = state.dirs.iter().filter(|d| d.parent() == Some(path));
+        let dirs: Vec<PathBuf> = dirs.cloned().collect();
+        state.durable_dirs.extend(dirs);
         Ok(())
     }
 
@@ -381,7 +425,10 @@ impl File for SimFile {
         let end = start + bytes.len();
         {
             let mut state = self.disk.0.lock();
-            state.change("write")?;
+            if let Err(error) = state.change("write") {
+                self.node.lock().write(&bytes[..bytes.len() / 2], start);
+                return Err(error);
+            }
             let used: usize = state.files.values().map(|n| n.lock().live.len()).sum();
             let grown = used + end.saturating_sub(self.node.lock().live.len());
             let full = state
@@ -392,12 +439,7 @@ impl File for SimFile {
                 return Err(io::Error::from(io::ErrorKind::StorageFull));
             }
         }
-        let mut node = self.node.lock();
-        if node.live.len() < end {
-            node.live.resize(end, 0);
-        }
-        node.live[start..end].copy_from_slice(bytes);
-        node.dirty.extend(start / PAGE..end.div_ceil(PAGE));
+        self.node.lock().write(bytes, start);
         Ok(())
     }
 
@@ -447,7 +489,32 @@ mod tests {
     fn disk() -> SimDisk {
         let disk = SimDisk::new();
         disk.create_dir_all(Path::new("/d")).unwrap();
+        disk.sync_dir(Path::new("/")).unwrap();
         disk
+    }
+
+    #[test]
+    fn a_file_is_lost_with_a_folder_whose_name_was_not_synced() {
+        let disk = disk();
+        let (folder, path) = (Path::new("/d/e"), Path::new("/d/e/a"));
+        disk.create_dir_all(folder).unwrap();
+        disk.create(path).unwrap().sync().unwrap();
+        disk.sync_dir(folder).unwrap();
+        let after = disk.after_power_loss(|_| true);
+        assert!(after.paths().is_empty() && after.list(folder).is_err());
+        disk.sync_dir(Path::new("/d")).unwrap();
+        let after = disk.after_power_loss(|_| true);
+        assert_eq!(after.paths(), [path]);
+        assert_eq!(after.after_power_loss(|_| true).paths(), [path]);
+    }
+
+    #[test]
+    fn a_write_that_fails_has_written_some_of_it() {
+        let disk = disk();
+        let file = disk.create(Path::new("/d/a")).unwrap();
+        disk.inject(Fault::OnceAtCall(0));
+        assert!(file.write_all_at(b"wxyz", 0).is_err());
+        assert_eq!(read_text(&disk, Path::new("/d/a")), "wx");
     }
 
     #[test]

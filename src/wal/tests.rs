@@ -35,6 +35,8 @@ fn settings(dir: &Path) -> LogSettings {
 fn new_disk() -> SimDisk {
     let disk = SimDisk::new();
     disk.create_dir_all(Path::new(DIR)).unwrap();
+    disk.sync_dir(Path::new("/")).unwrap();
+    disk.sync_dir(Path::new("/db")).unwrap();
     disk
 }
 
