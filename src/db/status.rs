@@ -64,6 +64,8 @@ pub struct TableStatus {
     pub name: String,
     /// Rows in segments; duplicates among segments not yet merged count each time.
     pub rows: u64,
+    /// Rows in memory and log, not yet in segments; duplicates count each time.
+    pub memory_rows: u64,
     /// Series in the index.
     pub series: u64,
     /// Live segments.
@@ -100,6 +102,7 @@ pub(super) fn of(engine: &Engine) -> Result<Status> {
         tables.push(TableStatus {
             name: table.schema.name.clone(),
             rows,
+            memory_rows: engine.lock_head().rows(table.schema.id) as u64,
             series: engine.series.select(table.schema.id, &[])?.len() as u64,
             segments: table.segments.len(),
             bytes,

@@ -176,6 +176,13 @@ impl Head {
         self.spare.drop_table(table);
     }
 
+    /// Rows of a table, as they were written: duplicates count each time.
+    pub(crate) fn rows(&self, table: TableId) -> usize {
+        self.tables.get(&table).map_or(0, |head| {
+            head.open.len() + head.chunks.iter().map(|c| c.len()).sum::<usize>()
+        })
+    }
+
     /// Memory of all rows, in bytes.
     pub(crate) fn memory(&self) -> usize {
         self.tables

@@ -452,6 +452,23 @@ fn verify_names_what_is_damaged() {
 }
 
 #[test]
+fn rows_still_in_the_log_are_counted() {
+    let place = Place::with_weather();
+    let db = tidestone::Tidestone::open(place.path("db"), tidestone::Options::default()).unwrap();
+    let series = db.table("weather").unwrap().series(&[("city", "Bern")]);
+    let mut writer = db.writer();
+    for time in 0..3 {
+        writer.append(&series.clone().unwrap(), time, &[]).unwrap();
+    }
+    writer.commit_and_wait().unwrap();
+    drop(db);
+    let tables = place.ok(&["tables", "--db", "db", "--json"]);
+    let tables: serde_json::Value = serde_json::from_str(&tables).unwrap();
+    assert_eq!(tables[0]["rows_in_segments"], 5);
+    assert_eq!(tables[0]["rows_in_log"], 3);
+}
+
+#[test]
 fn a_closed_pipe_is_success() {
     let place = Place::new();
     let lines: String = (0..50_000).map(|i| format!("{i},{i}\n")).collect();

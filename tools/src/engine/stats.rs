@@ -1,5 +1,6 @@
 //! `stats`: rows, bytes and bits per value, by table, tier and column. It reads the manifest and
-//! the tails of segments, and opens nothing.
+//! the tails of segments, and opens nothing; rows that are still in the log are not replayed to be
+//! counted, which `tables` does.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -214,7 +215,7 @@ impl StatsReport {
     fn print(&self, out: &mut dyn Write) -> std::io::Result<()> {
         writeln!(
             out,
-            "manifest version {}, flushed up to LSN {}; log: {} files, {} bytes",
+            "manifest version {}, flushed up to LSN {}; log: {} files, {} bytes (`tables` counts the rows in it)",
             self.manifest_version, self.flushed_lsn, self.log_files, self.log_bytes
         )?;
         let head = [

@@ -49,6 +49,7 @@ struct TableReport {
     series: u64,
     segments: usize,
     rows_in_segments: u64,
+    rows_in_log: u64,
     bytes: u64,
     fields: Vec<FieldReport>,
 }
@@ -75,6 +76,7 @@ pub(crate) fn tables(args: &TablesArgs, out: &mut dyn Write) -> Run {
         "table",
         "series",
         "rows in segments",
+        "rows in log",
         "bytes",
         "segments",
         "duplicates",
@@ -91,6 +93,7 @@ pub(crate) fn tables(args: &TablesArgs, out: &mut dyn Write) -> Run {
             one_line(&table.name),
             table.series.to_string(),
             table.rows_in_segments.to_string(),
+            table.rows_in_log.to_string(),
             table.bytes.to_string(),
             table.segments.to_string(),
             table.duplicates.to_owned(),
@@ -144,6 +147,7 @@ fn report(table: &Table, status: Option<&TableStatus>) -> TableReport {
         series: status.map_or(0, |s| s.series),
         segments: status.map_or(0, |s| s.segments),
         rows_in_segments: status.map_or(0, |s| s.rows),
+        rows_in_log: status.map_or(0, |s| s.memory_rows),
         bytes: status.map_or(0, |s| s.bytes),
         fields: schema
             .fields
