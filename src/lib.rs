@@ -67,6 +67,7 @@ mod recover;
 mod retention;
 mod rows;
 mod scan;
+mod signals;
 mod steadiness;
 mod store;
 mod value;

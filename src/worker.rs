@@ -8,10 +8,11 @@ use std::thread::JoinHandle;
 use parking_lot::Mutex;
 
 use crate::compaction;
-use crate::engine::{Engine, Work};
+use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::flush;
 use crate::retention;
+use crate::signals::Work;
 use crate::wal::Log;
 
 /// The threads of an open database.

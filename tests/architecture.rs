@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 const TIERS: [&[&str]; 12] = [
     &["error"],
     &["config", "clock", "random", "io", "value", "steadiness"],
-    &["rows"],
+    &["rows", "signals"],
     &["wal", "head", "store", "index"],
     &["catalog", "scan"],
     &["engine"],
