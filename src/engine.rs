@@ -1,7 +1,7 @@
 //! What all handles to an open database share.
 //!
 //! # Locks, in the order they are taken
-//! 1. [`Engine::compacting`]: whoever removes segments;
+//! 1. [`Engine::compacting`]: whoever merges segments, all the while. Nobody else takes it;
 //! 2. the manifest ([`Store::edit`]): flush, schema changes, compaction, retention;
 //! 3. the giving of series ids (in [`SeriesRegistry`]);
 //! 4. the commit lock ([`Engine::head`]): commits, deletes, snapshots, publication of a version;
@@ -44,7 +44,7 @@ pub(crate) struct Engine {
     head: Mutex<Head>,
     pub(crate) signals: Signals,
     pub(crate) counters: Counters,
-    /// Held while segments are merged or dropped.
+    /// Held while segments are merged: two merges might choose the same ones.
     pub(crate) compacting: Mutex<()>,
     pub(crate) steadiness: Mutex<Steadiness>,
     closed: AtomicBool,

@@ -31,6 +31,7 @@ pub(crate) fn flush(engine: &Engine) -> Result<bool> {
     let log = engine.writable()?;
     let mut editor = engine.store.edit();
     let before = engine.store.version();
+    let taken_at = engine.clock().monotonic();
     // A series whose definition has an LSN is known by then: none is being defined.
     let (views, upto) = engine.series.while_none_is_defined(|| {
         let mut head = engine.lock_head();
@@ -40,6 +41,7 @@ pub(crate) fn flush(engine: &Engine) -> Result<bool> {
     let definitions = engine.series.pending_upto(upto);
     if views.is_empty() && definitions.is_empty() {
         engine.count_head();
+        engine.signals.note_flushed(taken_at);
         return Ok(false);
     }
     log.sync_to(upto)?;
@@ -76,6 +78,10 @@ pub(crate) fn flush(engine: &Engine) -> Result<bool> {
     // Manifest and segments have everything; an index that cannot be written catches up from them.
     log.trim(upto);
     engine.counters.flushes.fetch_add(1, Ordering::Relaxed);
+    engine.signals.note_flushed(taken_at);
+    if engine.options.auto_compact {
+        engine.signals.want_merge();
+    }
     let applied = Applied {
         incarnation,
         manifest_version: number,

@@ -12,6 +12,8 @@ use tidestone_format::log::SeriesDefinition;
 use tidestone_format::manifest::Entry;
 use tidestone_format::{FieldId, Lsn, SeriesId, SeriesKey, TableId, TimeRange};
 
+use super::Step;
+use super::watch::Watch;
 use crate::catalog::partition_of;
 use crate::engine::Engine;
 use crate::error::Result;
@@ -21,11 +23,30 @@ use crate::scan::{self, Request, Scan};
 use crate::store::{Segment, TableVersion, Version, push_error};
 
 /// Merges segments of one table, neighbours, oldest first, into one for each partition they have
-/// rows of. Returns whether anything changed.
-pub(super) fn merge(engine: &Engine, table: TableId, inputs: Vec<Arc<Segment>>) -> Result<bool> {
-    let version = engine.store.version();
+/// rows of.
+pub(super) fn merge(
+    engine: &Engine,
+    version: &Version,
+    table: TableId,
+    inputs: &[Arc<Segment>],
+) -> Result<Step> {
+    let watch = Watch::new(engine, version, table, inputs);
+    match watched_merge(engine, version, table, inputs, &watch) {
+        Err(_) if watch.overtaken() => Ok(Step::Overtaken),
+        Err(error) => Err(error),
+        Ok(()) => Ok(Step::Merged),
+    }
+}
+
+fn watched_merge(
+    engine: &Engine,
+    version: &Version,
+    table: TableId,
+    inputs: &[Arc<Segment>],
+    watch: &Watch<'_>,
+) -> Result<()> {
     let Some(of) = version.tables.get(&table) else {
-        return Ok(false);
+        return Ok(());
     };
     let first = inputs
         .iter()
@@ -39,28 +60,27 @@ pub(super) fn merge(engine: &Engine, table: TableId, inputs: Vec<Arc<Segment>>) 
         .unwrap_or_default();
     let mut outputs = Vec::new();
     let mut kept: Vec<SeriesId> = Vec::new();
-    let lsns = (first, covered(of, &inputs, last));
-    for partition in partitions(of, &inputs)? {
-        let rewritten = write(engine, of, &inputs, partition, lsns, &mut kept)?;
-        outputs.extend(rewritten);
+    let lsns = (first, covered(of, inputs, last));
+    let write = |partition, kept: &mut Vec<SeriesId>| {
+        write(engine, of, inputs, partition, lsns, watch, kept)
+    };
+    for partition in partitions(of, inputs, watch)? {
+        outputs.extend(write(partition, &mut kept)?);
     }
     kept.sort_unstable();
     kept.dedup();
-    let lost = lost_series(&inputs, &kept)?;
+    let lost = lost_series(inputs, &kept, watch)?;
 
     let mut editor = engine.store.edit();
-    let live = &editor.state().segments();
-    if !inputs.iter().all(|s| live.contains_key(&s.entry.uuid)) {
-        // Table or segments were dropped meanwhile; the outputs are strays, removed at the next open.
-        return Ok(false);
-    }
+    // Nobody drops an input from here on.
+    watch.check()?;
     let known = editor.state().series();
     let mut entries: Vec<Entry> = lost
         .into_iter()
         .filter(|d| !known.contains_key(&d.id))
         .map(Entry::SeriesDefined)
         .collect();
-    for input in &inputs {
+    for input in inputs {
         entries.push(Entry::SegmentDropped {
             table,
             uuid: input.entry.uuid,
@@ -72,12 +92,16 @@ pub(super) fn merge(engine: &Engine, table: TableId, inputs: Vec<Arc<Segment>>) 
     let version = editor.commit(entries)?;
     engine.publish(&mut editor, version, None);
     engine.counters.compactions.fetch_add(1, Ordering::Relaxed);
-    Ok(true)
+    Ok(())
 }
 
 /// The partitions that the inputs have rows of. Rows may lie centuries apart, so partitions are found by
 /// the rows and not counted off.
-fn partitions(table: &TableVersion, inputs: &[Arc<Segment>]) -> Result<Vec<TimeRange>> {
+fn partitions(
+    table: &TableVersion,
+    inputs: &[Arc<Segment>],
+    watch: &Watch<'_>,
+) -> Result<Vec<TimeRange>> {
     let length = table.schema.settings.partition_ns;
     let span = |time| {
         let (start, end) = partition_of(time, length);
@@ -99,6 +123,7 @@ fn partitions(table: &TableVersion, inputs: &[Arc<Segment>]) -> Result<Vec<TimeR
     let mut scan = Scan::new(sources, table.schema.settings.policy, request);
     let mut partitions = BTreeMap::new();
     while let Some(rows) = scan.next()? {
+        watch.check()?;
         for &time in &rows.times {
             if partitions.is_empty() || !last.contains(time) {
                 last = span(time);
@@ -131,6 +156,7 @@ fn write(
     inputs: &[Arc<Segment>],
     partition: TimeRange,
     lsns: (Lsn, Lsn),
+    watch: &Watch<'_>,
     kept: &mut Vec<SeriesId>,
 ) -> Result<Option<tidestone_format::manifest::SegmentEntry>> {
     let request = Request {
@@ -147,6 +173,7 @@ fn write(
     engine.store.write_segment(meta, |writer| {
         let mut last: Option<(SeriesId, SeriesKey)> = None;
         while let Some(mut rows) = scan.next()? {
+            watch.check()?;
             let columns: Vec<(FieldId, Column)> = std::mem::take(&mut rows.columns);
             let columns = columns_of(table, columns, rows.len());
             let mut ids = rows.series.clone();
@@ -170,9 +197,14 @@ fn write(
 }
 
 /// The series of the inputs that no output has: their definitions must stay known.
-fn lost_series(inputs: &[Arc<Segment>], kept: &[SeriesId]) -> Result<Vec<SeriesDefinition>> {
+fn lost_series(
+    inputs: &[Arc<Segment>],
+    kept: &[SeriesId],
+    watch: &Watch<'_>,
+) -> Result<Vec<SeriesDefinition>> {
     let mut lost: BTreeMap<SeriesId, SeriesDefinition> = BTreeMap::new();
     for input in inputs {
+        watch.check()?;
         input.each_series(|definition| {
             if kept.binary_search(&definition.id).is_err() {
                 lost.insert(definition.id, definition);
