@@ -56,6 +56,7 @@ fn choose_and_run(engine: &Engine, eagerness: plan::Eagerness) -> Result<Step> {
                 .into_iter()
                 .map(|i| table.segments[i].clone())
                 .collect();
+            engine.store.edit().check()?;
             return run::merge(engine, &version, table.schema.id, &inputs);
         }
     }

@@ -20,7 +20,7 @@ use crate::error::Result;
 use crate::flush::{columns_of, keys_of, segment_meta};
 use crate::head::HeadView;
 use crate::scan::{self, Request, Scan};
-use crate::store::{Segment, TableVersion, Version, push_error};
+use crate::store::{NewSegments, Segment, TableVersion, Version, push_error};
 
 /// Merges segments of one table, neighbours, oldest first, into one for each partition they have
 /// rows of.
@@ -58,14 +58,17 @@ fn watched_merge(
         .map(|s| s.entry.last_lsn)
         .max()
         .unwrap_or_default();
-    let mut outputs = Vec::new();
+    let mut outputs = engine.store.new_segments();
     let mut kept: Vec<SeriesId> = Vec::new();
-    let lsns = (first, covered(of, inputs, last));
-    let write = |partition, kept: &mut Vec<SeriesId>| {
-        write(engine, of, inputs, partition, lsns, watch, kept)
+    let merging = Merging {
+        engine,
+        table: of,
+        inputs,
+        watch,
+        lsns: (first, covered(of, inputs, last)),
     };
     for partition in partitions(of, inputs, watch)? {
-        outputs.extend(write(partition, &mut kept)?);
+        write(&merging, partition, &mut outputs, &mut kept)?;
     }
     kept.sort_unstable();
     kept.dedup();
@@ -86,10 +89,10 @@ fn watched_merge(
             uuid: input.entry.uuid,
         });
     }
-    entries.extend(outputs.into_iter().map(Entry::SegmentAdded));
+    entries.extend(outputs.entries().iter().cloned().map(Entry::SegmentAdded));
     let done = spent_tombstones(&engine.store.version(), table, &entries);
     entries.extend(done.into_iter().map(Entry::TombstoneDropped));
-    let version = editor.commit(entries)?;
+    let version = editor.commit_segments(entries, outputs)?;
     engine.publish(&mut editor, version, None);
     engine.counters.compactions.fetch_add(1, Ordering::Relaxed);
     Ok(())
@@ -149,16 +152,30 @@ fn covered(table: &TableVersion, inputs: &[Arc<Segment>], last: Lsn) -> Lsn {
     below.map_or(reach, |below| reach.min(below))
 }
 
+/// A merge under way.
+struct Merging<'a> {
+    engine: &'a Engine,
+    table: &'a TableVersion,
+    inputs: &'a [Arc<Segment>],
+    watch: &'a Watch<'a>,
+    /// The LSNs of what is written.
+    lsns: (Lsn, Lsn),
+}
+
 /// Writes the rows of one partition as a segment.
 fn write(
-    engine: &Engine,
-    table: &TableVersion,
-    inputs: &[Arc<Segment>],
+    merging: &Merging<'_>,
     partition: TimeRange,
-    lsns: (Lsn, Lsn),
-    watch: &Watch<'_>,
+    outputs: &mut NewSegments<'_>,
     kept: &mut Vec<SeriesId>,
-) -> Result<Option<tidestone_format::manifest::SegmentEntry>> {
+) -> Result<()> {
+    let Merging {
+        engine,
+        table,
+        inputs,
+        watch,
+        lsns,
+    } = *merging;
     let request = Request {
         fields: table.schema.fields.clone().into(),
         range: partition,
@@ -166,11 +183,11 @@ fn write(
     };
     let sources = scan::sources(table, inputs, &HeadView::default(), &request)?;
     if sources.is_empty() {
-        return Ok(None);
+        return Ok(());
     }
     let mut scan = Scan::new(sources, table.schema.settings.policy, request);
     let meta = segment_meta(engine, table, partition, lsns)?;
-    engine.store.write_segment(meta, |writer| {
+    outputs.write(meta, |writer| {
         let mut last: Option<(SeriesId, SeriesKey)> = None;
         while let Some(mut rows) = scan.next()? {
             watch.check()?;
