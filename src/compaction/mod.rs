@@ -5,7 +5,7 @@
 //! over to the new segment in one step.
 //!
 //! # Invariants
-//! 1. Only neighbours are merged: no other segment that shares a timestamp with the inputs has an
+//! 1. Only neighbours are merged: no other segment whose partitions overlap what the inputs span has an
 //!    LSN between theirs.
 //! 2. The output has applied every tombstone of the manifest whose LSN is above that of the input
 //!    the row came from, and every one up to its own last LSN.
@@ -51,13 +51,11 @@ fn choose_and_run(engine: &Engine, eagerness: plan::Eagerness) -> Result<Step> {
             .iter()
             .map(|s| plan::Candidate::of(&s.entry, table))
             .collect();
-        if let Some(inputs) = plan::choose(&segments, eagerness) {
-            let inputs: Vec<_> = inputs
-                .into_iter()
-                .map(|i| table.segments[i].clone())
-                .collect();
+        if let Some(choice) = plan::choose(&segments, eagerness) {
+            let inputs = choice.inputs.iter().map(|&i| table.segments[i].clone());
+            let inputs: Vec<_> = inputs.collect();
             engine.store.edit().check()?;
-            return run::merge(engine, &version, table.schema.id, &inputs);
+            return run::merge(engine, &version, table.schema.id, &inputs, &choice.split);
         }
     }
     Ok(Step::Nothing)

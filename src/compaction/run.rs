@@ -10,9 +10,10 @@ use std::sync::atomic::Ordering;
 use tidestone_format::column::Column;
 use tidestone_format::log::SeriesDefinition;
 use tidestone_format::manifest::Entry;
-use tidestone_format::{FieldId, Lsn, SeriesId, SeriesKey, TableId, TimeRange};
+use tidestone_format::{FieldId, Lsn, SeriesId, SeriesKey, TableId, TimeRange, Timestamp};
 
 use super::Step;
+use super::plan::{self, Split};
 use super::watch::Watch;
 use crate::catalog::partition_of;
 use crate::engine::Engine;
@@ -22,16 +23,16 @@ use crate::head::HeadView;
 use crate::scan::{self, Request, Scan};
 use crate::store::{NewSegments, Segment, TableVersion, Version, push_error};
 
-/// Merges segments of one table, neighbours, oldest first, into one for each partition they have
-/// rows of.
+/// Merges segments of one table, neighbours, oldest first, into those that [`plan::pieces`] says.
 pub(super) fn merge(
     engine: &Engine,
     version: &Version,
     table: TableId,
     inputs: &[Arc<Segment>],
+    split: &Split,
 ) -> Result<Step> {
     let watch = Watch::new(engine, version, table, inputs);
-    match watched_merge(engine, version, table, inputs, &watch) {
+    match watched_merge(engine, version, inputs, split, &watch) {
         Err(_) if watch.overtaken() => Ok(Step::Overtaken),
         Err(error) => Err(error),
         Ok(()) => Ok(Step::Merged),
@@ -41,10 +42,11 @@ pub(super) fn merge(
 fn watched_merge(
     engine: &Engine,
     version: &Version,
-    table: TableId,
     inputs: &[Arc<Segment>],
+    split: &Split,
     watch: &Watch<'_>,
 ) -> Result<()> {
+    let table = watch.table();
     let Some(of) = version.tables.get(&table) else {
         return Ok(());
     };
@@ -67,8 +69,8 @@ fn watched_merge(
         watch,
         lsns: (first, covered(of, inputs, last)),
     };
-    for partition in partitions(of, inputs, watch)? {
-        write(&merging, partition, &mut outputs, &mut kept)?;
+    for piece in plan::pieces(&partitions(of, inputs, watch)?, split) {
+        write(&merging, piece, &mut outputs, &mut kept)?;
     }
     kept.sort_unstable();
     kept.dedup();
@@ -98,13 +100,13 @@ fn watched_merge(
     Ok(())
 }
 
-/// The partitions that the inputs have rows of. Rows may lie centuries apart, so partitions are found by
-/// the rows and not counted off.
+/// The partitions that the inputs have rows of, by time, and how many; of a lone partition the number is
+/// not needed. Rows may lie centuries apart, so partitions are found by the rows and not counted off.
 fn partitions(
     table: &TableVersion,
     inputs: &[Arc<Segment>],
     watch: &Watch<'_>,
-) -> Result<Vec<TimeRange>> {
+) -> Result<Vec<(TimeRange, u64)>> {
     let length = table.schema.settings.partition_ns;
     let span = |time| {
         let (start, end) = partition_of(time, length);
@@ -113,9 +115,9 @@ fn partitions(
     let spans = inputs.iter().map(|s| s.entry.times);
     let start = spans.clone().map(|t| t.start).min().unwrap_or_default();
     let end = spans.map(|t| t.end).max().unwrap_or_default();
-    let mut last = span(start);
+    let last = span(start);
     if last.contains(end) {
-        return Ok(vec![last]);
+        return Ok(vec![(last, 0)]);
     }
     let request = Request {
         fields: Arc::default(),
@@ -124,30 +126,43 @@ fn partitions(
     };
     let sources = scan::sources(table, inputs, &HeadView::default(), &request)?;
     let mut scan = Scan::new(sources, table.schema.settings.policy, request);
-    let mut partitions = BTreeMap::new();
+    let mut partitions: BTreeMap<Timestamp, (TimeRange, u64)> = BTreeMap::new();
     while let Some(rows) = scan.next()? {
         watch.check()?;
-        for &time in &rows.times {
-            if partitions.is_empty() || !last.contains(time) {
-                last = span(time);
-                partitions.insert(last.start, last);
-            }
+        let mut from = 0;
+        while from < rows.len() {
+            let partition = span(rows.times[from]);
+            // Another series begins at a time of its own, which may lie in the same partition.
+            let run = rows.times[from..]
+                .iter()
+                .take_while(|t| partition.contains(**t));
+            let count = run.count();
+            partitions
+                .entry(partition.start)
+                .or_insert((partition, 0))
+                .1 += count as u64;
+            from += count;
         }
     }
     Ok(partitions.into_values().collect())
 }
 
 /// The last LSN of what the inputs are merged to. It has applied every tombstone of the manifest, so
-/// its LSNs reach up to the highest of them, but not into those of a newer segment of its partition.
+/// its LSNs reach up to the highest of them, but not into those of a newer segment of what it spans.
 fn covered(table: &TableVersion, inputs: &[Arc<Segment>], last: Lsn) -> Lsn {
     let applied = table.tombstones.iter().map(|(lsn, _)| *lsn).max();
-    let newer = table.segments.iter().filter(|s| {
-        s.entry.first_lsn > last
-            && inputs
-                .iter()
-                .any(|i| i.entry.partition.overlaps(&s.entry.partition))
-    });
-    let below = newer.map(|s| Lsn(s.entry.first_lsn.0 - 1)).min();
+    let spans = inputs.iter().map(|i| i.entry.partition);
+    let span = TimeRange {
+        start: spans
+            .clone()
+            .map(|p| p.start)
+            .min()
+            .unwrap_or(Timestamp::MIN),
+        end: spans.map(|p| p.end).max().unwrap_or(Timestamp::MAX),
+    };
+    let segments = table.segments.iter().map(|s| &s.entry);
+    let newer = segments.filter(|s| s.first_lsn > last && s.partition.overlaps(&span));
+    let below = newer.map(|s| Lsn(s.first_lsn.0 - 1)).min();
     let reach = last.max(applied.unwrap_or(last));
     below.map_or(reach, |below| reach.min(below))
 }
@@ -162,7 +177,7 @@ struct Merging<'a> {
     lsns: (Lsn, Lsn),
 }
 
-/// Writes the rows of one partition as a segment.
+/// Writes the rows of some partitions as a segment.
 fn write(
     merging: &Merging<'_>,
     partition: TimeRange,

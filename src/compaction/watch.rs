@@ -60,6 +60,11 @@ impl<'a> Watch<'a> {
         Ok(())
     }
 
+    /// The table of the merge.
+    pub(super) fn table(&self) -> TableId {
+        self.table
+    }
+
     /// Whether a check has failed because an input was dropped.
     pub(super) fn overtaken(&self) -> bool {
         self.overtaken.get()

@@ -224,8 +224,9 @@ impl Tidestone {
         flush::flush(self.engine()).map(drop)
     }
 
-    /// Merges segments until no partition has more than one, and applies deletes. Answers do not
-    /// change. Returns how many merges were made.
+    /// Merges segments as far as that goes, and applies deletes. A partition has one segment then, beside
+    /// those that span partitions and hold the rows of many that have few. Answers do not change.
+    /// Returns how many merges were made.
     ///
     /// # Errors
     /// The disk refuses, or the database is closed meanwhile: a merge under way stops. The segments
