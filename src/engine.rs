@@ -1,17 +1,16 @@
 //! What all handles to an open database share.
 //!
 //! # Locks, in the order they are taken
-//! 1. [`Engine::compacting`]: whoever removes segments;
+//! 1. [`Engine::compacting`]: whoever merges segments, all the while. Nobody else takes it;
 //! 2. the manifest ([`Store::edit`]): flush, schema changes, compaction, retention;
 //! 3. the giving of series ids (in [`SeriesRegistry`]);
 //! 4. the commit lock ([`Engine::head`]): commits, deletes, snapshots, publication of a version;
 //! 5. the log's own.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use parking_lot::{Condvar, Mutex, MutexGuard};
+use parking_lot::{Mutex, MutexGuard};
 use tidestone_format::log::{FrameKind, SeriesDefinition, Tombstone, encode_series_definitions};
 use tidestone_format::manifest::Entry;
 use tidestone_format::{FieldType, Lsn, SeriesId, SeriesKey, TableId, checksum};
@@ -24,6 +23,7 @@ use crate::head::{self, Head};
 use crate::nudge::Nudge;
 use crate::random::Random;
 pub(crate) use crate::scan::Snapshot;
+use crate::signals::Signals;
 use crate::steadiness::Steadiness;
 use crate::store::{Store, Version};
 use crate::wal::{Frame, Log};
@@ -45,31 +45,11 @@ pub(crate) struct Engine {
     pub(crate) signals: Signals,
     pub(crate) counters: Counters,
     /// Wakes the thread that puts small chunks of the head together.
-    pub(crate) merging: Nudge,
-    /// Held while segments are merged or dropped.
+    pub(crate) head_work: Nudge,
+    /// Held while segments are merged: two merges might choose the same ones.
     pub(crate) compacting: Mutex<()>,
     pub(crate) steadiness: Mutex<Steadiness>,
     closed: AtomicBool,
-}
-
-/// How commits and background threads tell each other.
-#[derive(Debug, Default)]
-pub(crate) struct Signals {
-    state: Mutex<SignalState>,
-    changed: Condvar,
-    /// Rows in memory, in bytes.
-    head_bytes: AtomicUsize,
-}
-
-#[derive(Debug, Default)]
-struct SignalState {
-    flush_wanted: bool,
-    compaction_wanted: bool,
-    closing: bool,
-    /// Why the last background work failed.
-    failure: Option<Error>,
-    /// How much background work has ended.
-    finished: u64,
 }
 
 /// What happened since the database was opened.
@@ -129,7 +109,7 @@ impl Engine {
             head: Mutex::new(head),
             signals,
             counters,
-            merging: Nudge::default(),
+            head_work: Nudge::default(),
             compacting: Mutex::new(()),
             steadiness: Mutex::default(),
             closed: AtomicBool::new(false),
@@ -164,7 +144,7 @@ impl Engine {
 
     pub(crate) fn mark_closed(&self) {
         self.closed.store(true, Ordering::Release);
-        self.merging.close();
+        self.head_work.close();
     }
 
     /// Makes a batch: a frame of the log, and its `rows` rows in the head, which `put` hands over
@@ -188,15 +168,15 @@ impl Engine {
         self.counters.commits.fetch_add(1, Ordering::Relaxed);
         self.counters.rows.fetch_add(rows as u64, Ordering::Relaxed);
         if merge {
-            self.merging.nudge();
+            self.head_work.nudge();
         }
         self.want_flush_at(before, added);
         Ok((lsn, put))
     }
 
-    /// Adds a delete to log and head.
+    /// Adds a delete to log and head. It does not wait for memory: it may be what makes room on a
+    /// disk that is too full for a flush.
     pub(crate) fn delete(&self, table: &TableCore, tombstone: Tombstone) -> Result<Lsn> {
-        self.wait_for_memory()?;
         let log = self.writable()?;
         let mut payload = Vec::new();
         tombstone.encode(&mut payload)?;
@@ -335,7 +315,11 @@ impl Engine {
         let version = self.store.version();
         let view = head.view(table);
         let lsn = self.log.as_ref().map_or(self.read_upto, Log::last_lsn);
+        let merge = head.wants_merge();
         drop(head);
+        if merge {
+            self.head_work.nudge();
+        }
         if self.log.is_some() {
             self.store.bound_mapped(&version);
         }
@@ -397,179 +381,5 @@ impl Engine {
             Backpressure::Fail => None,
         };
         self.signals.wait_for_memory(max, deadline)
-    }
-}
-
-impl Signals {
-    /// Rows in memory, in bytes.
-    pub(crate) fn head_bytes(&self) -> usize {
-        self.head_bytes.load(Ordering::Relaxed)
-    }
-
-    /// Asks the background thread for a flush.
-    pub(crate) fn want_flush(&self) {
-        self.state.lock().flush_wanted = true;
-        self.changed.notify_all();
-    }
-
-    /// Asks the background thread to look for segments to merge.
-    pub(crate) fn want_compaction(&self) {
-        self.state.lock().compaction_wanted = true;
-        self.changed.notify_all();
-    }
-
-    /// Tells the background thread to end.
-    pub(crate) fn close(&self) {
-        self.state.lock().closing = true;
-        self.changed.notify_all();
-    }
-
-    /// Whether the background thread should leave what it is at: the database closes, or a flush
-    /// is wanted, which others may wait for.
-    pub(crate) fn is_urgent(&self) -> bool {
-        let state = self.state.lock();
-        state.closing || state.flush_wanted
-    }
-
-    /// Notes how background work ended.
-    pub(crate) fn note(&self, outcome: &Result<()>) {
-        let mut state = self.state.lock();
-        state.failure = outcome.as_ref().err().cloned();
-        state.finished += 1;
-        drop(state);
-        self.changed.notify_all();
-    }
-
-    /// Why the last background work failed, if it did.
-    pub(crate) fn failure(&self) -> Option<Error> {
-        self.state.lock().failure.clone()
-    }
-
-    /// Waits for something to do: `None` once the database closes.
-    pub(crate) fn next_work(&self, longest: Option<Duration>) -> Option<Work> {
-        let mut state = self.state.lock();
-        loop {
-            if state.closing {
-                return None;
-            }
-            if std::mem::take(&mut state.flush_wanted) {
-                return Some(Work::Flush);
-            }
-            if std::mem::take(&mut state.compaction_wanted) {
-                return Some(Work::Compact);
-            }
-            match longest {
-                None => self.changed.wait(&mut state),
-                Some(longest) => {
-                    if self.changed.wait_for(&mut state, longest).timed_out() {
-                        return Some(Work::Flush);
-                    }
-                }
-            }
-        }
-    }
-
-    fn set_head_bytes(&self, bytes: usize) {
-        self.head_bytes.store(bytes, Ordering::Relaxed);
-        let _state = self.state.lock();
-        self.changed.notify_all();
-    }
-
-    fn wait_for_memory(&self, max: usize, longest: Option<Duration>) -> Result<()> {
-        let mut state = self.state.lock();
-        state.flush_wanted = true;
-        self.changed.notify_all();
-        if let Some(longest) = longest {
-            // What failed earlier says nothing about now: only a new failure ends the wait.
-            let before = state.finished;
-            let waits = |state: &mut SignalState| {
-                let failed = state.finished > before && state.failure.is_some();
-                self.head_bytes() >= max && !state.closing && !failed
-            };
-            self.changed.wait_while_for(&mut state, waits, longest);
-        }
-        if self.head_bytes() < max {
-            return Ok(());
-        }
-        if state.closing {
-            return Err(Error::new(ErrorKind::Closed, "the database was closed"));
-        }
-        if let Some(failure) = &state.failure {
-            return Err(failure.clone());
-        }
-        let message = format!(
-            "{} bytes of rows wait to be flushed, {max} are allowed; commit again later, or raise \
-             memory_budget_bytes",
-            self.head_bytes()
-        );
-        Err(Error::new(ErrorKind::Busy, message))
-    }
-}
-
-/// What the background thread is to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Work {
-    Flush,
-    Compact,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn full() -> Signals {
-        let signals = Signals::default();
-        signals.head_bytes.store(100, Ordering::Relaxed);
-        signals
-    }
-
-    fn disk_full() -> Error {
-        Error::new(ErrorKind::DiskFull, "no space")
-    }
-
-    #[test]
-    fn a_failure_of_the_past_does_not_end_a_wait() {
-        let signals = full();
-        signals.note(&Err(disk_full()));
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                assert_eq!(signals.next_work(None), Some(Work::Flush));
-                signals.set_head_bytes(0);
-                signals.note(&Ok(()));
-            });
-            let longest = Some(Duration::from_secs(60));
-            signals.wait_for_memory(100, longest).unwrap();
-        });
-        let signals = full();
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                assert_eq!(signals.next_work(None), Some(Work::Flush));
-                signals.note(&Err(disk_full()));
-            });
-            let longest = Some(Duration::from_secs(60));
-            let error = signals.wait_for_memory(100, longest).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::DiskFull);
-        });
-    }
-
-    #[test]
-    fn a_wait_for_memory_ends_in_time_whatever_else_happens() {
-        let signals = full();
-        let done = AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                while !done.load(Ordering::SeqCst) {
-                    signals.note(&Ok(()));
-                    std::thread::yield_now();
-                }
-            });
-            let error = signals.wait_for_memory(100, Some(Duration::from_millis(20)));
-            done.store(true, Ordering::SeqCst);
-            assert_eq!(error.unwrap_err().kind(), ErrorKind::Busy);
-        });
-        assert_eq!(
-            signals.wait_for_memory(100, None).unwrap_err().kind(),
-            ErrorKind::Busy
-        );
     }
 }

@@ -1,8 +1,8 @@
 //! From the head to segments.
 //!
 //! `head -> segments -> manifest -> publish -> index -> trim log`. Before the manifest's edit is
-//! durable everything is as it was (segments that no manifest names are removed at the next open);
-//! after it the log is no longer needed. Only what is durable in the log is flushed.
+//! durable everything is as it was (segments that no manifest names are removed when a flush fails, or
+//! at the next open); after it the log is no longer needed. Only what is durable in the log is flushed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 
 use tidestone_format::column::Column;
 use tidestone_format::log::{SeriesDefinition, Tombstone};
-use tidestone_format::manifest::{Entry, SegmentEntry, Tier};
+use tidestone_format::manifest::{Entry, Tier};
 use tidestone_format::segment::SegmentMeta;
 use tidestone_format::{FieldId, Lsn, SeriesId, SeriesKey, TimeRange, Timestamp};
 
@@ -21,7 +21,7 @@ use crate::head::HeadView;
 use crate::index::Applied;
 use crate::rows::{self, Rows};
 use crate::scan::hides;
-use crate::store::{TableVersion, push_error};
+use crate::store::{NewSegments, TableVersion, push_error};
 
 /// Segments one table gets from one flush; rows of further, older partitions share one more.
 const MAX_PARTITIONS: usize = 16;
@@ -31,6 +31,7 @@ pub(crate) fn flush(engine: &Engine) -> Result<bool> {
     let log = engine.writable()?;
     let mut editor = engine.store.edit();
     let before = engine.store.version();
+    let taken_at = engine.clock().monotonic();
     // A series whose definition has an LSN is known by then: none is being defined.
     let (views, upto) = engine.series.while_none_is_defined(|| {
         let mut head = engine.lock_head();
@@ -40,22 +41,24 @@ pub(crate) fn flush(engine: &Engine) -> Result<bool> {
     let definitions = engine.series.pending_upto(upto);
     if views.is_empty() && definitions.is_empty() {
         engine.count_head();
+        engine.signals.note_flushed(taken_at);
         return Ok(false);
     }
     log.sync_to(upto)?;
+    editor.check()?;
 
     let mut entries = vec![Entry::NextIds {
         series: engine.series.next_id(),
         table: editor.state().next_table(),
     }];
+    let mut added = engine.store.new_segments();
     let mut written: Vec<SeriesId> = Vec::new();
     for (table, view) in &views {
         // Rows of a table that was dropped meanwhile go with it.
         let Some(table) = before.tables.get(table) else {
             continue;
         };
-        let segments = write_table(engine, table, view, &mut written)?;
-        entries.extend(segments.into_iter().map(Entry::SegmentAdded));
+        write_table(engine, table, view, &mut added, &mut written)?;
         let tombstones = view.tombstones.iter();
         entries.extend(tombstones.map(|(lsn, t)| Entry::Tombstone {
             lsn: *lsn,
@@ -68,14 +71,19 @@ pub(crate) fn flush(engine: &Engine) -> Result<bool> {
         .filter(|d| before.tables.contains_key(&d.table))
         .filter(|d| written.binary_search(&d.id).is_err());
     entries.extend(lone.map(|d| Entry::SeriesDefined(d.clone())));
+    entries.extend(added.entries().iter().cloned().map(Entry::SegmentAdded));
     entries.push(Entry::Flushed(upto));
-    let version = editor.commit(entries)?;
+    let version = editor.commit_segments(entries, added)?;
     let number = version.number;
     engine.publish(&mut editor, version, Some(upto));
     let incarnation = editor.state().incarnation();
     // Manifest and segments have everything; an index that cannot be written catches up from them.
     log.trim(upto);
     engine.counters.flushes.fetch_add(1, Ordering::Relaxed);
+    engine.signals.note_flushed(taken_at);
+    if engine.options.auto_compact {
+        engine.signals.want_merge();
+    }
     let applied = Applied {
         incarnation,
         manifest_version: number,
@@ -102,25 +110,25 @@ fn write_table(
     engine: &Engine,
     table: &TableVersion,
     view: &HeadView,
+    added: &mut NewSegments<'_>,
     written: &mut Vec<SeriesId>,
-) -> Result<Vec<SegmentEntry>> {
+) -> Result<()> {
     let (Some(first), Some(last)) = (view.chunks.first(), view.chunks.last()) else {
-        return Ok(Vec::new());
+        return Ok(());
     };
     let lsns = (first.first_lsn(), last.last_lsn());
     let mut rows = live_rows(table, view);
     if rows.is_empty() {
-        return Ok(Vec::new());
+        return Ok(());
     }
     let mut ids: Vec<SeriesId> = rows.series.clone();
     ids.dedup();
     let keys = keys_of(engine, table, &ids)?;
     let parts = split(&rows, table.schema.settings.partition_ns);
     let columns = columns_of(table, std::mem::take(&mut rows.columns), rows.len());
-    let mut segments = Vec::new();
     for (partition, runs) in parts {
         let meta = segment_meta(engine, table, partition, lsns)?;
-        let entry = engine.store.write_segment(meta, |writer| {
+        added.write(meta, |writer| {
             for &(from, to) in &runs {
                 let series = rows.series[from];
                 let at = ids.partition_point(|id| *id < series);
@@ -130,10 +138,9 @@ fn write_table(
             }
             Ok(())
         })?;
-        segments.extend(entry);
     }
     written.extend(ids);
-    Ok(segments)
+    Ok(())
 }
 
 /// The rows of a head that no delete and no horizon hides, merged into one run.

@@ -68,6 +68,7 @@ mod recover;
 mod retention;
 mod rows;
 mod scan;
+mod signals;
 mod steadiness;
 mod store;
 mod value;

@@ -1,4 +1,5 @@
-//! Background threads: the log's two, the head's, and one that flushes, merges and drops.
+//! Background threads: the log's two, the head's, one that flushes and drops what is past retention, and
+//! one that merges. So a flush never waits for a merge, however long that takes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,10 +9,11 @@ use std::thread::JoinHandle;
 use parking_lot::Mutex;
 
 use crate::compaction;
-use crate::engine::{Engine, Work};
+use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::flush;
 use crate::retention;
+use crate::signals::{Timetable, Work};
 use crate::wal::Log;
 
 /// The threads of an open database.
@@ -29,11 +31,12 @@ impl Workers {
             with_log(e, Log::run_file_thread)
         })?;
         workers.spawn("tidestone-head", engine, |e| {
-            while e.merging.wait() {
+            while e.head_work.wait() {
                 e.merge_head();
             }
         })?;
-        workers.spawn("tidestone-work", engine, background)?;
+        workers.spawn("tidestone-flush", engine, flush_in_background)?;
+        workers.spawn("tidestone-merge", engine, merge_in_background)?;
         Ok(workers)
     }
 
@@ -136,34 +139,44 @@ fn with_log(engine: &Engine, body: impl FnOnce(&Log)) {
     }
 }
 
-/// Flushes when asked or when rows get old, merges segments, drops what is past retention. A
-/// failure is kept for whoever waits, and the work is tried again at the next occasion.
-fn background(engine: &Engine) {
-    while let Some(work) = engine.signals.next_work(engine.options.flush_after) {
-        let outcome = run(engine, work);
-        engine.signals.note(&outcome);
+/// Flushes when asked or when rows get old, drops what is past retention. A failure is kept for whoever
+/// waits, and the work is tried again at the next occasion.
+fn flush_in_background(engine: &Engine) {
+    let clock = engine.clock();
+    let mut timetable = Timetable::new(&engine.options, clock.monotonic());
+    while let Some(work) = engine.signals.next_flush(clock, &timetable) {
+        timetable.begin(work, clock.monotonic());
+        if work == Work::Flush {
+            engine.signals.note(work, &flush::flush(engine).map(drop));
+            // What was flushed may be too much for a table that keeps so many bytes.
+            timetable.begin(Work::Retain, clock.monotonic());
+        }
+        engine.signals.note(Work::Retain, &retain(engine));
     }
 }
 
-fn run(engine: &Engine, work: Work) -> Result<()> {
-    match work {
-        Work::Flush => {
-            let flushed = flush::flush(engine)?;
-            retention::enforce(engine)?;
-            engine.drop_slow_cursors()?;
-            if flushed && engine.options.auto_compact {
-                engine.signals.want_compaction();
+fn retain(engine: &Engine) -> Result<()> {
+    retention::enforce(engine)?;
+    engine.drop_slow_cursors()
+}
+
+/// Merges segments when something was flushed, and when the database was opened: what is due may be left
+/// from before.
+fn merge_in_background(engine: &Engine) {
+    if engine.options.auto_compact {
+        engine.signals.want_merge();
+    }
+    while engine.signals.next_merge() {
+        let outcome = loop {
+            match compaction::step(engine) {
+                Ok(compaction::Step::Nothing) => break Ok(()),
+                Ok(_) => {}
+                Err(error) => break Err(error),
             }
-            Ok(())
-        }
-        Work::Compact => {
-            while compaction::step(engine)? {
-                if engine.signals.is_urgent() {
-                    engine.signals.want_compaction();
-                    break;
-                }
-            }
-            Ok(())
+        };
+        // One that was stopped because the database closes has not failed.
+        if !engine.signals.is_closing() {
+            engine.signals.note(Work::Merge, &outcome);
         }
     }
 }

@@ -183,3 +183,38 @@ fn a_database_below_new_folders_survives_a_power_loss() {
     let after = disk.after_power_loss(|_| false);
     builder(&after).open().unwrap();
 }
+
+/// Merging made a file for each partition that had a row.
+#[test]
+fn scattered_rows_stay_in_one_segment() {
+    let (db, table) = database();
+    let files = |expected| {
+        let segments = db.status().unwrap().tables[0].segments;
+        assert_eq!(segments, expected);
+    };
+    // The newest sixteen partitions get a segment each when they are flushed.
+    write(&db, &table, "a", (0..300).map(|i| i * SECOND));
+    db.compact().unwrap();
+    files(17);
+    // What lies over it is merged with it.
+    write(&db, &table, "b", (0..280).map(|i| i * SECOND + 1));
+    db.flush().unwrap();
+    files(34);
+    db.compact().unwrap();
+    let few = db.status().unwrap().tables[0].segments;
+    assert!(few <= 40, "{few} segments");
+    assert_eq!(contents(&table).len(), 580);
+    // A partition with rows enough is split off.
+    write(&db, &table, "c", (0..140_000).map(|i| 100 * SECOND + i));
+    write(&db, &table, "c", (200..220).map(|i| i * SECOND + 2));
+    db.compact().unwrap();
+    assert_eq!(contents(&table).len(), 140_600);
+    let status = db.status().unwrap();
+    assert_eq!(status.tables[0].rows, 140_600);
+    assert!(
+        status.tables[0].segments <= 56,
+        "{}",
+        status.tables[0].segments
+    );
+    assert_eq!(db.compact().unwrap(), 0);
+}

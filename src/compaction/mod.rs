@@ -5,29 +5,43 @@
 //! over to the new segment in one step.
 //!
 //! # Invariants
-//! 1. Only neighbours are merged: no other segment that shares a timestamp with the inputs has an
+//! 1. Only neighbours are merged: no other segment whose partitions overlap what the inputs span has an
 //!    LSN between theirs.
 //! 2. The output has applied every tombstone of the manifest whose LSN is above that of the input
 //!    the row came from, and every one up to its own last LSN.
 //! 3. A tombstone is dropped once no live segment it could hide rows of is older.
+//! 4. A merge holds no lock that a flush, a commit or a reader takes, but for the moment of its edit;
+//!    and in memory about a row group of what it writes and a slice of each input.
+//! 5. A merge stops soon after the database closes or its inputs are dropped ([`watch`]).
 
 mod plan;
 mod run;
+mod watch;
 
 use crate::engine::Engine;
 use crate::error::Result;
 
-/// Does the most useful merge, if one is worth it now. Returns whether there may be more.
-pub(crate) fn step(engine: &Engine) -> Result<bool> {
+/// What a step did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// There is nothing to merge.
+    Nothing,
+    /// What was being merged was dropped meanwhile. There may be something else.
+    Overtaken,
+    Merged,
+}
+
+/// Does the most useful merge, if one is worth it now.
+pub(crate) fn step(engine: &Engine) -> Result<Step> {
     choose_and_run(engine, plan::Eagerness::Worthwhile)
 }
 
 /// Does a merge if anything can be merged at all.
-pub(crate) fn full_step(engine: &Engine) -> Result<bool> {
+pub(crate) fn full_step(engine: &Engine) -> Result<Step> {
     choose_and_run(engine, plan::Eagerness::Everything)
 }
 
-fn choose_and_run(engine: &Engine, eagerness: plan::Eagerness) -> Result<bool> {
+fn choose_and_run(engine: &Engine, eagerness: plan::Eagerness) -> Result<Step> {
     engine.writable()?;
     let _only_one = engine.compacting.lock();
     let version = engine.store.version();
@@ -37,13 +51,12 @@ fn choose_and_run(engine: &Engine, eagerness: plan::Eagerness) -> Result<bool> {
             .iter()
             .map(|s| plan::Candidate::of(&s.entry, table))
             .collect();
-        if let Some(inputs) = plan::choose(&segments, eagerness) {
-            let inputs = inputs
-                .into_iter()
-                .map(|i| table.segments[i].clone())
-                .collect();
-            return run::merge(engine, table.schema.id, inputs);
+        if let Some(choice) = plan::choose(&segments, eagerness) {
+            let inputs = choice.inputs.iter().map(|&i| table.segments[i].clone());
+            let inputs: Vec<_> = inputs.collect();
+            engine.store.edit().check()?;
+            return run::merge(engine, &version, table.schema.id, &inputs, &choice.split);
         }
     }
-    Ok(false)
+    Ok(Step::Nothing)
 }

@@ -1,7 +1,21 @@
-//! Which segments to merge: a pure function of what there is.
+//! Which segments to merge, and into which: pure functions of what there is.
+//!
+//! A *late* segment spans partitions: a flush of rows scattered over many writes one. It is not cut up
+//! for its own sake, since hundreds of tiny files serve nobody: a partition is split off when it has
+//! rows enough for a segment, or when what is left over it keeps other segments from being merged.
+//! What is left spans the partitions before, between and behind those split off; small late segments are
+//! merged with each other.
+//!
+//! # Invariants
+//! 1. Segments whose partitions overlap have LSN ranges that do not. So what is merged has between its LSNs
+//!    none of another segment that overlaps the span of all inputs.
+//! 2. Merging comes to an end: [`choose`] gives nothing after finitely many merges of what it gave. A merge
+//!    of late segments makes fewer small ones of them, and is not made where it would undo a split.
+
+use std::collections::BTreeMap;
 
 use tidestone_format::manifest::SegmentEntry;
-use tidestone_format::{Lsn, TimeRange};
+use tidestone_format::{Lsn, TimeRange, Timestamp};
 
 use crate::store::TableVersion;
 
@@ -11,21 +25,23 @@ const FAN_IN: usize = 4;
 const MAX_INPUTS: usize = 32;
 /// Sizes are similar within this factor of rows.
 const SIZE_RATIO: u64 = 4;
-/// Segments of fewer rows count as if they had so many.
+/// Segments of fewer rows count as if they had so many: one row group. A partition with so many rows is
+/// worth a segment of its own.
 const SMALL_ROWS: u64 = 65_536;
 
 /// A segment, as far as the decision needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Candidate {
     pub(super) partition: TimeRange,
-    pub(super) times: TimeRange,
     pub(super) first: Lsn,
     pub(super) last: Lsn,
     pub(super) rows: u64,
     /// It spans more than one partition.
     pub(super) late: bool,
-    /// A tombstone hides rows of it, or the horizon has passed some of them.
-    pub(super) stale: bool,
+    /// The lowest LSN of a delete that hides rows of it.
+    pub(super) hidden_by: Option<Lsn>,
+    /// The horizon has passed some of its rows.
+    pub(super) behind: bool,
 }
 
 /// How much it takes for a merge to be worth it.
@@ -35,47 +51,238 @@ pub(super) enum Eagerness {
     Everything,
 }
 
+/// A merge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Choice {
+    /// Which segments, oldest first.
+    pub(super) inputs: Vec<usize>,
+    pub(super) split: Split,
+}
+
+/// Which partitions get a segment of their own, beside those with rows enough.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Split {
+    /// These, by time; and nothing that is written spans them.
+    At(Vec<TimeRange>),
+    Everywhere,
+}
+
 impl Candidate {
     pub(super) fn of(entry: &SegmentEntry, table: &TableVersion) -> Self {
         let length = table.schema.settings.partition_ns;
         let (_, end) = crate::catalog::partition_of(entry.partition.start, length);
-        let hidden = table.tombstones.iter().any(|(lsn, tombstone)| {
+        let hiding = table.tombstones.iter().filter(|(lsn, tombstone)| {
             *lsn > entry.last_lsn && tombstone.range.overlaps(&entry.times)
         });
         Self {
             partition: entry.partition,
-            times: entry.times,
             first: entry.first_lsn,
             last: entry.last_lsn,
             rows: entry.rows,
             late: entry.partition.end > end,
-            stale: hidden || entry.times.start < table.horizon,
+            hidden_by: hiding.map(|(lsn, _)| *lsn).min(),
+            behind: entry.times.start < table.horizon,
         }
+    }
+
+    fn is_stale(&self) -> bool {
+        self.behind || self.hidden_by.is_some()
     }
 }
 
-/// The segments to rewrite or merge next, oldest first; `None` if nothing is worth it.
-pub(super) fn choose(segments: &[Candidate], eagerness: Eagerness) -> Option<Vec<usize>> {
-    // A late segment stands between the segments of every partition it spans: split it first.
-    if let Some(late) = segments.iter().position(|s| s.late) {
-        return Some(vec![late]);
+/// What to rewrite or merge next; `None` if nothing is worth it.
+pub(super) fn choose(segments: &[Candidate], eagerness: Eagerness) -> Option<Choice> {
+    let late = || (0..segments.len()).filter(|&i| segments[i].late);
+    for i in late() {
+        let cuts = cuts(segments, &[i], eagerness);
+        // Late segments that were written by a merge have fewer rows.
+        if !cuts.is_empty() || segments[i].rows >= 2 * SMALL_ROWS {
+            return Some(Choice {
+                inputs: vec![i],
+                split: Split::At(cuts),
+            });
+        }
     }
-    let mut partitions: Vec<TimeRange> = segments.iter().map(|s| s.partition).collect();
-    partitions.sort_by_key(|p| p.start);
-    partitions.dedup();
-    for partition in partitions.iter().rev() {
-        let mut of: Vec<usize> = (0..segments.len())
-            .filter(|&i| segments[i].partition == *partition)
-            .collect();
+    let merge = |inputs| Choice {
+        inputs,
+        split: Split::At(Vec::new()),
+    };
+    let mut partitions: BTreeMap<Timestamp, Vec<usize>> = BTreeMap::new();
+    for (i, segment) in segments.iter().enumerate().filter(|(_, s)| !s.late) {
+        partitions
+            .entry(segment.partition.start)
+            .or_default()
+            .push(i);
+    }
+    for mut of in partitions.into_values().rev() {
         of.sort_by_key(|&i| segments[i].first);
         if let Some(run) = run_of(segments, &of, eagerness) {
+            return Some(merge(run));
+        }
+    }
+    if let Some(run) = late_run(segments, eagerness) {
+        return Some(merge(run));
+    }
+    if eagerness == Eagerness::Worthwhile {
+        return None;
+    }
+    let rewritten = (0..segments.len()).find(|&i| segments[i].is_stale() && applies(segments, i));
+    let stuck = || late().find(|&i| segments[i].is_stale());
+    rewritten.map(|i| merge(vec![i])).or_else(|| {
+        Some(Choice {
+            inputs: vec![stuck()?],
+            split: Split::Everywhere,
+        })
+    })
+}
+
+/// The spans of the segments that rows of these partitions go to, given by time with their numbers of rows.
+pub(super) fn pieces(partitions: &[(TimeRange, u64)], split: &Split) -> Vec<TimeRange> {
+    let mut pieces = Vec::new();
+    let mut open: Option<(TimeRange, u64)> = None;
+    for &(partition, rows) in partitions {
+        let alone = rows >= SMALL_ROWS
+            || match split {
+                Split::Everywhere => true,
+                Split::At(cuts) => cuts.contains(&partition),
+            };
+        if alone {
+            pieces.extend(open.take().map(|(span, _)| span));
+            pieces.push(partition);
+            continue;
+        }
+        open = match open {
+            None => Some((partition, rows)),
+            Some((span, before)) => {
+                let joined = TimeRange {
+                    start: span.start,
+                    end: partition.end,
+                };
+                let cut = match split {
+                    Split::Everywhere => true,
+                    Split::At(cuts) => cuts.iter().any(|c| c.overlaps(&joined)),
+                };
+                if cut || before >= SMALL_ROWS {
+                    pieces.push(span);
+                    Some((partition, rows))
+                } else {
+                    Some((joined, before + rows))
+                }
+            }
+        };
+    }
+    pieces.extend(open.map(|(span, _)| span));
+    pieces
+}
+
+/// The partitions, by time, whose segments cannot be merged for the inputs that span them: they have
+/// segments that are older and others that are newer, so many that merging them is worth it; or an older
+/// one that can only apply a delete if it is merged with what the inputs have.
+fn cuts(segments: &[Candidate], inputs: &[usize], eagerness: Eagerness) -> Vec<TimeRange> {
+    let span = span_of(segments, inputs);
+    let least = match eagerness {
+        Eagerness::Worthwhile => FAN_IN,
+        Eagerness::Everything => 2,
+    };
+    let mut found: BTreeMap<Timestamp, (TimeRange, usize, usize, bool)> = BTreeMap::new();
+    for (i, segment) in segments.iter().enumerate() {
+        if segment.late || !segment.partition.overlaps(&span.partition) || inputs.contains(&i) {
+            continue;
+        }
+        let of = found.entry(segment.partition.start);
+        let (_, older, newer, stuck) = of.or_insert((segment.partition, 0, 0, false));
+        if segment.last < span.first {
+            *older += 1;
+            // With a newer segment over it, it can apply no delete that is newer still.
+            let buried = segment.hidden_by.is_some_and(|lsn| lsn >= span.first);
+            *stuck |= buried && eagerness == Eagerness::Everything;
+        } else {
+            *newer += 1;
+        }
+    }
+    let blocked = found.into_values().filter(|&(_, older, newer, stuck)| {
+        stuck || (older.min(newer) > 0 && older + newer >= least)
+    });
+    blocked.map(|(partition, ..)| partition).collect()
+}
+
+/// Whether a segment that is rewritten alone has applied more than before: its LSNs then reach up to
+/// those of the next newer segment.
+fn applies(segments: &[Candidate], i: usize) -> bool {
+    let this = &segments[i];
+    let newer = segments
+        .iter()
+        .filter(|s| s.first > this.last && s.partition.overlaps(&this.partition));
+    let next = newer.map(|s| s.first).min();
+    this.behind
+        || this
+            .hidden_by
+            .is_some_and(|lsn| next.is_none_or(|next| lsn < next))
+}
+
+/// What segments span: partitions and LSNs.
+struct Span {
+    partition: TimeRange,
+    first: Lsn,
+    last: Lsn,
+}
+
+fn span_of(segments: &[Candidate], inputs: &[usize]) -> Span {
+    let of = inputs.iter().map(|&i| &segments[i]);
+    Span {
+        partition: TimeRange {
+            start: of
+                .clone()
+                .map(|s| s.partition.start)
+                .min()
+                .unwrap_or(Timestamp::MIN),
+            end: of
+                .clone()
+                .map(|s| s.partition.end)
+                .max()
+                .unwrap_or(Timestamp::MAX),
+        },
+        first: of.clone().map(|s| s.first).min().unwrap_or_default(),
+        last: of.map(|s| s.last).max().unwrap_or_default(),
+    }
+}
+
+/// A run of small late segments, neighbours, oldest first.
+fn late_run(segments: &[Candidate], eagerness: Eagerness) -> Option<Vec<usize>> {
+    let least = match eagerness {
+        Eagerness::Worthwhile => FAN_IN,
+        Eagerness::Everything => 2,
+    };
+    let mut late: Vec<usize> = (0..segments.len())
+        .filter(|&i| segments[i].late && segments[i].rows < SMALL_ROWS)
+        .collect();
+    late.sort_by_key(|&i| (segments[i].first, segments[i].partition.start));
+    for newest in (0..late.len()).rev() {
+        let mut run = Vec::new();
+        for &i in late[..=newest].iter().rev().take(MAX_INPUTS) {
+            run.push(i);
+            if !are_neighbours(segments, &run) || !cuts(segments, &run, eagerness).is_empty() {
+                run.pop();
+                break;
+            }
+        }
+        if run.len() >= least {
+            run.reverse();
             return Some(run);
         }
     }
-    match eagerness {
-        Eagerness::Worthwhile => None,
-        Eagerness::Everything => segments.iter().position(|s| s.stale).map(|i| vec![i]),
-    }
+    None
+}
+
+/// Whether no other segment that overlaps their span has an LSN between theirs.
+fn are_neighbours(segments: &[Candidate], inputs: &[usize]) -> bool {
+    let span = span_of(segments, inputs);
+    segments.iter().enumerate().all(|(i, s)| {
+        s.last < span.first
+            || s.first > span.last
+            || !s.partition.overlaps(&span.partition)
+            || inputs.contains(&i)
+    })
 }
 
 /// A run of neighbours of one partition, given oldest first.
@@ -101,69 +308,4 @@ fn run_of(segments: &[Candidate], of: &[usize], eagerness: Eagerness) -> Option<
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn segment(partition: i64, first: u64, last: u64, rows: u64) -> Candidate {
-        let range = TimeRange {
-            start: partition * 10,
-            end: partition * 10 + 9,
-        };
-        Candidate {
-            partition: range,
-            times: range,
-            first: Lsn(first),
-            last: Lsn(last),
-            rows,
-            late: false,
-            stale: false,
-        }
-    }
-
-    #[test]
-    fn four_similar_neighbours_are_merged_and_a_large_one_is_left() {
-        let mut segments = vec![segment(0, 1, 10, 100_000_000)];
-        for i in 0..3 {
-            segments.push(segment(0, 20 + i * 10, 25 + i * 10, 1_000));
-        }
-        assert_eq!(choose(&segments, Eagerness::Worthwhile), None);
-        segments.push(segment(0, 60, 65, 1_000));
-        assert_eq!(
-            choose(&segments, Eagerness::Worthwhile),
-            Some(vec![1, 2, 3, 4])
-        );
-        assert_eq!(
-            choose(&segments, Eagerness::Everything),
-            Some(vec![0, 1, 2, 3, 4])
-        );
-    }
-
-    #[test]
-    fn partitions_do_not_mix() {
-        let segments: Vec<_> = (0..8)
-            .map(|i| segment(i64::from(i % 4 != 0), 1 + i as u64, 1 + i as u64, 10))
-            .collect();
-        let chosen = choose(&segments, Eagerness::Worthwhile).unwrap();
-        assert!(
-            chosen
-                .iter()
-                .all(|&i| segments[i].partition == segments[chosen[0]].partition)
-        );
-    }
-
-    #[test]
-    fn a_late_segment_is_split_before_anything_else() {
-        let mut segments: Vec<_> = (0..5).map(|i| segment(0, 1 + i, 1 + i, 10)).collect();
-        segments[2].late = true;
-        assert_eq!(choose(&segments, Eagerness::Worthwhile), Some(vec![2]));
-    }
-
-    #[test]
-    fn a_stale_segment_is_rewritten_on_demand_only() {
-        let mut segments = vec![segment(0, 1, 1, 10)];
-        assert_eq!(choose(&segments, Eagerness::Everything), None);
-        segments[0].stale = true;
-        assert_eq!(choose(&segments, Eagerness::Worthwhile), None);
-        assert_eq!(choose(&segments, Eagerness::Everything), Some(vec![0]));
-    }
-}
+mod tests;

@@ -10,22 +10,45 @@ use std::sync::atomic::Ordering;
 use tidestone_format::column::Column;
 use tidestone_format::log::SeriesDefinition;
 use tidestone_format::manifest::Entry;
-use tidestone_format::{FieldId, Lsn, SeriesId, SeriesKey, TableId, TimeRange};
+use tidestone_format::{FieldId, Lsn, SeriesId, SeriesKey, TableId, TimeRange, Timestamp};
 
+use super::Step;
+use super::plan::{self, Split};
+use super::watch::Watch;
 use crate::catalog::partition_of;
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::flush::{columns_of, keys_of, segment_meta};
 use crate::head::HeadView;
 use crate::scan::{self, Request, Scan};
-use crate::store::{Segment, TableVersion, Version, push_error};
+use crate::store::{NewSegments, Segment, TableVersion, Version, push_error};
 
-/// Merges segments of one table, neighbours, oldest first, into one for each partition they have
-/// rows of. Returns whether anything changed.
-pub(super) fn merge(engine: &Engine, table: TableId, inputs: Vec<Arc<Segment>>) -> Result<bool> {
-    let version = engine.store.version();
+/// Merges segments of one table, neighbours, oldest first, into those that [`plan::pieces`] says.
+pub(super) fn merge(
+    engine: &Engine,
+    version: &Version,
+    table: TableId,
+    inputs: &[Arc<Segment>],
+    split: &Split,
+) -> Result<Step> {
+    let watch = Watch::new(engine, version, table, inputs);
+    match watched_merge(engine, version, inputs, split, &watch) {
+        Err(_) if watch.overtaken() => Ok(Step::Overtaken),
+        Err(error) => Err(error),
+        Ok(()) => Ok(Step::Merged),
+    }
+}
+
+fn watched_merge(
+    engine: &Engine,
+    version: &Version,
+    inputs: &[Arc<Segment>],
+    split: &Split,
+    watch: &Watch<'_>,
+) -> Result<()> {
+    let table = watch.table();
     let Some(of) = version.tables.get(&table) else {
-        return Ok(false);
+        return Ok(());
     };
     let first = inputs
         .iter()
@@ -37,47 +60,53 @@ pub(super) fn merge(engine: &Engine, table: TableId, inputs: Vec<Arc<Segment>>) 
         .map(|s| s.entry.last_lsn)
         .max()
         .unwrap_or_default();
-    let mut outputs = Vec::new();
+    let mut outputs = engine.store.new_segments();
     let mut kept: Vec<SeriesId> = Vec::new();
-    let lsns = (first, covered(of, &inputs, last));
-    for partition in partitions(of, &inputs)? {
-        let rewritten = write(engine, of, &inputs, partition, lsns, &mut kept)?;
-        outputs.extend(rewritten);
+    let merging = Merging {
+        engine,
+        table: of,
+        inputs,
+        watch,
+        lsns: (first, covered(of, inputs, last)),
+    };
+    for piece in plan::pieces(&partitions(of, inputs, watch)?, split) {
+        write(&merging, piece, &mut outputs, &mut kept)?;
     }
     kept.sort_unstable();
     kept.dedup();
-    let lost = lost_series(&inputs, &kept)?;
+    let lost = lost_series(inputs, &kept, watch)?;
 
     let mut editor = engine.store.edit();
-    let live = &editor.state().segments();
-    if !inputs.iter().all(|s| live.contains_key(&s.entry.uuid)) {
-        // Table or segments were dropped meanwhile; the outputs are strays, removed at the next open.
-        return Ok(false);
-    }
+    // Nobody drops an input from here on.
+    watch.check()?;
     let known = editor.state().series();
     let mut entries: Vec<Entry> = lost
         .into_iter()
         .filter(|d| !known.contains_key(&d.id))
         .map(Entry::SeriesDefined)
         .collect();
-    for input in &inputs {
+    for input in inputs {
         entries.push(Entry::SegmentDropped {
             table,
             uuid: input.entry.uuid,
         });
     }
-    entries.extend(outputs.into_iter().map(Entry::SegmentAdded));
+    entries.extend(outputs.entries().iter().cloned().map(Entry::SegmentAdded));
     let done = spent_tombstones(&engine.store.version(), table, &entries);
     entries.extend(done.into_iter().map(Entry::TombstoneDropped));
-    let version = editor.commit(entries)?;
+    let version = editor.commit_segments(entries, outputs)?;
     engine.publish(&mut editor, version, None);
     engine.counters.compactions.fetch_add(1, Ordering::Relaxed);
-    Ok(true)
+    Ok(())
 }
 
-/// The partitions that the inputs have rows of. Rows may lie centuries apart, so partitions are found by
-/// the rows and not counted off.
-fn partitions(table: &TableVersion, inputs: &[Arc<Segment>]) -> Result<Vec<TimeRange>> {
+/// The partitions that the inputs have rows of, by time, and how many; of a lone partition the number is
+/// not needed. Rows may lie centuries apart, so partitions are found by the rows and not counted off.
+fn partitions(
+    table: &TableVersion,
+    inputs: &[Arc<Segment>],
+    watch: &Watch<'_>,
+) -> Result<Vec<(TimeRange, u64)>> {
     let length = table.schema.settings.partition_ns;
     let span = |time| {
         let (start, end) = partition_of(time, length);
@@ -86,9 +115,9 @@ fn partitions(table: &TableVersion, inputs: &[Arc<Segment>]) -> Result<Vec<TimeR
     let spans = inputs.iter().map(|s| s.entry.times);
     let start = spans.clone().map(|t| t.start).min().unwrap_or_default();
     let end = spans.map(|t| t.end).max().unwrap_or_default();
-    let mut last = span(start);
+    let last = span(start);
     if last.contains(end) {
-        return Ok(vec![last]);
+        return Ok(vec![(last, 0)]);
     }
     let request = Request {
         fields: Arc::default(),
@@ -97,42 +126,71 @@ fn partitions(table: &TableVersion, inputs: &[Arc<Segment>]) -> Result<Vec<TimeR
     };
     let sources = scan::sources(table, inputs, &HeadView::default(), &request)?;
     let mut scan = Scan::new(sources, table.schema.settings.policy, request);
-    let mut partitions = BTreeMap::new();
+    let mut partitions: BTreeMap<Timestamp, (TimeRange, u64)> = BTreeMap::new();
     while let Some(rows) = scan.next()? {
-        for &time in &rows.times {
-            if partitions.is_empty() || !last.contains(time) {
-                last = span(time);
-                partitions.insert(last.start, last);
-            }
+        watch.check()?;
+        let mut from = 0;
+        while from < rows.len() {
+            let partition = span(rows.times[from]);
+            // Another series begins at a time of its own, which may lie in the same partition.
+            let run = rows.times[from..]
+                .iter()
+                .take_while(|t| partition.contains(**t));
+            let count = run.count();
+            partitions
+                .entry(partition.start)
+                .or_insert((partition, 0))
+                .1 += count as u64;
+            from += count;
         }
     }
     Ok(partitions.into_values().collect())
 }
 
 /// The last LSN of what the inputs are merged to. It has applied every tombstone of the manifest, so
-/// its LSNs reach up to the highest of them, but not into those of a newer segment of its partition.
+/// its LSNs reach up to the highest of them, but not into those of a newer segment of what it spans.
 fn covered(table: &TableVersion, inputs: &[Arc<Segment>], last: Lsn) -> Lsn {
     let applied = table.tombstones.iter().map(|(lsn, _)| *lsn).max();
-    let newer = table.segments.iter().filter(|s| {
-        s.entry.first_lsn > last
-            && inputs
-                .iter()
-                .any(|i| i.entry.partition.overlaps(&s.entry.partition))
-    });
-    let below = newer.map(|s| Lsn(s.entry.first_lsn.0 - 1)).min();
+    let spans = inputs.iter().map(|i| i.entry.partition);
+    let span = TimeRange {
+        start: spans
+            .clone()
+            .map(|p| p.start)
+            .min()
+            .unwrap_or(Timestamp::MIN),
+        end: spans.map(|p| p.end).max().unwrap_or(Timestamp::MAX),
+    };
+    let segments = table.segments.iter().map(|s| &s.entry);
+    let newer = segments.filter(|s| s.first_lsn > last && s.partition.overlaps(&span));
+    let below = newer.map(|s| Lsn(s.first_lsn.0 - 1)).min();
     let reach = last.max(applied.unwrap_or(last));
     below.map_or(reach, |below| reach.min(below))
 }
 
-/// Writes the rows of one partition as a segment.
-fn write(
-    engine: &Engine,
-    table: &TableVersion,
-    inputs: &[Arc<Segment>],
-    partition: TimeRange,
+/// A merge under way.
+struct Merging<'a> {
+    engine: &'a Engine,
+    table: &'a TableVersion,
+    inputs: &'a [Arc<Segment>],
+    watch: &'a Watch<'a>,
+    /// The LSNs of what is written.
     lsns: (Lsn, Lsn),
+}
+
+/// Writes the rows of some partitions as a segment.
+fn write(
+    merging: &Merging<'_>,
+    partition: TimeRange,
+    outputs: &mut NewSegments<'_>,
     kept: &mut Vec<SeriesId>,
-) -> Result<Option<tidestone_format::manifest::SegmentEntry>> {
+) -> Result<()> {
+    let Merging {
+        engine,
+        table,
+        inputs,
+        watch,
+        lsns,
+    } = *merging;
     let request = Request {
         fields: table.schema.fields.clone().into(),
         range: partition,
@@ -140,13 +198,14 @@ fn write(
     };
     let sources = scan::sources(table, inputs, &HeadView::default(), &request)?;
     if sources.is_empty() {
-        return Ok(None);
+        return Ok(());
     }
     let mut scan = Scan::new(sources, table.schema.settings.policy, request);
     let meta = segment_meta(engine, table, partition, lsns)?;
-    engine.store.write_segment(meta, |writer| {
+    outputs.write(meta, |writer| {
         let mut last: Option<(SeriesId, SeriesKey)> = None;
         while let Some(mut rows) = scan.next()? {
+            watch.check()?;
             let columns: Vec<(FieldId, Column)> = std::mem::take(&mut rows.columns);
             let columns = columns_of(table, columns, rows.len());
             let mut ids = rows.series.clone();
@@ -170,9 +229,14 @@ fn write(
 }
 
 /// The series of the inputs that no output has: their definitions must stay known.
-fn lost_series(inputs: &[Arc<Segment>], kept: &[SeriesId]) -> Result<Vec<SeriesDefinition>> {
+fn lost_series(
+    inputs: &[Arc<Segment>],
+    kept: &[SeriesId],
+    watch: &Watch<'_>,
+) -> Result<Vec<SeriesDefinition>> {
     let mut lost: BTreeMap<SeriesId, SeriesDefinition> = BTreeMap::new();
     for input in inputs {
+        watch.check()?;
         input.each_series(|definition| {
             if kept.binary_search(&definition.id).is_err() {
                 lost.insert(definition.id, definition);

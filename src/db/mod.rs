@@ -215,7 +215,8 @@ impl Tidestone {
         Ok(last)
     }
 
-    /// Moves all rows in memory to segments. Answers do not change.
+    /// Moves all rows in memory to segments. Answers do not change. Segments that are worth it are then
+    /// merged in the background ([`Options::auto_compact`]).
     ///
     /// # Errors
     /// The disk refuses; the rows stay in memory and log.
@@ -223,18 +224,23 @@ impl Tidestone {
         flush::flush(self.engine()).map(drop)
     }
 
-    /// Merges segments until no partition has more than one, and applies deletes. Answers do not
-    /// change. Returns how many merges were made.
+    /// Merges segments as far as that goes, and applies deletes. A partition has one segment then, beside
+    /// those that span partitions and hold the rows of many that have few. Answers do not change.
+    /// Returns how many merges were made.
     ///
     /// # Errors
-    /// The disk refuses; the segments stay as they are.
+    /// The disk refuses, or the database is closed meanwhile: a merge under way stops. The segments
+    /// stay as they are.
     pub fn compact(&self) -> Result<u64> {
         self.flush()?;
         let mut merges = 0;
-        while compaction::full_step(self.engine())? {
-            merges += 1;
+        loop {
+            match compaction::full_step(self.engine())? {
+                compaction::Step::Nothing => return Ok(merges),
+                compaction::Step::Overtaken => {}
+                compaction::Step::Merged => merges += 1,
+            }
         }
-        Ok(merges)
     }
 
     /// Drops what is past the tables' retention. The background thread does it too.
@@ -279,7 +285,8 @@ impl Tidestone {
         status::of(self.engine())
     }
 
-    /// Flushes, makes everything durable and ends the background threads. Writers get
+    /// Flushes, makes everything durable and ends the background threads; a merge under way is stopped.
+    /// Writers get
     /// [`ErrorKind::Closed`] from then on.
     ///
     /// # Errors

@@ -280,6 +280,16 @@ impl SimDisk {
         Ok(())
     }
 
+    /// The length of all files together, bytes.
+    pub fn used(&self) -> u64 {
+        let state = self.0.lock();
+        state
+            .files
+            .values()
+            .map(|n| n.lock().live.len() as u64)
+            .sum()
+    }
+
     /// The paths of all files.
     pub fn paths(&self) -> Vec<PathBuf> {
         self.0.lock().files.keys().cloned().collect()

@@ -195,7 +195,7 @@ fn drop_segments(folders: &Folders, database: FileUuid, plan: &RepairPlan) -> Re
             uuid: e.uuid,
         })
         .collect();
-    manifest.commit(entries)?;
+    manifest.commit(entries).map_err(|e| e.error)?;
     for path in damaged {
         move_to_lost(&*disk, folders, path)?;
     }
@@ -223,7 +223,9 @@ fn new_log(folders: &Folders, database: FileUuid) -> Result<()> {
     let incarnation = OsRandom
         .uuid()
         .map_err(|e| Error::io("get a random name for an incarnation", &folders.root, e))?;
-    manifest.commit(vec![Entry::Incarnation(incarnation)])?;
+    manifest
+        .commit(vec![Entry::Incarnation(incarnation)])
+        .map_err(|e| e.error)?;
     let wal = folders.wal();
     disk.create_dir_all(&wal)
         .map_err(|e| Error::io("make the log folder", &wal, e))?;
@@ -255,7 +257,9 @@ fn new_log(folders: &Folders, database: FileUuid) -> Result<()> {
         flushed: Lsn(next_lsn.0 - 1),
         recycle: None,
     };
-    manifest.commit(vec![Entry::Flushed(Lsn(next_lsn.0 - 1))])?;
+    manifest
+        .commit(vec![Entry::Flushed(Lsn(next_lsn.0 - 1))])
+        .map_err(|e| e.error)?;
     drop(wal::Log::start(disk, settings, start)?);
     Ok(())
 }

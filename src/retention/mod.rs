@@ -4,6 +4,8 @@
 //! and hides older rows at once, physically dropped or not. Segments wholly behind it are dropped
 //! in the same edit.
 //!
+//! Retention waits for no merge: a merge whose inputs it drops stops by itself and leaves nothing.
+//!
 //! # Invariants
 //! 1. A horizon never goes back.
 //! 2. A clock that jumps ahead must not delete: a step of the horizon larger than the monotonic time
@@ -39,7 +41,6 @@ fn enforce_table(engine: &Engine, id: TableId) -> Result<()> {
     if settings.retention_age_ns.is_none() && settings.retention_bytes.is_none() {
         return Ok(());
     }
-    let _no_merge = engine.compacting.lock();
     let mut editor = engine.store.edit();
     let version = engine.store.version();
     let Some(table) = version.tables.get(&id) else {

@@ -51,18 +51,26 @@ pub(crate) struct ManifestReport {
     pub(crate) torn: Option<String>,
 }
 
-/// Why a new manifest file was not written.
-struct Unfinished {
-    error: Error,
-    /// It may have its name all the same, and then it holds.
-    named: bool,
+/// Why the manifest was not changed.
+#[derive(Debug)]
+pub(crate) struct Unfinished {
+    pub(crate) error: Error,
+    /// The change may be on the disk all the same: then it holds from the next open on.
+    pub(crate) perhaps: bool,
 }
 
 impl Unfinished {
     fn before(error: Error) -> Self {
         Self {
             error,
-            named: false,
+            perhaps: false,
+        }
+    }
+
+    fn perhaps(error: Error) -> Self {
+        Self {
+            error,
+            perhaps: true,
         }
     }
 }
@@ -231,23 +239,32 @@ impl Manifest {
         })
     }
 
-    /// Makes entries durable, all or none, and returns the version that has them.
-    pub(crate) fn commit(&mut self, entries: Vec<Entry>) -> Result<u64> {
-        if let Some(cause) = &self.poisoned {
-            return Err(cause.poisoned());
+    /// Fails if no edit is taken any more.
+    pub(crate) fn check(&self) -> Result<()> {
+        match &self.poisoned {
+            None => Ok(()),
+            Some(cause) => Err(cause.poisoned()),
         }
+    }
+
+    /// Makes entries durable, all or none, and returns the version that has them.
+    pub(crate) fn commit(&mut self, entries: Vec<Entry>) -> std::result::Result<u64, Unfinished> {
+        self.check().map_err(Unfinished::before)?;
         let path = path_of(&self.dir, self.identity.number);
+        let wrong = |e| Unfinished::before(Error::format(&path, e));
         let mut next = self.state.clone();
         for entry in &entries {
-            next.apply(entry).map_err(|e| Error::format(&path, e))?;
+            next.apply(entry).map_err(wrong)?;
         }
         let version = self.version + 1;
         let mut bytes = Vec::new();
-        append_edit(&mut bytes, self.identity, &Edit { version, entries })?;
+        append_edit(&mut bytes, self.identity, &Edit { version, entries })
+            .map_err(|e| Unfinished::before(e.into()))?;
         let end = self.position + bytes.len() as u64;
         if end > self.len {
-            self.reserve(end)
-                .map_err(|e| Error::io("reserve space for the manifest", &path, e))?;
+            self.reserve(end).map_err(|e| {
+                Unfinished::before(Error::io("reserve space for the manifest", &path, e))
+            })?;
         }
         let written = self
             .file
@@ -260,7 +277,7 @@ impl Manifest {
         });
         if let Err(error) = synced {
             self.poisoned = Some(error.clone());
-            return Err(error);
+            return Err(Unfinished::perhaps(error));
         }
         self.position = end;
         self.version = version;
@@ -307,7 +324,7 @@ impl Manifest {
                     return;
                 }
                 // The new file may hold by now: edits of this one would be lost.
-                Err(Unfinished { error, named: true }) => self.poisoned = Some(error),
+                Err(unfinished) if unfinished.perhaps => self.poisoned = Some(unfinished.error),
                 Err(_) => {}
             }
         }
@@ -366,10 +383,16 @@ impl Manifest {
             file.sync()?;
             Ok(file)
         };
-        let file = write().map_err(|e| Unfinished::before(what(e)))?;
-        io::publish(&*disk, &tmp_path, &path).map_err(|e| Unfinished {
-            error: what(e),
-            named: true,
+        let give_name = || io::publish(&*disk, &tmp_path, &path);
+        let written = match write() {
+            Ok(file) => give_name()
+                .map(|()| file)
+                .map_err(|e| Unfinished::perhaps(what(e))),
+            Err(e) => Err(Unfinished::before(what(e))),
+        };
+        let file = written.inspect_err(|_| {
+            // Its space is needed, on a full disk most of all.
+            let _ = disk.remove(&tmp_path);
         })?;
         let this = Self {
             disk,

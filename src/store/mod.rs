@@ -7,8 +7,10 @@
 //! |---|---|
 //! | `manifest` | the file the edits are in |
 //! | `segment` | one segment file: opened, checked, removed |
+//! | `new_segments` | segment files on their way to the manifest |
 
 mod manifest;
+mod new_segments;
 mod segment;
 
 use std::collections::BTreeMap;
@@ -20,15 +22,15 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use tidestone_format::log::Tombstone;
 use tidestone_format::manifest::{Entry, SegmentEntry, State};
 use tidestone_format::schema::TableSchema;
-use tidestone_format::segment::{SegmentMeta, SegmentWriter, WriteError};
+use tidestone_format::segment::WriteError;
 use tidestone_format::{FileUuid, Lsn, TableId, Timestamp};
 
 pub(crate) use manifest::{Manifest, newest as newest_manifest, read as read_manifest};
+pub(crate) use new_segments::NewSegments;
 pub(crate) use segment::{OpenSegment, Segment, place_of};
 
 use crate::error::{Error, Result};
-use crate::io::{self, Disk};
-use segment::FileSink;
+use crate::io::Disk;
 
 /// What a reader sees of manifest and segments.
 #[derive(Debug)]
@@ -168,66 +170,6 @@ impl Store {
         self.manifest.lock().len()
     }
 
-    /// Writes a segment: `fill` pushes its rows. The file is durable and under its name when this
-    /// returns, and dead until the manifest names it. `None` if no row was pushed.
-    pub(crate) fn write_segment(
-        &self,
-        meta: SegmentMeta,
-        fill: impl FnOnce(&mut SegmentWriter<FileSink>) -> Result<()>,
-    ) -> Result<Option<SegmentEntry>> {
-        let tmp = self.folders.tmp().join(format!("{}.seg", meta.uuid));
-        let written = self.fill_segment(&tmp, meta, fill);
-        match written {
-            Ok(Some(entry)) => {
-                let path = place_of(&self.folders.segments(), &entry);
-                self.make_folders(&path)?;
-                io::publish(&*self.disk, &tmp, &path)
-                    .map_err(|e| Error::io("give a segment its name", &path, e))?;
-                Ok(Some(entry))
-            }
-            other => {
-                // What is left of it goes at the next open at the latest: tmp is emptied then.
-                let _ = self.disk.remove(&tmp);
-                other
-            }
-        }
-    }
-
-    fn fill_segment(
-        &self,
-        tmp: &Path,
-        meta: SegmentMeta,
-        fill: impl FnOnce(&mut SegmentWriter<FileSink>) -> Result<()>,
-    ) -> Result<Option<SegmentEntry>> {
-        let io = |e| Error::io("write a segment", tmp, e);
-        let wrong = |e| segment_error(tmp, e);
-        let file = self.disk.create(tmp).map_err(io)?;
-        let mut writer = SegmentWriter::new(FileSink::new(file.clone()), meta).map_err(wrong)?;
-        fill(&mut writer)?;
-        if writer.rows() == 0 {
-            return Ok(None);
-        }
-        let summary = writer.finish().map_err(wrong)?;
-        file.sync()
-            .map_err(|e| Error::io("sync a segment", tmp, e))?;
-        Ok(Some(summary.entry))
-    }
-
-    /// Makes the folders a segment lies in, durably.
-    fn make_folders(&self, path: &Path) -> Result<()> {
-        let segments = self.folders.segments();
-        let (Some(partition), Some(table)) = (path.parent(), path.parent().and_then(Path::parent))
-        else {
-            return Ok(());
-        };
-        let make = || {
-            self.disk.create_dir_all(partition)?;
-            self.disk.sync_dir(table)?;
-            self.disk.sync_dir(&segments)
-        };
-        make().map_err(|e| Error::io("make a folder for segments", partition, e))
-    }
-
     /// Closes segments beyond the number that may be mapped; readers that have them keep them.
     pub(crate) fn bound_mapped(&self, version: &Version) {
         let count: usize = version.tables.values().map(|t| t.segments.len()).sum();
@@ -314,10 +256,33 @@ impl Editor<'_> {
         self.manifest.state()
     }
 
-    /// Makes entries durable and gives the version with them, not yet published. `added` are the
-    /// segments the entries add.
+    /// Fails if the manifest takes no edits any more: what would be written for one is of no use.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.manifest.check()
+    }
+
+    /// Makes entries durable and gives the version with them, not yet published.
     pub(crate) fn commit(&mut self, entries: Vec<Entry>) -> Result<Arc<Version>> {
-        let number = self.manifest.commit(entries)?;
+        self.commit_segments(entries, self.store.new_segments())
+    }
+
+    /// As [`Editor::commit`], of entries that name `added`. Their files are removed if it fails, unless
+    /// the edit may be on the disk all the same: then the next open may find that it holds.
+    pub(crate) fn commit_segments(
+        &mut self,
+        entries: Vec<Entry>,
+        added: NewSegments<'_>,
+    ) -> Result<Arc<Version>> {
+        let number = match self.manifest.commit(entries) {
+            Ok(number) => number,
+            Err(unfinished) => {
+                if unfinished.perhaps {
+                    added.named();
+                }
+                return Err(unfinished.error);
+            }
+        };
+        added.named();
         let store = self.store;
         let before = store.version();
         let known: FxHashMap<FileUuid, Arc<Segment>> = before

@@ -1,0 +1,128 @@
+//! Segment files on their way to the manifest.
+//!
+//! # Invariants
+//! 1. A file is durable, and so is its name, before an edit may name it.
+//! 2. A file that no edit can name any more is removed at once: space on a full disk is not lost to
+//!    what was tried in vain. One that cannot be removed goes at the next open.
+
+use std::path::Path;
+
+use tidestone_format::manifest::SegmentEntry;
+use tidestone_format::segment::{SegmentMeta, SegmentWriter};
+
+use super::segment::FileSink;
+use super::{Store, place_of, segment_error};
+use crate::error::{Error, Result};
+use crate::io;
+
+/// Segments that are written and that no edit names. Dropping it removes their files; an edit takes it
+/// ([`Editor::commit_segments`](super::Editor::commit_segments)).
+#[derive(Debug)]
+pub(crate) struct NewSegments<'a> {
+    store: &'a Store,
+    entries: Vec<SegmentEntry>,
+}
+
+impl Store {
+    /// Begins a set of segments that one edit is to add.
+    pub(crate) fn new_segments(&self) -> NewSegments<'_> {
+        NewSegments {
+            store: self,
+            entries: Vec::new(),
+        }
+    }
+}
+
+impl NewSegments<'_> {
+    /// Writes a segment: `fill` pushes its rows. The file is durable and under its name when this
+    /// returns. There is none if no row was pushed.
+    pub(crate) fn write(
+        &mut self,
+        meta: SegmentMeta,
+        fill: impl FnOnce(&mut SegmentWriter<FileSink>) -> Result<()>,
+    ) -> Result<()> {
+        let store = self.store;
+        let tmp = store.folders.tmp().join(format!("{}.seg", meta.uuid));
+        let written = self.fill(&tmp, meta, fill);
+        let entry = match written {
+            Ok(Some(entry)) => entry,
+            other => {
+                self.remove(&tmp);
+                return other.map(drop);
+            }
+        };
+        let path = place_of(&store.folders.segments(), &entry);
+        let published = self.make_folders(&path).and_then(|()| {
+            io::publish(&*store.disk, &tmp, &path)
+                .map_err(|e| Error::io("give a segment its name", &path, e))
+        });
+        if let Err(error) = published {
+            // Which of its two names it has is not known.
+            self.remove(&tmp);
+            self.remove(&path);
+            return Err(error);
+        }
+        self.entries.push(entry);
+        Ok(())
+    }
+
+    /// What was written.
+    pub(crate) fn entries(&self) -> &[SegmentEntry] {
+        &self.entries
+    }
+
+    /// An edit names the files, or may: they stay.
+    pub(super) fn named(mut self) {
+        self.entries.clear();
+    }
+
+    fn fill(
+        &self,
+        tmp: &Path,
+        meta: SegmentMeta,
+        fill: impl FnOnce(&mut SegmentWriter<FileSink>) -> Result<()>,
+    ) -> Result<Option<SegmentEntry>> {
+        let io = |e| Error::io("write a segment", tmp, e);
+        let wrong = |e| segment_error(tmp, e);
+        let file = self.store.disk.create(tmp).map_err(io)?;
+        let mut writer = SegmentWriter::new(FileSink::new(file.clone()), meta).map_err(wrong)?;
+        fill(&mut writer)?;
+        if writer.rows() == 0 {
+            return Ok(None);
+        }
+        let summary = writer.finish().map_err(wrong)?;
+        file.sync()
+            .map_err(|e| Error::io("sync a segment", tmp, e))?;
+        Ok(Some(summary.entry))
+    }
+
+    /// Makes the folders a segment lies in, durably.
+    fn make_folders(&self, path: &Path) -> Result<()> {
+        let segments = self.store.folders.segments();
+        let (Some(partition), Some(table)) = (path.parent(), path.parent().and_then(Path::parent))
+        else {
+            return Ok(());
+        };
+        let disk = &self.store.disk;
+        let make = || {
+            disk.create_dir_all(partition)?;
+            disk.sync_dir(table)?;
+            disk.sync_dir(&segments)
+        };
+        make().map_err(|e| Error::io("make a folder for segments", partition, e))
+    }
+
+    /// Removes a file that nobody needs. The error that matters is the one that came before.
+    fn remove(&self, path: &Path) {
+        let _ = self.store.disk.remove(path);
+    }
+}
+
+impl Drop for NewSegments<'_> {
+    fn drop(&mut self) {
+        let segments = self.store.folders.segments();
+        for entry in &self.entries {
+            self.remove(&place_of(&segments, entry));
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! Work in the background while a merge is held in the middle: nobody waits for it, and it stops when
+//! it is no longer wanted.
+//!
+//! The disk is a simulated one that holds the merge thread at the file it writes.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test may fail, and look at the machine's own files"
+)]
+
+mod common;
+
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use common::{contents, quiet};
+use tidestone::io::{DirEntry, Disk, File, SimDisk};
+use tidestone::{
+    ErrorKind, FieldType, ManualClock, Options, SeededRandom, Table, TableOptions, Tidestone, Value,
+};
+
+const HOUR: i64 = 3_600_000_000_000;
+
+/// How far the merge thread has come.
+#[derive(Debug, Default, PartialEq, Eq, Clone, Copy)]
+enum Merge {
+    #[default]
+    Away,
+    /// It waits to make the file it merges to.
+    Held,
+    /// It is never held again.
+    Free,
+}
+
+/// A simulated disk that holds the thread which merges.
+#[derive(Debug, Clone, Default)]
+struct HoldingDisk {
+    disk: SimDisk,
+    merge: Arc<(Mutex<Merge>, Condvar)>,
+}
+
+impl HoldingDisk {
+    fn wait_until(&self, wanted: Merge) {
+        let (merge, changed) = &*self.merge;
+        let merge = merge.lock().unwrap();
+        let minute = Duration::from_secs(60);
+        let (_guard, waited) = changed
+            .wait_timeout_while(merge, minute, |m| *m != wanted)
+            .unwrap();
+        assert!(!waited.timed_out(), "the merge did not become {wanted:?}");
+    }
+
+    fn set(&self, to: Merge) {
+        *self.merge.0.lock().unwrap() = to;
+        self.merge.1.notify_all();
+    }
+
+    fn open(&self, options: Options, clock: &Arc<ManualClock>) -> Tidestone {
+        Tidestone::builder("/db")
+            .options(options)
+            .disk(Arc::new(self.clone()))
+            .clock(clock.clone())
+            // Names of segments differ each time the database is opened.
+            .random(Arc::new(SeededRandom::new(self.disk.changes())))
+            .open_or_create()
+            .unwrap()
+    }
+
+    /// Files below `segments/` and `tmp/`.
+    fn data_files(&self) -> usize {
+        let paths = self.disk.paths();
+        let data =
+            |p: &&std::path::PathBuf| p.starts_with("/db/segments") || p.starts_with("/db/tmp");
+        paths.iter().filter(data).count()
+    }
+}
+
+impl Disk for HoldingDisk {
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        self.disk.open(path)
+    }
+    fn open_write(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        self.disk.open_write(path)
+    }
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        if std::thread::current().name() == Some("tidestone-merge") {
+            let (merge, changed) = &*self.merge;
+            let mut merge = merge.lock().unwrap();
+            if *merge == Merge::Away {
+                *merge = Merge::Held;
+                changed.notify_all();
+            }
+            drop(changed.wait_while(merge, |m| *m == Merge::Held).unwrap());
+        }
+        self.disk.create(path)
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.disk.rename(from, to)
+    }
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.disk.remove(path)
+    }
+    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        self.disk.create_dir_all(path)
+    }
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        self.disk.sync_dir(path)
+    }
+    fn list(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
+        self.disk.list(path)
+    }
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>> {
+        self.disk.lock(path)
+    }
+}
+
+fn options() -> Options {
+    Options {
+        auto_compact: true,
+        ..quiet()
+    }
+}
+
+fn write(db: &Tidestone, table: &Table, time: i64) {
+    let series = table.series(&[("host", "a")]).unwrap();
+    let mut writer = db.writer();
+    writer.append(&series, time, &[Value::I64(time)]).unwrap();
+    writer.commit_and_wait().unwrap();
+}
+
+fn segments(db: &Tidestone) -> usize {
+    let status = db.status().unwrap();
+    status.tables.iter().map(|t| t.segments).sum()
+}
+
+/// A database whose merge of four segments, of rows at the times 0 to 3, is held.
+fn held() -> (HoldingDisk, Arc<ManualClock>, Tidestone, Table) {
+    let (disk, clock) = (HoldingDisk::default(), Arc::new(ManualClock::new(HOUR)));
+    let db = disk.open(options(), &clock);
+    let kept = TableOptions::new()
+        .field("v", FieldType::I64)
+        .partition(Duration::from_secs(3600))
+        .retention_age(Some(Duration::from_secs(7200)));
+    let table = db.create_table("t", kept).unwrap();
+    // The first look finds no horizon and sets one: later ones are compared with it.
+    db.enforce_retention().unwrap();
+    for time in 0..4 {
+        write(&db, &table, time);
+        db.flush().unwrap();
+    }
+    disk.wait_until(Merge::Held);
+    assert_eq!(segments(&db), 4);
+    (disk, clock, db, table)
+}
+
+#[test]
+fn a_flush_completes_while_a_merge_is_held() {
+    let (disk, _, db, table) = held();
+    for time in 4..6 {
+        write(&db, &table, time);
+        db.flush().unwrap();
+    }
+    let status = db.status().unwrap();
+    assert_eq!((status.flushes, status.compactions), (6, 0));
+    assert_eq!(contents(&table).len(), 6);
+    disk.set(Merge::Free);
+    db.compact().unwrap();
+    assert_eq!((segments(&db), contents(&table).len()), (1, 6));
+    db.close().unwrap();
+}
+
+#[test]
+fn commits_beyond_the_memory_budget_go_on_while_a_merge_is_held() {
+    let (disk, _, db, _) = held();
+    let table = TableOptions::new()
+        .field("s", FieldType::String)
+        .future_bound(None);
+    let table = db.create_table("wide", table).unwrap();
+    let series = table.series(&[("host", "a")]).unwrap();
+    let text = "x".repeat(1 << 20);
+    let mut writer = db.writer();
+    // Three times what may wait in memory: only flushes in the background make room.
+    for time in 0..24 {
+        writer
+            .append(&series, time, &[Value::String(&text)])
+            .unwrap();
+        writer.commit_and_wait().unwrap();
+    }
+    assert_eq!(contents(&table).len(), 24);
+    assert_eq!(db.status().unwrap().compactions, 0);
+    disk.set(Merge::Free);
+    db.close().unwrap();
+}
+
+#[test]
+fn closing_stops_a_merge_and_the_next_open_does_it() {
+    let (disk, clock, db, table) = held();
+    std::thread::scope(|scope| {
+        scope.spawn(|| db.close().unwrap());
+        // Closing waits for the merge thread last of all.
+        loop {
+            match db.sync() {
+                Err(error) => break assert_eq!(error.kind(), ErrorKind::Closed),
+                Ok(_) => std::thread::yield_now(),
+            }
+        }
+        disk.set(Merge::Free);
+    });
+    drop((db, table));
+    assert_eq!(disk.data_files(), 4, "{:?}", disk.disk.paths());
+    disk.set(Merge::Away);
+    let db = disk.open(options(), &clock);
+    assert_eq!(db.open_report().strays_removed, 0);
+    disk.wait_until(Merge::Held);
+    assert_eq!(segments(&db), 4);
+    disk.set(Merge::Free);
+    db.compact().unwrap();
+    assert_eq!(contents(&db.table("t").unwrap()).len(), 4);
+    assert_eq!(disk.data_files(), 1);
+    db.close().unwrap();
+}
+
+#[test]
+fn dropping_a_table_stops_its_merge() {
+    let (disk, _, db, table) = held();
+    db.drop_table("t").unwrap();
+    drop(table);
+    disk.set(Merge::Free);
+    // This waits for the merge to end.
+    assert_eq!(db.compact().unwrap(), 0);
+    let status = db.status().unwrap();
+    assert_eq!((status.compactions, status.failure), (0, None));
+    assert_eq!(disk.data_files(), 0, "{:?}", disk.disk.paths());
+    db.close().unwrap();
+}
+
+#[test]
+fn retention_does_not_wait_for_a_merge_of_what_it_drops() {
+    let (disk, clock, db, table) = held();
+    // Hour by hour: time passes, it does not jump.
+    for _ in 0..4 {
+        clock.advance(HOUR);
+        db.enforce_retention().unwrap();
+    }
+    write(&db, &table, 5 * HOUR);
+    db.flush().unwrap();
+    assert_eq!((segments(&db), contents(&table).len()), (1, 1));
+    disk.set(Merge::Free);
+    assert_eq!(db.compact().unwrap(), 0);
+    let status = db.status().unwrap();
+    assert_eq!((status.compactions, status.failure), (0, None));
+    assert_eq!(disk.data_files(), 1, "{:?}", disk.disk.paths());
+    assert_eq!(contents(&table).len(), 1);
+    db.close().unwrap();
+}
