@@ -175,3 +175,72 @@ fn a_log_that_is_gone_costs_what_was_not_flushed() {
     let db = Tidestone::open(&path, options()).unwrap();
     assert_eq!(times(&db), [0, 1, 2, 3, 4, 50, 51]);
 }
+
+/// A database of one segment of three row groups, whose second has a damaged block.
+fn with_damaged_block(path: &Path) -> PathBuf {
+    let (db, table) = make(path);
+    let series = table.series(&[("host", "a")]).unwrap();
+    let mut writer = db.writer();
+    for i in 0..150_000 {
+        // Values that take more bytes than their index, so that a byte in the middle is in a block.
+        let value = i64::try_from((i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 1).unwrap();
+        writer.append(&series, i, &[Value::I64(value)]).unwrap();
+    }
+    writer.commit_and_wait().unwrap();
+    db.close().unwrap();
+    let file = files(&path.join("segments"), ".seg").remove(0);
+    flip(
+        &file,
+        usize::try_from(std::fs::metadata(&file).unwrap().len()).unwrap() * 2 / 3,
+    );
+    file
+}
+
+/// A damaged block was no reason to repair, and its segment could be neither read nor merged.
+#[test]
+fn a_damaged_block_costs_its_row_group_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("db");
+    let file = with_damaged_block(&path);
+    let damaged = std::fs::read(&file).unwrap();
+    assert_eq!(verify(&path).unwrap().damage.len(), 1);
+    let db = Tidestone::open(&path, options()).unwrap();
+    let batches = db.table("t").unwrap().query().scan().unwrap();
+    let error = batches.filter_map(Result::err).next().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    db.close().unwrap();
+    drop(db);
+
+    let plan = plan_repair(&path).unwrap();
+    let [
+        Step::DropRows {
+            rows: 65_536,
+            kept: 84_464,
+            groups,
+            ..
+        },
+    ] = &plan.steps[..]
+    else {
+        panic!("{plan:?}");
+    };
+    assert_eq!(*groups, [1]);
+    assert_eq!(
+        std::fs::read(&file).unwrap(),
+        damaged,
+        "a plan changes nothing"
+    );
+    assert_eq!(repair(&path).unwrap(), plan);
+    assert_eq!(verify(&path).unwrap().damage, []);
+    let db = Tidestone::open(&path, options()).unwrap();
+    let expected: Vec<i64> = (0..65_536).chain(131_072..150_000).collect();
+    assert!(times(&db) == expected);
+    db.compact().unwrap();
+    db.close().unwrap();
+    let kept = files(&path.join("lost"), ".seg").remove(0);
+    assert_eq!(
+        std::fs::read(kept).unwrap(),
+        damaged,
+        "what is dropped is kept aside"
+    );
+    assert!(plan_repair(&path).unwrap().steps.is_empty());
+}

@@ -18,6 +18,8 @@ mod plan;
 mod run;
 mod watch;
 
+use tidestone_format::FileUuid;
+
 use crate::engine::Engine;
 use crate::error::Result;
 
@@ -39,6 +41,22 @@ pub(crate) fn step(engine: &Engine) -> Result<Step> {
 /// Does a merge if anything can be merged at all.
 pub(crate) fn full_step(engine: &Engine) -> Result<Step> {
     choose_and_run(engine, plan::Eagerness::Everything)
+}
+
+/// Writes a segment anew without the rows of some row groups, which are damaged. Returns whether it
+/// still lives.
+pub(crate) fn give_up(engine: &Engine, uuid: FileUuid, groups: Vec<usize>) -> Result<bool> {
+    let _only_one = engine.compacting.lock();
+    let version = engine.store.version();
+    for table in version.tables.values() {
+        if let Some(segment) = table.segments.iter().find(|s| s.entry.uuid == uuid) {
+            segment.give_up(groups.into());
+            let (id, split) = (table.schema.id, plan::Split::At(Vec::new()));
+            let step = run::merge(engine, &version, id, std::slice::from_ref(segment), &split)?;
+            return Ok(step == Step::Merged);
+        }
+    }
+    Ok(false)
 }
 
 fn choose_and_run(engine: &Engine, eagerness: plan::Eagerness) -> Result<Step> {

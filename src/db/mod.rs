@@ -296,7 +296,7 @@ impl Tidestone {
         self.0.shut_down(true)
     }
 
-    fn engine(&self) -> &Arc<Engine> {
+    pub(crate) fn engine(&self) -> &Arc<Engine> {
         &self.0.engine
     }
 }

@@ -1,16 +1,19 @@
 //! Cutting damage out of a closed database.
 //!
 //! What is durable at each step: the rows the log still gives are flushed to segments before any log
-//! file is moved; the manifest drops a segment before its file is moved. A repair that is
-//! interrupted is run again.
+//! file is moved; the manifest drops a segment before its file is moved; of a segment that is
+//! written anew without its damaged row groups a copy is in `lost/` before. A repair that is interrupted
+//! is run again.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Serialize;
 use tidestone_format::manifest::Entry;
+use tidestone_format::version::GROUP_ROWS;
 use tidestone_format::{FileUuid, Lsn};
 
+use crate::compaction;
 use crate::config::Options;
 use crate::db::Tidestone;
 use crate::error::{Error, Result};
@@ -50,7 +53,25 @@ pub enum Step {
         /// What is wrong.
         what: String,
     },
-    /// A segment is dropped.
+    /// The rows of damaged row groups of a segment are dropped; those of the others stay.
+    DropRows {
+        /// The file.
+        path: PathBuf,
+        /// The rows that are dropped. In what stays, older rows may show that they had replaced.
+        rows: u64,
+        /// The rows that stay.
+        kept: u64,
+        /// The table's id.
+        table: u32,
+        /// The segment.
+        #[serde(skip)]
+        uuid: FileUuid,
+        /// The numbers of the row groups.
+        groups: Vec<usize>,
+        /// What is wrong with the first.
+        what: String,
+    },
+    /// A segment is dropped: too little of it can be read.
     DropSegment {
         /// The file.
         path: PathBuf,
@@ -65,8 +86,8 @@ pub enum Step {
 
 /// Says what [`repair()`] would drop. Nothing is changed.
 ///
-/// Damaged blocks of a segment that can be opened are no reason to drop it: reading them gives an error,
-/// and everything else in it is readable.
+/// Every byte of every segment is read. A damaged block costs the rows of its row group (65,536 at
+/// most), a damaged index page or dictionary the segment.
 ///
 /// # Errors
 /// There is no database, its identity or manifest is damaged (restore them from a backup), or another
@@ -90,19 +111,8 @@ fn plan(folders: &Folders, database: FileUuid) -> Result<RepairPlan> {
     let mut steps = Vec::new();
     for entry in replay.state.segments().values() {
         let segment = Segment::new(disk.clone(), &folders.segments(), database, entry.clone());
-        let opened = segment.open();
-        if let Err(error) = opened {
-            if !super::verify::is_damage(&error) {
-                // The disk refused; the segment may be sound.
-                return Err(error);
-            }
-            steps.push(Step::DropSegment {
-                path: segment.path().to_owned(),
-                rows: entry.rows,
-                table: entry.table.0,
-                what: error.to_string(),
-            });
-        }
+        steps.extend(step_for(&segment)?);
+        segment.close();
     }
     let flushed = replay.state.flushed();
     let mut cut = None;
@@ -138,6 +148,44 @@ fn plan(folders: &Folders, database: FileUuid) -> Result<RepairPlan> {
     Ok(RepairPlan { steps })
 }
 
+/// What has to be dropped of a segment, if anything.
+fn step_for(segment: &Segment) -> Result<Option<Step>> {
+    let entry = &segment.entry;
+    let damaged = match segment.damaged_groups() {
+        Ok(damaged) => damaged,
+        Err(error) if super::verify::is_damage(&error) => {
+            return Ok(Some(Step::DropSegment {
+                path: segment.path().to_owned(),
+                rows: entry.rows,
+                table: entry.table.0,
+                what: error.to_string(),
+            }));
+        }
+        // The disk refused; the segment may be sound.
+        Err(error) => return Err(error),
+    };
+    let Some((_, first)) = damaged.first() else {
+        return Ok(None);
+    };
+    let group_rows = GROUP_ROWS as u64;
+    let rows_of = |group: usize| {
+        entry
+            .rows
+            .saturating_sub(group as u64 * group_rows)
+            .min(group_rows)
+    };
+    let rows = damaged.iter().map(|(group, _)| rows_of(*group)).sum();
+    Ok(Some(Step::DropRows {
+        path: segment.path().to_owned(),
+        rows,
+        kept: entry.rows - rows,
+        table: entry.table.0,
+        uuid: entry.uuid,
+        what: first.to_string(),
+        groups: damaged.iter().map(|(group, _)| *group).collect(),
+    }))
+}
+
 /// Does what [`plan_repair`] says: drops damaged segments from the manifest, keeps what the log gives
 /// before its damage, moves the damaged files to `lost/`, starts a new log in a new incarnation.
 ///
@@ -164,7 +212,35 @@ pub fn repair(path: &Path) -> Result<RepairPlan> {
         Some(_) => new_log(&folders, database)?,
         None => {}
     }
+    drop_rows(path, &folders, &plan)?;
     Ok(plan)
+}
+
+/// Writes segments anew without their damaged row groups.
+fn drop_rows(path: &Path, folders: &Folders, plan: &RepairPlan) -> Result<()> {
+    let damaged: Vec<(&PathBuf, FileUuid, &Vec<usize>)> = plan
+        .steps
+        .iter()
+        .filter_map(|s| match s {
+            Step::DropRows {
+                path, uuid, groups, ..
+            } => Some((path, *uuid, groups)),
+            _ => None,
+        })
+        .collect();
+    if damaged.is_empty() {
+        return Ok(());
+    }
+    for (file, ..) in &damaged {
+        copy_to_lost(&OsDisk, folders, file)?;
+    }
+    let db = Tidestone::builder(path)
+        .options(quiet_options())
+        .open_up_to_damage()?;
+    for (_, uuid, groups) in damaged {
+        compaction::give_up(db.engine(), uuid, groups.clone())?;
+    }
+    db.close()
 }
 
 fn drop_segments(folders: &Folders, database: FileUuid, plan: &RepairPlan) -> Result<()> {
@@ -204,14 +280,17 @@ fn drop_segments(folders: &Folders, database: FileUuid, plan: &RepairPlan) -> Re
 
 /// Opens the database up to the damage and flushes what the log holds.
 fn keep_what_the_log_gives(path: &Path) -> Result<()> {
-    let options = Options {
-        auto_compact: false,
-        ..Options::default()
-    };
     let db = Tidestone::builder(path)
-        .options(options)
+        .options(quiet_options())
         .open_up_to_damage()?;
     db.close()
+}
+
+fn quiet_options() -> Options {
+    Options {
+        auto_compact: false,
+        ..Options::default()
+    }
 }
 
 /// Gives the database a new incarnation and an empty log.
@@ -266,6 +345,25 @@ fn new_log(folders: &Folders, database: FileUuid) -> Result<()> {
 
 /// LSNs skipped after a loss: more than a log can hold.
 const LOST_LSNS: u64 = 1 << 32;
+
+/// Copies a file to `lost/`, whole or not at all.
+fn copy_to_lost(disk: &dyn Disk, folders: &Folders, path: &Path) -> Result<()> {
+    let lost = folders.root.join("lost");
+    disk.create_dir_all(&lost)
+        .map_err(|e| Error::io("make the folder", &lost, e))?;
+    let Some(name) = path.file_name() else {
+        return Ok(());
+    };
+    let copy = || -> std::io::Result<()> {
+        let bytes = crate::io::read_all(&*disk.open(path)?)?;
+        let (tmp, to) = (folders.tmp().join(name), lost.join(name));
+        match disk.remove(&tmp) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e),
+            _ => crate::io::write_atomically(disk, &tmp, &to, &bytes),
+        }
+    };
+    copy().map_err(|e| Error::io("copy a damaged file to lost/", path, e))
+}
 
 fn move_to_lost(disk: &dyn Disk, folders: &Folders, path: &Path) -> Result<()> {
     let lost = folders.root.join("lost");

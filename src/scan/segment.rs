@@ -113,6 +113,9 @@ impl SegmentCursor {
             let from = usize::try_from(left.start - first).unwrap_or(0);
             let to = usize::try_from(end - first).unwrap_or(0);
             left.start = end;
+            if self.open.is_given_up(place(vector).0) {
+                continue;
+            }
             let inside = whole.start <= first && end == first + VECTOR_ROWS as u64;
             if inside && !self.may_overlap(vector, range)? {
                 continue;

@@ -22,7 +22,7 @@ use tidestone_format::manifest::SegmentEntry;
 use tidestone_format::segment::{Block, GroupPage, Region, Root, SeriesPage, TRAILER_LEN, Trailer};
 use tidestone_format::{FieldId, FileUuid, FormatError};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::io::{Disk, File, Mapping};
 
 /// A live segment. Dropping the last reference to one that the manifest dropped removes its file.
@@ -34,6 +34,8 @@ pub(crate) struct Segment {
     database: FileUuid,
     open: Mutex<Option<Arc<OpenSegment>>>,
     doomed: AtomicBool,
+    /// Row groups that are not read any more: a repair gives them up.
+    given_up: OnceLock<Arc<[usize]>>,
 }
 
 /// A segment whose header, trailer and root were read.
@@ -50,6 +52,7 @@ pub(crate) struct OpenSegment {
     group_pages: Vec<OnceLock<Arc<GroupPage>>>,
     dictionaries: RwLock<FxHashMap<FieldId, Option<Arc<Dictionary>>>>,
     stats: RwLock<FxHashMap<(usize, FieldId), Arc<ColumnStats>>>,
+    given_up: Option<Arc<[usize]>>,
 }
 
 /// Where a segment lies below the folder of segments.
@@ -75,6 +78,7 @@ impl Segment {
             database,
             open: Mutex::new(None),
             doomed: AtomicBool::new(false),
+            given_up: OnceLock::new(),
         }
     }
 
@@ -88,14 +92,37 @@ impl Segment {
         if let Some(segment) = &*open {
             return Ok(segment.clone());
         }
-        let segment = Arc::new(OpenSegment::open(
-            &*self.disk,
-            &self.path,
-            self.database,
-            &self.entry,
-        )?);
+        let mut segment = OpenSegment::open(&*self.disk, &self.path, self.database, &self.entry)?;
+        segment.given_up = self.given_up.get().cloned();
+        let segment = Arc::new(segment);
         *open = Some(segment.clone());
         Ok(segment)
+    }
+
+    /// The row groups that cannot be read for damage, and what is wrong with each. Every byte of
+    /// the segment is read. Damage that concerns more than a row group is the error.
+    pub(crate) fn damaged_groups(&self) -> Result<Vec<(usize, Error)>> {
+        let open = self.open()?;
+        self.each_series(|_| Ok(()))?;
+        for dictionary in &open.root().dictionaries {
+            open.dictionary(dictionary.field)?;
+        }
+        let mut damaged = Vec::new();
+        for group in 0..open.root().group_pages.len() {
+            match open.check_group(group) {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::Corrupt => damaged.push((group, error)),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(damaged)
+    }
+
+    /// Reads these row groups no more, as if their rows were not there.
+    pub(crate) fn give_up(&self, groups: Arc<[usize]>) {
+        // Who gives up twice means the same.
+        let _ = self.given_up.set(groups);
+        self.close();
     }
 
     /// The definitions of its series, from its series pages.
@@ -224,6 +251,7 @@ impl OpenSegment {
             checked: RwLock::default(),
             dictionaries: RwLock::default(),
             stats: RwLock::default(),
+            given_up: None,
         })
     }
 
@@ -309,6 +337,21 @@ impl OpenSegment {
         Block::open(bytes, &column.block, column.field_type, number, page.rows())
             .map(Some)
             .map_err(|e| Error::format(&self.path, e))
+    }
+
+    /// Whether a row group is not to be read.
+    pub(crate) fn is_given_up(&self, group: usize) -> bool {
+        let given_up = self.given_up.as_ref();
+        given_up.is_some_and(|groups| groups.contains(&group))
+    }
+
+    /// Reads every block of a row group.
+    fn check_group(&self, group: usize) -> Result<()> {
+        for column in self.group_page(group)?.columns() {
+            self.stats(group, column.field)?;
+            self.block(group, column.field)?;
+        }
+        Ok(())
     }
 
     /// The error that `error`, met in this segment's bytes, is to the engine.

@@ -468,6 +468,59 @@ fn rows_still_in_the_log_are_counted() {
     assert_eq!(tables[0]["rows_in_log"], 3);
 }
 
+/// Every file below a folder with its bytes.
+fn tree(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut files = Vec::new();
+    let mut folders = vec![dir.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => folders.push(path),
+                false => files.push((path.clone(), std::fs::read(&path).unwrap())),
+            }
+        }
+    }
+    files.sort();
+    files
+}
+
+#[test]
+fn repair_says_what_it_would_drop_and_drops_it_when_told_to() {
+    let place = Place::with_weather();
+    let db = place.path("db");
+    assert_eq!(place.ok(&["repair", "db"]), "nothing to repair\n");
+    // The first day has four of the five rows.
+    let mut days = tree(&db.join("segments"));
+    let (file, _) = days.remove(0);
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[200] ^= 1;
+    std::fs::write(&file, &bytes).unwrap();
+    let before = tree(&db);
+    let (plan, _) = place.check(1, &["repair", "db"]);
+    assert!(
+        plan.contains("would drop 4 rows of table 1 and keep 0"),
+        "{plan}"
+    );
+    assert!(plan.contains("`--yes` does it"), "{plan}");
+    assert!(tree(&db) == before, "a plan changes nothing");
+    let json = place.check(1, &["repair", "db", "--json"]).0;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["steps"].as_array().unwrap().len(), 1, "{json}");
+    let done = place.ok(&["repair", "db", "--yes"]);
+    assert!(done.contains("dropped 4 rows"), "{done}");
+    let lost = tree(&db.join("lost"));
+    assert!(
+        lost.iter().any(|(_, kept)| *kept == bytes),
+        "what is dropped is kept"
+    );
+    assert!(place.ok(&["verify", "db"]).ends_with("VALID\n"));
+    let left = place.ok(&["export", "--db", "db", "--table", "weather"]);
+    assert_eq!(left.lines().count(), 2, "{left}");
+    assert_eq!(place.ok(&["repair", "db"]), "nothing to repair\n");
+    place.check(2, &["repair", "nowhere"]);
+}
+
 #[test]
 fn a_closed_pipe_is_success() {
     let place = Place::new();

@@ -60,6 +60,18 @@ fn print(plan: &RepairPlan, done: bool, out: &mut dyn Write) -> std::io::Result<
                 out,
                 "{verb} the whole log, everything behind LSN {flushed}: {what}"
             )?,
+            Step::DropRows {
+                path,
+                rows,
+                kept,
+                table,
+                what,
+                ..
+            } => writeln!(
+                out,
+                "{verb} {rows} rows of table {table} and keep {kept} of the same segment, {}: {what}",
+                path.display()
+            )?,
             Step::DropSegment {
                 path,
                 rows,
@@ -73,7 +85,7 @@ fn print(plan: &RepairPlan, done: bool, out: &mut dyn Write) -> std::io::Result<
         }
     }
     if done {
-        writeln!(out, "damaged files were moved to lost/")
+        writeln!(out, "damaged files are in lost/")
     } else {
         writeln!(out, "nothing was changed; `--yes` does it")
     }
