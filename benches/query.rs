@@ -123,6 +123,19 @@ fn sum(query: &Query) -> (f64, u64) {
     (sum, rows)
 }
 
+/// The answer to "minutes by host" as nobody can do without: as many rows of bucket, group and mean.
+fn pushed() -> (Vec<i64>, Vec<u32>, Vec<f64>) {
+    let (mut buckets, mut groups, mut means) = (Vec::new(), Vec::new(), Vec::new());
+    for host in (0u32..).take(HOSTS) {
+        for minute in 0..DAYS * 1_440 {
+            buckets.push(black_box(START + minute * 60 * SECOND));
+            groups.push(host);
+            means.push(minute as f64);
+        }
+    }
+    (buckets, groups, means)
+}
+
 fn queries(c: &mut Criterion) {
     let data = data();
     let hosts = || data.hosts.query().threads(1);
@@ -182,6 +195,9 @@ fn queries(c: &mut Criterion) {
     ] {
         rows.bench_function(name, |b| b.iter(plain(query.clone())));
     }
+    rows.bench_function("yardstick: rows of minutes by host, pushed", |b| {
+        b.iter(pushed)
+    });
     let two = minutes().aggregate(mean()).threads(2);
     rows.bench_function("minutes of all, mean, two threads", |b| {
         b.iter(plain(two.clone()))

@@ -6,7 +6,7 @@ pub(super) mod window;
 
 use tidestone_format::{SeriesId, TimeRange};
 
-pub(super) use units::{Unit, units};
+pub(super) use units::{Unit, expected_rows, units};
 pub(super) use walk::{Part, Walk};
 
 use super::Profile;
