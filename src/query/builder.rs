@@ -7,7 +7,7 @@ use tidestone_format::schema::{Field, TableSchema};
 use tidestone_format::{SeriesId, TimeRange, Timestamp};
 
 use super::{Aggregate, AggregateResult, RowBatch, RowStream, aggregate, last};
-use crate::catalog::TableCore;
+use crate::catalog::{Known, TableCore, no_field};
 use crate::engine::{Engine, Snapshot};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::TagMatch;
@@ -202,7 +202,7 @@ impl Query {
     ///
     /// # Errors
     /// The range starts after it ends; there is no such field or tag (the message names those there
-    /// are); a file cannot be read.
+    /// are, of many the nearest); a file cannot be read.
     pub fn scan(&self) -> Result<RowStream> {
         RowStream::new(self)
     }
@@ -297,8 +297,9 @@ impl Query {
         match unknown {
             Some(tag) if !known.is_empty() => {
                 let message = format!(
-                    "no series of table {:?} has a tag {tag:?}; there are {known:?}",
-                    self.table.name
+                    "no series of table {:?} has a tag {tag:?}; there are {}",
+                    self.table.name,
+                    Known::near(tag, known.iter().map(String::as_str))
                 );
                 Err(Error::new(ErrorKind::NotFound, message))
             }
@@ -309,12 +310,7 @@ impl Query {
 
 /// The field of that name.
 pub(super) fn field_of<'a>(schema: &'a TableSchema, name: &str) -> Result<&'a Field> {
-    schema.field_by_name(name).ok_or_else(|| {
-        let known: Vec<&str> = schema.fields.iter().map(|f| f.name.as_str()).collect();
-        let message = format!(
-            "table {:?} has no field {name:?}; it has {known:?}",
-            schema.name
-        );
-        Error::new(ErrorKind::NotFound, message)
-    })
+    schema
+        .field_by_name(name)
+        .ok_or_else(|| Error::new(ErrorKind::NotFound, no_field(schema, name)))
 }
