@@ -202,7 +202,7 @@ impl Query {
     ///
     /// # Errors
     /// The range starts after it ends; there is no such field or tag (the message names those there
-    /// are, of many the nearest); a file cannot be read.
+    /// are, of many the nearest); the table was dropped; a file cannot be read.
     pub fn scan(&self) -> Result<RowStream> {
         RowStream::new(self)
     }
@@ -251,7 +251,7 @@ impl Query {
             );
             return Err(Error::invalid(message));
         }
-        self.engine.snapshot(self.table.id)
+        self.while_there(|| self.engine.snapshot(self.table.id))
     }
 
     /// The fields asked for, in that order.
@@ -274,10 +274,20 @@ impl Query {
         if self.tests.is_empty() {
             return Ok(None);
         }
-        let series = self.engine.series.select(self.table.id, &self.tests)?;
-        let tags: Vec<&str> = self.tests.iter().map(|t| t.tag.as_str()).collect();
-        self.check_tags(&tags, series.first().copied())?;
-        Ok(Some(series.into()))
+        self.while_there(|| {
+            let series = self.engine.series.select(self.table.id, &self.tests)?;
+            let tags: Vec<&str> = self.tests.iter().map(|t| t.tag.as_str()).collect();
+            self.check_tags(&tags, series.first().copied())?;
+            Ok(Some(series.into()))
+        })
+    }
+
+    /// What looking up series gives. They are looked up as of now, not as of the snapshot: those
+    /// made since have no rows in it, and if the table was dropped since, that is the error.
+    pub(super) fn while_there<T>(&self, look_up: impl FnOnce() -> Result<T>) -> Result<T> {
+        let found = look_up();
+        self.engine.check_is_there(&self.table)?;
+        found
     }
 
     /// Fails if no series of the table has one of the tags; `one` is a series to look at first.

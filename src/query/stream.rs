@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use tidestone_format::schema::Field;
-use tidestone_format::{Lsn, SeriesId, SeriesKey, TableId};
+use tidestone_format::{Lsn, SeriesId, SeriesKey};
 
 use super::by_series::BySeries;
 use super::by_time::ByTime;
 use super::{Order, Profile, Query, RowBatch, plan};
+use crate::catalog::TableCore;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -21,7 +22,7 @@ const BATCH_ROWS: usize = 16_384;
 #[derive(Debug)]
 pub struct RowStream {
     engine: Arc<Engine>,
-    table: TableId,
+    table: Arc<TableCore>,
     fields: Arc<[Field]>,
     rows: Ordered,
     /// Rows that may still be given.
@@ -66,7 +67,7 @@ impl RowStream {
         };
         Ok(Self {
             engine: query.engine.clone(),
-            table: query.table.id,
+            table: query.table.clone(),
             fields,
             rows,
             left: query.limit.unwrap_or(usize::MAX),
@@ -89,9 +90,11 @@ impl RowStream {
     /// The tags of a series.
     ///
     /// # Errors
-    /// There is no such series, or the index could not be read.
+    /// There is no such series, the table was dropped since, or the index could not be read.
     pub fn key(&self, series: SeriesId) -> Result<SeriesKey> {
-        let mut keys = self.engine.series.keys(self.table, &[series])?;
+        let keys = self.engine.series.keys(self.table.id, &[series]);
+        self.engine.check_is_there(&self.table)?;
+        let mut keys = keys?;
         keys.pop()
             .flatten()
             .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there is no series {series}")))

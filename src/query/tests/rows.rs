@@ -111,3 +111,102 @@ fn an_answer_is_of_the_moment_it_was_asked() {
     assert_eq!(rows, 5);
     assert_eq!(prices(&table.query()), []);
 }
+
+#[test]
+fn series_are_not_sought_for_a_snapshot_of_a_table_that_was_dropped_since() {
+    let (db, table) = sample();
+    let of_b = table.query().filter(TagMatch::equal("host", "b"));
+    let snapshot = of_b.snapshot().unwrap();
+    let stream = of_b.scan().unwrap();
+    db.drop_table("t").unwrap();
+    assert_eq!(snapshot.table.segments.len(), 2);
+    let by_host = of_b.clone().group_by(&["host"]);
+    for error in [
+        of_b.series().unwrap_err(),
+        by_host.while_there(|| Ok(())).unwrap_err(),
+        of_b.scan().unwrap_err(),
+        of_b.last().unwrap_err(),
+        stream.key(SeriesId(1)).unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        assert!(
+            error.to_string().contains(r#"table "t" was dropped"#),
+            "{error}"
+        );
+    }
+    let rows: usize = stream.map(|b| b.unwrap().len()).sum();
+    assert_eq!(rows, 2, "what was asked before is answered");
+}
+
+#[test]
+fn a_table_that_is_dropped_is_whole_or_gone() {
+    let (db, _table) = sample();
+    for round in 0..40 {
+        let name = format!("t{round}");
+        let options = TableOptions::new().field("price", FieldType::F64);
+        let table = db.create_table(&name, options).unwrap();
+        write_prices(&db, &table, 0..5);
+        db.flush().unwrap();
+        write_prices(&db, &table, 5..10);
+        std::thread::scope(|scope| {
+            let reader = scope.spawn(|| {
+                let by_host = table
+                    .query()
+                    .group_by(&["host"])
+                    .filter(TagMatch::not_equal("host", ""))
+                    .aggregate([Aggregate::rows()]);
+                loop {
+                    match by_host.buckets() {
+                        Ok(answer) => {
+                            assert_eq!((answer.len(), answer.value(0, 0)), (1, Value::U64(10)))
+                        }
+                        Err(error) => return error,
+                    }
+                }
+            });
+            db.drop_table(&name).unwrap();
+            let error = reader.join().unwrap();
+            assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+            assert!(error.to_string().contains("was dropped"), "{error}");
+        });
+    }
+}
+
+/// Writes one batch of rows of host `a`.
+fn write_prices(db: &Tidestone, table: &Table, times: std::ops::Range<Timestamp>) {
+    let series = table.series(&[("host", "a")]).unwrap();
+    let mut writer = db.writer();
+    for time in times {
+        writer.append(&series, time, &[Value::from(1.0)]).unwrap();
+    }
+    drop(writer.commit().unwrap());
+}
+
+#[test]
+fn of_many_names_an_error_tells_the_nearest() {
+    let (_db, table) = sample();
+    for i in 0..100 {
+        table
+            .add_field(&format!("extra-{i}"), FieldType::F64)
+            .unwrap();
+    }
+    let error = table
+        .query()
+        .fields(&["prize"])
+        .scan()
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains(r#"["price", "#) && error.ends_with("and 97 more"),
+        "{error}"
+    );
+    for i in 0..20 {
+        table.series(&[(format!("tag-{i}"), "x")]).unwrap();
+    }
+    let typo = table.query().filter(TagMatch::equal("hots", "a"));
+    let error = typo.scan().unwrap_err().to_string();
+    assert!(
+        error.contains(r#"["host", "#) && error.ends_with("and 13 more"),
+        "{error}"
+    );
+}
