@@ -6,7 +6,7 @@ use std::time::Duration;
 use tidestone_format::schema::{Field, TableSchema};
 use tidestone_format::{SeriesId, TimeRange, Timestamp};
 
-use super::{Aggregate, AggregateResult, RowBatch, RowStream, aggregate, last};
+use super::{Aggregate, AggregateResult, LastRows, RowStream, aggregate, last};
 use crate::catalog::{Known, TableCore, no_field};
 use crate::engine::{Engine, Snapshot};
 use crate::error::{Error, ErrorKind, Result};
@@ -226,15 +226,15 @@ impl Query {
     ///
     /// # Errors
     /// As [`Query::scan`].
-    pub fn last(&self) -> Result<RowBatch> {
-        Ok(last::arrange(last::last(self)?, self))
+    pub fn last(&self) -> Result<LastRows> {
+        last::last(self)
     }
 
     /// As [`Query::last`], as of `time`: rows after it do not count.
     ///
     /// # Errors
     /// As [`Query::scan`].
-    pub fn last_at(&self, time: Timestamp) -> Result<RowBatch> {
+    pub fn last_at(&self, time: Timestamp) -> Result<LastRows> {
         self.snapshot()?;
         match last::until(self.range, time) {
             Some(range) => self.clone().range(range).last(),

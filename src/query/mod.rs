@@ -33,5 +33,6 @@ mod tests;
 pub use aggregate::{Agg, Aggregate, AggregateResult};
 pub use batch::{RowBatch, SeriesRun};
 pub use builder::{Order, Query};
+pub use last::LastRows;
 pub use profile::Profile;
 pub use stream::RowStream;

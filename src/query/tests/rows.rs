@@ -1,7 +1,7 @@
 //! Rows of a range.
 
 use super::*;
-use crate::SeriesId;
+use crate::{Batch, SeriesId};
 
 fn sample() -> (Tidestone, Table) {
     let (db, table) = table(DuplicatePolicy::Replace);
@@ -209,4 +209,92 @@ fn of_many_names_an_error_tells_the_nearest() {
         error.contains(r#"["host", "#) && error.ends_with("and 13 more"),
         "{error}"
     );
+}
+
+/// Five hosts of 40,000 rows each in several segments, some of them written again, deleted, or
+/// still in memory.
+fn many_rows() -> (Tidestone, Table) {
+    let (db, table) = table(DuplicatePolicy::Replace);
+    let mut writer = db.writer();
+    let mut write = |host: usize, times: std::ops::Range<i64>, price: f64| {
+        let series = table.series(&[("host", format!("h{host}"))]).unwrap();
+        let values = times.clone().map(|t| price + t as f64).collect();
+        let batch = Batch::of_series(&series, times.map(|t| t * S).collect()).f64("price", values);
+        writer.append_batch(batch).unwrap();
+        drop(writer.commit().unwrap());
+    };
+    for part in 0..4 {
+        for host in 0..5 {
+            write(host, part * 10_000..(part + 1) * 10_000, 0.25);
+        }
+        if part < 3 {
+            db.flush().unwrap();
+        }
+    }
+    write(1, 5_000..15_000, 0.75);
+    let tests = [TagMatch::equal("host", "h3")];
+    let deleted = TimeRange {
+        start: 100 * S,
+        end: 25_000 * S,
+    };
+    drop(table.delete(&tests, deleted).unwrap());
+    (db, table)
+}
+
+#[test]
+fn last_rows_are_the_same_on_any_number_of_threads() {
+    let (_db, table) = many_rows();
+    let query = table.query().fields(&["price"]);
+    let one = query.clone().threads(1).last_at(20_000 * S).unwrap();
+    assert_eq!(one.times()[2..4], [20_000 * S, 99 * S]);
+    for threads in [2, 5] {
+        let query = query.clone().threads(threads);
+        assert_eq!(
+            query.last_at(20_000 * S).unwrap().into_rows(),
+            one.clone().into_rows()
+        );
+    }
+}
+
+#[test]
+fn last_rows_say_what_was_read_for_them() {
+    let (_db, table) = many_rows();
+    let of = |host: &str| {
+        let query = table.query().fields(&["price"]).threads(1);
+        query.filter(TagMatch::equal("host", host))
+    };
+    let last = of("h0").last().unwrap();
+    let profile = *last.profile();
+    assert_eq!((profile.rows, profile.series_selected), (1, 1));
+    assert_eq!(
+        (profile.vectors_decoded, profile.rows_merged),
+        (0, 0),
+        "it is in memory"
+    );
+    let flushed = of("h0").last_at(5_000 * S).unwrap();
+    let profile = *flushed.profile();
+    assert_eq!(profile.rows, 1);
+    assert!(
+        profile.vectors_decoded >= 2 && profile.block_bytes > 0,
+        "{profile:?}"
+    );
+    assert!(profile.vectors_skipped > 0, "{profile:?}");
+    let merged = of("h3").last_at(20_000 * S).unwrap();
+    assert_eq!(merged.profile().rows_merged, 1);
+}
+
+#[test]
+fn a_chunk_is_sorted_once_for_all_who_read_it() {
+    let (_db, table) = many_rows();
+    let snapshot = table.query().snapshot().unwrap();
+    let chunks = &snapshot.head.chunks;
+    let sorted = || chunks.iter().map(|c| c.sorted()).collect::<Vec<_>>();
+    let (one, other) = std::thread::scope(|scope| {
+        let other = scope.spawn(sorted);
+        (sorted(), other.join().unwrap())
+    });
+    assert!(!one.is_empty());
+    for (one, other) in one.iter().zip(&other) {
+        assert!(Arc::ptr_eq(one, other));
+    }
 }
