@@ -202,6 +202,12 @@ fn queries(c: &mut Criterion) {
     rows.bench_function("minutes of all, mean, two threads", |b| {
         b.iter(plain(two.clone()))
     });
+    let threads = [1, 2].map(|threads| (threads, usage.clone().threads(threads)));
+    for (threads, query) in &threads {
+        rows.bench_function(format!("scan of one f64 field, {threads} threads"), |b| {
+            b.iter(|| sum(black_box(query)))
+        });
+    }
     rows.finish();
 
     let mut short = c.benchmark_group("answers");
@@ -220,6 +226,10 @@ fn queries(c: &mut Criterion) {
     let many = data.many.query().threads(1);
     short.bench_function("last of 100,000 series", |b| {
         b.iter(|| many.last().unwrap())
+    });
+    let two = many.clone().threads(2);
+    short.bench_function("last of 100,000 series, two threads", |b| {
+        b.iter(|| two.last().unwrap())
     });
     let by_sensor = many
         .clone()

@@ -241,6 +241,137 @@ fn many_rows() -> (Tidestone, Table) {
     (db, table)
 }
 
+/// Every row of an answer: series, time, price.
+fn flat(query: &Query) -> Vec<(SeriesId, Timestamp, Option<u64>)> {
+    let mut rows = Vec::new();
+    for batch in query.scan().unwrap() {
+        let batch = batch.unwrap();
+        let bits = |row| match batch.value(row, 0) {
+            Value::F64(price) => Some(price.to_bits()),
+            _ => None,
+        };
+        let of_run = |run: &SeriesRun| {
+            let times = &batch.times()[run.rows.clone()];
+            let values = run.rows.clone().map(bits);
+            let rows = times
+                .iter()
+                .zip(values)
+                .map(|(time, value)| (run.series, *time, value));
+            rows.collect::<Vec<_>>()
+        };
+        rows.extend(batch.runs().iter().flat_map(of_run));
+    }
+    rows
+}
+
+#[test]
+fn rows_come_in_the_same_order_on_any_number_of_threads() {
+    let (_db, table) = many_rows();
+    let ranges = [
+        TimeRange::ALL,
+        TimeRange {
+            start: 9_999 * S,
+            end: 30_001 * S,
+        },
+    ];
+    for range in ranges {
+        let query = table.query().fields(&["price"]).range(range);
+        let some = query.clone().filter(TagMatch::one_of("host", ["h1", "h4"]));
+        for query in [query.clone(), some, query.limit(77_777)] {
+            let one = flat(&query.clone().threads(1));
+            for threads in [2, 5] {
+                assert!(
+                    flat(&query.clone().threads(threads)) == one,
+                    "{threads} threads"
+                );
+            }
+            let mut visited = 0;
+            let mut stream = query.threads(3).scan().unwrap();
+            stream
+                .visit(|batch| {
+                    visited += batch.len();
+                    Ok(())
+                })
+                .unwrap();
+            assert_eq!(visited, one.len());
+            assert_eq!(stream.profile().rows, one.len() as u64);
+        }
+    }
+}
+
+#[test]
+fn an_error_on_any_thread_ends_a_stream_after_the_rows_before_it() {
+    let disk = Arc::new(SimDisk::new());
+    let (db, table) = table_on(disk.clone(), DuplicatePolicy::Replace);
+    let mut writer = db.writer();
+    for host in 0..8 {
+        let series = table.series(&[("host", format!("h{host}"))]).unwrap();
+        // So irregular that they take most of the file.
+        let price =
+            |i: i64| f64::from_bits(i.cast_unsigned().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 2);
+        let batch = Batch::of_series(&series, (0..20_000).collect());
+        let batch = batch.f64("price", (0..20_000).map(price).collect());
+        writer.append_batch(batch).unwrap();
+    }
+    drop(writer.commit().unwrap());
+    db.flush().unwrap();
+    let segment = disk
+        .paths()
+        .into_iter()
+        .find(|p| p.extension().is_some_and(|e| e == "seg"));
+    let damage = |bytes: &mut Vec<u8>| {
+        // In the last row group.
+        let at = bytes.len() / 10 * 9;
+        bytes[at..at + 64].fill(0xa5);
+    };
+    disk.damage(&segment.unwrap(), damage).unwrap();
+    let before_error = |threads: usize| {
+        let mut stream = table
+            .query()
+            .fields(&["price"])
+            .threads(threads)
+            .scan()
+            .unwrap();
+        let mut rows = 0;
+        loop {
+            match stream.next().unwrap() {
+                Ok(batch) => rows += batch.len(),
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::Corrupt);
+                    assert!(stream.next().is_none());
+                    return rows;
+                }
+            }
+        }
+    };
+    // A batch that could not be filled is not given: of those on one thread, which are larger, less.
+    let one = before_error(1);
+    assert!(one > 0);
+    for threads in [2, 4] {
+        let several = before_error(threads);
+        assert!(several >= one && several < 160_000, "{several} {one}");
+    }
+}
+
+#[test]
+fn a_stream_that_is_left_ends_its_threads() {
+    let (_db, table) = many_rows();
+    let mut stream = table.query().threads(4).scan().unwrap();
+    for _ in 0..3 {
+        assert!(!stream.next().unwrap().unwrap().is_empty());
+    }
+    let segments = table.query().snapshot().unwrap().table.segments;
+    let open: Vec<_> = segments.iter().map(|s| s.open().unwrap()).collect();
+    drop(stream);
+    for segment in open {
+        assert_eq!(
+            Arc::strong_count(&segment),
+            2,
+            "the segment's own, and this one"
+        );
+    }
+}
+
 #[test]
 fn last_rows_are_the_same_on_any_number_of_threads() {
     let (_db, table) = many_rows();
