@@ -123,6 +123,19 @@ fn sum(query: &Query) -> (f64, u64) {
     (sum, rows)
 }
 
+/// The answer to "minutes by host" as nobody can do without: as many rows of bucket, group and mean.
+fn pushed() -> (Vec<i64>, Vec<u32>, Vec<f64>) {
+    let (mut buckets, mut groups, mut means) = (Vec::new(), Vec::new(), Vec::new());
+    for host in (0u32..).take(HOSTS) {
+        for minute in 0..DAYS * 1_440 {
+            buckets.push(black_box(START + minute * 60 * SECOND));
+            groups.push(host);
+            means.push(minute as f64);
+        }
+    }
+    (buckets, groups, means)
+}
+
 fn queries(c: &mut Criterion) {
     let data = data();
     let hosts = || data.hosts.query().threads(1);
@@ -182,10 +195,19 @@ fn queries(c: &mut Criterion) {
     ] {
         rows.bench_function(name, |b| b.iter(plain(query.clone())));
     }
+    rows.bench_function("yardstick: rows of minutes by host, pushed", |b| {
+        b.iter(pushed)
+    });
     let two = minutes().aggregate(mean()).threads(2);
     rows.bench_function("minutes of all, mean, two threads", |b| {
         b.iter(plain(two.clone()))
     });
+    let threads = [1, 2].map(|threads| (threads, usage.clone().threads(threads)));
+    for (threads, query) in &threads {
+        rows.bench_function(format!("scan of one f64 field, {threads} threads"), |b| {
+            b.iter(|| sum(black_box(query)))
+        });
+    }
     rows.finish();
 
     let mut short = c.benchmark_group("answers");
@@ -204,6 +226,10 @@ fn queries(c: &mut Criterion) {
     let many = data.many.query().threads(1);
     short.bench_function("last of 100,000 series", |b| {
         b.iter(|| many.last().unwrap())
+    });
+    let two = many.clone().threads(2);
+    short.bench_function("last of 100,000 series, two threads", |b| {
+        b.iter(|| two.last().unwrap())
     });
     let by_sensor = many
         .clone()

@@ -334,6 +334,16 @@ impl Engine {
         })
     }
 
+    /// Fails if the table was dropped. Its series are forgotten after it is gone from here: what
+    /// was looked up of them before this succeeds was all there.
+    pub(crate) fn check_is_there(&self, table: &TableCore) -> Result<()> {
+        if self.store.version().tables.contains_key(&table.id) {
+            return Ok(());
+        }
+        let message = format!("table {:?} was dropped", table.name);
+        Err(Error::new(ErrorKind::NotFound, message))
+    }
+
     /// The head, under the commit lock.
     pub(crate) fn lock_head(&self) -> MutexGuard<'_, Head> {
         self.head.lock()

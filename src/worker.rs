@@ -109,6 +109,12 @@ pub(crate) fn in_parallel<T: Send>(
     taken.into_inner().outcome
 }
 
+/// Starts a thread that reads for a query beside the caller's, if one can be started.
+pub(crate) fn start_reader(work: impl FnOnce() + Send + 'static) -> Option<JoinHandle<()>> {
+    let thread = std::thread::Builder::new().name("tidestone-query".to_owned());
+    thread.spawn(work).ok()
+}
+
 /// What tasks gave, on its way to whoever takes it.
 struct Taken<T, F> {
     /// Done before their turn.

@@ -10,6 +10,7 @@ use rustc_hash::FxHashMap;
 use tidestone_format::schema::{DuplicatePolicy, Field, SchemaMode, TableSchema, TableSettings};
 use tidestone_format::{FieldId, FieldType, TableId, Timestamp};
 
+use super::names::Known;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Default of [`TableOptions::partition`]: one day.
@@ -279,7 +280,8 @@ impl Tables {
         tables.by_name.get(name).cloned().ok_or_else(|| {
             let mut names: Vec<&str> = tables.by_name.keys().map(String::as_str).collect();
             names.sort_unstable();
-            let message = format!("there is no table {name:?}; there are {names:?}");
+            let known = Known::near(name, names);
+            let message = format!("there is no table {name:?}; there are {known}");
             Error::new(ErrorKind::NotFound, message)
         })
     }

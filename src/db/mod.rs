@@ -171,14 +171,15 @@ impl Tidestone {
         let core = engine.tables().by_name(name)?;
         let version = editor.commit(vec![Entry::TableDropped(core.id)])?;
         engine.tables().remove(core.id);
-        engine.drop_rows(core.id);
         let applied = crate::index::Applied {
             incarnation: editor.state().incarnation(),
             manifest_version: version.number,
             // Definitions of a flush may still be on their way to the index: it must not claim them.
             lsn: Lsn(0),
         };
+        // In this order, so that a query sees all of the table's rows and series, or that it is gone.
         engine.publish(&mut editor, version, None);
+        engine.drop_rows(core.id);
         engine.series.drop_table(core.id, applied)
     }
 

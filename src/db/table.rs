@@ -6,7 +6,7 @@ use tidestone_format::log::{Selection, Tombstone};
 use tidestone_format::schema::{Field, TableSchema};
 use tidestone_format::{FieldType, SeriesId, SeriesKey, TableId, TimeRange};
 
-use crate::catalog::TableCore;
+use crate::catalog::{TableCore, no_field};
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::TagMatch;
@@ -51,14 +51,7 @@ impl Table {
             .iter()
             .find(|f| f.name == name)
             .cloned()
-            .ok_or_else(|| {
-                let known: Vec<&str> = schema.fields.iter().map(|f| f.name.as_str()).collect();
-                let message = format!(
-                    "table {:?} has no field {name:?}; it has {known:?}",
-                    self.core.name
-                );
-                Error::new(ErrorKind::NotFound, message)
-            })
+            .ok_or_else(|| Error::new(ErrorKind::NotFound, no_field(&schema, name)))
     }
 
     /// Adds a field; nothing happens if it is there with that type.

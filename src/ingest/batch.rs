@@ -5,6 +5,7 @@ use tidestone_format::schema::TableSchema;
 use tidestone_format::{FieldType, SeriesId, Timestamp};
 
 use super::SeriesHandle;
+use crate::catalog::no_field;
 use crate::error::{Error, Result};
 use crate::rows::Rows;
 
@@ -187,14 +188,7 @@ impl Batch {
                 .fields
                 .iter()
                 .find(|f| f.name == name)
-                .ok_or_else(|| {
-                    let known: Vec<&str> = schema.fields.iter().map(|f| f.name.as_str()).collect();
-                    let message = format!(
-                        "table {:?} has no field {name:?}; it has {known:?}",
-                        schema.name
-                    );
-                    Error::invalid(message)
-                })?;
+                .ok_or_else(|| Error::invalid(no_field(schema, &name)))?;
             columns.push((field.id, column));
         }
         columns.sort_by_key(|(id, _)| *id);

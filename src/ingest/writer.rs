@@ -9,7 +9,7 @@ use tidestone_format::schema::{SchemaMode, TableSchema};
 use tidestone_format::{Lsn, SeriesId, TableId, Timestamp, checksum};
 
 use super::{Batch, Durability, Ticket};
-use crate::catalog::TableCore;
+use crate::catalog::{TableCore, no_field};
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::rows::Rows;
@@ -145,7 +145,7 @@ impl Writer {
                     return Err(Error::invalid(message));
                 }
                 (None, _) if schema.settings.mode == SchemaMode::Fixed => {
-                    return Err(unknown_field(&schema, name));
+                    return Err(Error::invalid(no_field(&schema, name)));
                 }
                 _ => {}
             }
@@ -400,14 +400,6 @@ impl Writer {
         self.future_known = self.future_known.max(now);
         Ok(())
     }
-}
-
-fn unknown_field(schema: &TableSchema, name: &str) -> Error {
-    let known: Vec<&str> = schema.fields.iter().map(|f| f.name.as_str()).collect();
-    Error::invalid(format!(
-        "table {:?} has no field {name:?}; it has {known:?}",
-        schema.name
-    ))
 }
 
 impl Staged {

@@ -6,8 +6,8 @@ use std::time::Duration;
 use tidestone_format::schema::{Field, TableSchema};
 use tidestone_format::{SeriesId, TimeRange, Timestamp};
 
-use super::{Aggregate, AggregateResult, RowBatch, RowStream, aggregate, last};
-use crate::catalog::TableCore;
+use super::{Aggregate, AggregateResult, LastRows, RowStream, aggregate, last};
+use crate::catalog::{Known, TableCore, no_field};
 use crate::engine::{Engine, Snapshot};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::TagMatch;
@@ -202,7 +202,7 @@ impl Query {
     ///
     /// # Errors
     /// The range starts after it ends; there is no such field or tag (the message names those there
-    /// are); a file cannot be read.
+    /// are, of many the nearest); the table was dropped; a file cannot be read.
     pub fn scan(&self) -> Result<RowStream> {
         RowStream::new(self)
     }
@@ -226,15 +226,15 @@ impl Query {
     ///
     /// # Errors
     /// As [`Query::scan`].
-    pub fn last(&self) -> Result<RowBatch> {
-        Ok(last::arrange(last::last(self)?, self))
+    pub fn last(&self) -> Result<LastRows> {
+        last::last(self)
     }
 
     /// As [`Query::last`], as of `time`: rows after it do not count.
     ///
     /// # Errors
     /// As [`Query::scan`].
-    pub fn last_at(&self, time: Timestamp) -> Result<RowBatch> {
+    pub fn last_at(&self, time: Timestamp) -> Result<LastRows> {
         self.snapshot()?;
         match last::until(self.range, time) {
             Some(range) => self.clone().range(range).last(),
@@ -251,7 +251,7 @@ impl Query {
             );
             return Err(Error::invalid(message));
         }
-        self.engine.snapshot(self.table.id)
+        self.while_there(|| self.engine.snapshot(self.table.id))
     }
 
     /// The fields asked for, in that order.
@@ -274,10 +274,20 @@ impl Query {
         if self.tests.is_empty() {
             return Ok(None);
         }
-        let series = self.engine.series.select(self.table.id, &self.tests)?;
-        let tags: Vec<&str> = self.tests.iter().map(|t| t.tag.as_str()).collect();
-        self.check_tags(&tags, series.first().copied())?;
-        Ok(Some(series.into()))
+        self.while_there(|| {
+            let series = self.engine.series.select(self.table.id, &self.tests)?;
+            let tags: Vec<&str> = self.tests.iter().map(|t| t.tag.as_str()).collect();
+            self.check_tags(&tags, series.first().copied())?;
+            Ok(Some(series.into()))
+        })
+    }
+
+    /// What looking up series gives. They are looked up as of now, not as of the snapshot: those
+    /// made since have no rows in it, and if the table was dropped since, that is the error.
+    pub(super) fn while_there<T>(&self, look_up: impl FnOnce() -> Result<T>) -> Result<T> {
+        let found = look_up();
+        self.engine.check_is_there(&self.table)?;
+        found
     }
 
     /// Fails if no series of the table has one of the tags; `one` is a series to look at first.
@@ -297,8 +307,9 @@ impl Query {
         match unknown {
             Some(tag) if !known.is_empty() => {
                 let message = format!(
-                    "no series of table {:?} has a tag {tag:?}; there are {known:?}",
-                    self.table.name
+                    "no series of table {:?} has a tag {tag:?}; there are {}",
+                    self.table.name,
+                    Known::near(tag, known.iter().map(String::as_str))
                 );
                 Err(Error::new(ErrorKind::NotFound, message))
             }
@@ -309,12 +320,7 @@ impl Query {
 
 /// The field of that name.
 pub(super) fn field_of<'a>(schema: &'a TableSchema, name: &str) -> Result<&'a Field> {
-    schema.field_by_name(name).ok_or_else(|| {
-        let known: Vec<&str> = schema.fields.iter().map(|f| f.name.as_str()).collect();
-        let message = format!(
-            "table {:?} has no field {name:?}; it has {known:?}",
-            schema.name
-        );
-        Error::new(ErrorKind::NotFound, message)
-    })
+    schema
+        .field_by_name(name)
+        .ok_or_else(|| Error::new(ErrorKind::NotFound, no_field(schema, name)))
 }

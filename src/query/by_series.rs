@@ -1,7 +1,8 @@
 //! Rows by (series, time).
 //!
-//! The parts of a series that no other input's rows stand between are decoded straight into the
-//! batch; others go through a merge ([`Scan`]).
+//! [`Steps`] says what to read, in order; a [`Reader`] reads it, step by step. The parts of a series
+//! that no other input's rows stand between are decoded straight into the batch; others go through
+//! a merge ([`Scan`]).
 
 use std::sync::Arc;
 
@@ -10,25 +11,29 @@ use tidestone_format::column::Column;
 use tidestone_format::schema::{DuplicatePolicy, Field};
 
 use super::plan::{Part, Walk, has_deletes, interleave};
-use super::read::{SegmentReader, Wanted};
+use super::read::{SegmentReader, Wanted, reader_of};
 use super::{Profile, RowBatch};
 use crate::error::Result;
 use crate::rows::Rows;
 use crate::scan::{Input, InputRun, Request, Scan, Source};
 
+/// What is to be read of which inputs.
+#[derive(Debug, Clone)]
+pub(super) struct Wish {
+    pub(super) inputs: Arc<[Input]>,
+    pub(super) fields: Arc<[Field]>,
+    pub(super) policy: DuplicatePolicy,
+    /// The series wanted, ascending; `None`: every one.
+    pub(super) wanted: Option<Arc<[SeriesId]>>,
+}
+
 /// Goes through inputs by (series, time).
 #[derive(Debug)]
 pub(super) struct BySeries {
-    inputs: Vec<Input>,
-    fields: Arc<[Field]>,
-    policy: DuplicatePolicy,
-    walk: Walk,
-    readers: Vec<Option<SegmentReader>>,
-    scan: Option<Scan>,
-    series: SeriesId,
-    /// Of the series, still to be read, the earliest last; read from the scan if `merging`.
-    parts: Vec<Part>,
-    merging: bool,
+    steps: Steps,
+    reader: Reader,
+    /// Not yet read to its end.
+    step: Option<Step>,
 }
 
 impl BySeries {
@@ -38,16 +43,16 @@ impl BySeries {
         policy: DuplicatePolicy,
         wanted: Option<Arc<[SeriesId]>>,
     ) -> Self {
-        Self {
-            walk: Walk::new(&inputs, 0..inputs.len(), wanted),
-            readers: inputs.iter().map(|_| None).collect(),
-            inputs,
+        let wish = Wish {
+            inputs: inputs.into(),
             fields,
             policy,
-            scan: None,
-            series: SeriesId::default(),
-            parts: Vec::new(),
-            merging: false,
+            wanted,
+        };
+        Self {
+            steps: Steps::new(&wish),
+            reader: Reader::new(wish),
+            step: None,
         }
     }
 
@@ -59,77 +64,186 @@ impl BySeries {
         profile: &mut Profile,
     ) -> Result<()> {
         while batch.len() < target {
-            if self.merging {
-                match self.next_merged()? {
-                    Some(rows) => {
-                        profile.rows_merged += rows.len() as u64;
-                        append(batch, &rows);
-                    }
-                    None => self.merging = false,
-                }
-            } else if let Some(mut part) = self.parts.pop() {
-                self.read(&mut part, batch, target, profile)?;
-                batch.close_run(self.series);
-                if !part.rows.is_empty() {
-                    self.parts.push(part);
-                }
-            } else if !self.next_series()? {
-                return Ok(());
+            let step = match &mut self.step {
+                Some(step) => step,
+                none => match self.steps.next()? {
+                    Some(step) => none.insert(step),
+                    None => return Ok(()),
+                },
+            };
+            if self.reader.read(step, batch, target, profile)? {
+                self.step = None;
             }
         }
         Ok(())
     }
+}
 
-    /// Goes to the next series; `false` at the end.
-    fn next_series(&mut self) -> Result<bool> {
-        let mut parts = std::mem::take(&mut self.parts);
-        let found = self.walk.next(&mut parts)?;
-        let Some(series) = found else {
-            return Ok(false);
-        };
-        self.series = series;
-        let deletes = |p: &Part| has_deletes(&self.inputs[p.input], series, &p.times);
-        if interleave(&mut parts) || parts.iter().any(deletes) {
-            parts.clear();
-            self.go_to(series)?;
-            self.merging = true;
+/// Rows of one series that are read in one way.
+#[derive(Debug)]
+pub(super) struct Step {
+    series: SeriesId,
+    what: What,
+}
+
+#[derive(Debug)]
+enum What {
+    /// What is left of rows of one input.
+    Part(Part),
+    /// All rows of the series, merged; the merge may have begun.
+    Merge { begun: bool, rows: u64 },
+}
+
+impl Step {
+    /// About how many rows are to be looked at.
+    pub(super) fn rows(&self) -> u64 {
+        match &self.what {
+            What::Part(part) => part.rows.end - part.rows.start,
+            What::Merge { rows, .. } => *rows,
         }
-        parts.reverse();
-        self.parts = parts;
-        Ok(true)
     }
 
-    fn go_to(&mut self, series: SeriesId) -> Result<()> {
-        let scan = self.scan.get_or_insert_with(|| {
-            let mut ascending = self.fields.to_vec();
+    /// Leaves about the first `rows` rows in this step and gives one with the others, if there are
+    /// any and they can be read by themselves. They start with a row that is a multiple of `unit`.
+    pub(super) fn split(&mut self, rows: u64, unit: u64) -> Option<Self> {
+        let What::Part(part) = &mut self.what else {
+            return None;
+        };
+        let at = (part.rows.start + rows).next_multiple_of(unit);
+        if at >= part.rows.end {
+            return None;
+        }
+        let mut rest = part.clone();
+        (part.rows.end, rest.rows.start) = (at, at);
+        Some(Self {
+            series: self.series,
+            what: What::Part(rest),
+        })
+    }
+}
+
+/// Says what is to be read, by (series, time).
+#[derive(Debug)]
+pub(super) struct Steps {
+    inputs: Arc<[Input]>,
+    walk: Walk,
+    series: SeriesId,
+    /// Of the series, still to be read, the earliest last.
+    parts: Vec<Part>,
+}
+
+impl Steps {
+    pub(super) fn new(wish: &Wish) -> Self {
+        let inputs = wish.inputs.clone();
+        Self {
+            walk: Walk::new(&inputs, 0..inputs.len(), wish.wanted.clone()),
+            inputs,
+            series: SeriesId::default(),
+            parts: Vec::new(),
+        }
+    }
+
+    /// The next step; `None` at the end.
+    pub(super) fn next(&mut self) -> Result<Option<Step>> {
+        loop {
+            if let Some(part) = self.parts.pop() {
+                return Ok(Some(Step {
+                    series: self.series,
+                    what: What::Part(part),
+                }));
+            }
+            let Some(series) = self.walk.next(&mut self.parts)? else {
+                return Ok(None);
+            };
+            self.series = series;
+            let deletes = |p: &Part| has_deletes(&self.inputs[p.input], series, &p.times);
+            if interleave(&mut self.parts) || self.parts.iter().any(deletes) {
+                let rows = self.parts.drain(..).map(|p| p.rows.end - p.rows.start);
+                let what = What::Merge {
+                    begun: false,
+                    rows: rows.sum(),
+                };
+                return Ok(Some(Step { series, what }));
+            }
+            self.parts.reverse();
+        }
+    }
+}
+
+/// Reads steps, which come in their order, though some may be left out.
+#[derive(Debug)]
+pub(super) struct Reader {
+    wish: Wish,
+    readers: Vec<Option<SegmentReader>>,
+    scan: Option<Scan>,
+}
+
+impl Reader {
+    pub(super) fn new(wish: Wish) -> Self {
+        Self {
+            readers: wish.inputs.iter().map(|_| None).collect(),
+            wish,
+            scan: None,
+        }
+    }
+
+    /// Appends rows of a step until the batch has `target` of them, or a few more; `true` at the
+    /// end of the step.
+    pub(super) fn read(
+        &mut self,
+        step: &mut Step,
+        batch: &mut RowBatch,
+        target: usize,
+        profile: &mut Profile,
+    ) -> Result<bool> {
+        let series = step.series;
+        match &mut step.what {
+            What::Part(part) => {
+                self.read_part(part, batch, target, profile)?;
+                batch.close_run(series);
+                Ok(part.rows.is_empty())
+            }
+            What::Merge { begun, .. } => {
+                let scan = self.scan();
+                if !std::mem::replace(begun, true) {
+                    scan.go_to(series)?;
+                }
+                while batch.len() < target {
+                    let Some(rows) = scan.next_of_series()? else {
+                        return Ok(true);
+                    };
+                    profile.rows_merged += rows.len() as u64;
+                    append(batch, &rows);
+                }
+                Ok(false)
+            }
+        }
+    }
+
+    fn scan(&mut self) -> &mut Scan {
+        let wish = &self.wish;
+        self.scan.get_or_insert_with(|| {
+            let mut ascending = wish.fields.to_vec();
             ascending.sort_by_key(|f| f.id);
             let request = Request {
                 fields: ascending.into(),
                 range: tidestone_format::TimeRange::ALL,
                 series: None,
             };
-            let sources = self.inputs.iter().map(Source::new).collect();
-            Scan::new(sources, self.policy, request)
-        });
-        scan.go_to(series)
-    }
-
-    fn next_merged(&mut self) -> Result<Option<Rows>> {
-        match &mut self.scan {
-            Some(scan) => scan.next_of_series(),
-            None => Ok(None),
-        }
+            let sources = wish.inputs.iter().map(Source::new).collect();
+            Scan::new(sources, wish.policy, request)
+        })
     }
 
     /// Appends rows of a part, and moves its start behind what was looked at.
-    fn read(
+    fn read_part(
         &mut self,
         part: &mut Part,
         batch: &mut RowBatch,
         target: usize,
         profile: &mut Profile,
     ) -> Result<()> {
-        let input = &self.inputs[part.input];
+        let input = &self.wish.inputs[part.input];
         match &input.run {
             InputRun::Chunk(rows) => {
                 let number = |row: u64| usize::try_from(row).unwrap_or(usize::MAX);
@@ -143,10 +257,8 @@ impl BySeries {
                 append_columns(batch, rows, from, to.max(from));
             }
             InputRun::Segment(open) => {
-                let reader = match &mut self.readers[part.input] {
-                    Some(reader) => reader,
-                    none => none.insert(SegmentReader::new(open.clone(), &self.fields)?),
-                };
+                let reader = &mut self.readers[part.input];
+                let reader = reader_of(reader, open, &self.wish.fields)?;
                 let wanted = Wanted {
                     range: input.range,
                     all: part.all,

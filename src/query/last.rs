@@ -1,17 +1,52 @@
 //! The last row of each series.
+//!
+//! The series are shared out; of each share the last rows are found by themselves, on any thread,
+//! and put one after another.
 
 use std::cmp::Reverse;
+use std::ops::Deref;
+use std::sync::Arc;
 
-use tidestone_format::SeriesId;
-use tidestone_format::schema::DuplicatePolicy;
-use tidestone_format::{TimeRange, Timestamp};
+use tidestone_format::column::Column;
+use tidestone_format::schema::{DuplicatePolicy, Field};
+use tidestone_format::{SeriesId, TimeRange, Timestamp};
 
 use super::plan::{self, Part, Walk};
-use super::read::SegmentReader;
-use super::{Profile, Query, RowBatch};
+use super::read::{SegmentReader, reader_of};
+use super::{Order, Profile, Query, RowBatch};
 use crate::error::Result;
 use crate::scan::{Input, InputRun};
-use tidestone_format::column::Column;
+use crate::worker::in_parallel;
+
+/// Shares of the series, at most about: enough that threads end at about the same time.
+const SHARES_MAX: usize = 64;
+
+/// The last row of each series: a [`RowBatch`], and what was read for it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LastRows {
+    rows: RowBatch,
+    profile: Profile,
+}
+
+impl LastRows {
+    /// What the query read.
+    pub fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    /// The rows alone.
+    pub fn into_rows(self) -> RowBatch {
+        self.rows
+    }
+}
+
+impl Deref for LastRows {
+    type Target = RowBatch;
+
+    fn deref(&self) -> &RowBatch {
+        &self.rows
+    }
+}
 
 /// A row of an input.
 #[derive(Debug, Clone, Copy)]
@@ -21,45 +56,72 @@ struct Place {
 }
 
 /// The last row of each series in the query's range.
-pub(super) fn last(query: &Query) -> Result<RowBatch> {
+pub(super) fn last(query: &Query) -> Result<LastRows> {
     let snapshot = query.snapshot()?;
     let schema = &snapshot.table.schema;
     let fields = query.fields_of(schema)?;
     let wanted = query.series()?;
-    let mut profile = Profile::default();
-    let inputs = plan::inputs(&snapshot, query.range, &mut profile)?;
-    let readers = inputs.iter().map(|input| match &input.run {
-        InputRun::Segment(open) => SegmentReader::new(open.clone(), &fields).map(Some),
-        InputRun::Chunk(_) => Ok(None),
-    });
-    let mut finder = Finder {
-        readers: readers.collect::<Result<_>>()?,
-        inputs: &inputs,
-        policy: schema.settings.policy,
-        profile,
+    let mut profile = Profile {
+        series_selected: wanted.as_ref().map_or(0, |w| w.len() as u64),
+        ..Profile::default()
     };
-    let mut walk = Walk::new(&inputs, 0..inputs.len(), wanted);
-    let mut batch = RowBatch::new(fields);
-    let (mut parts, mut places) = (Vec::new(), Vec::new());
-    while let Some(series) = walk.next(&mut parts)? {
-        let found = finder.newest(series, &mut parts, &mut places)?;
-        if let Some(time) = found {
-            batch.times.push(time);
-            batch.close_run(series);
-            finder.push(&places, &mut batch)?;
+    let inputs = plan::inputs(&snapshot, query.range, &mut profile)?;
+    let most = if query.threads > 1 { SHARES_MAX } else { 1 };
+    let shares = plan::shares(&inputs, wanted.as_ref(), most);
+    let mut all = RowBatch::new(fields.clone());
+    let of_share = |share: usize| {
+        let walk = Walk::of_share(&inputs, wanted.clone(), &shares[share])?;
+        Finder::new(&inputs, fields.clone(), schema.settings.policy).find(walk)
+    };
+    in_parallel(query.threads, shares.len(), of_share, |found| {
+        let (rows, read) = found?;
+        profile.add(&read);
+        if all.is_empty() {
+            all = rows;
+        } else {
+            all.extend_from(&rows, 0..rows.len());
         }
-    }
-    Ok(batch)
+        Ok(())
+    })?;
+    let rows = arrange(all, query);
+    profile.rows = rows.len() as u64;
+    Ok(LastRows { rows, profile })
 }
 
 struct Finder<'a> {
     inputs: &'a [Input],
+    fields: Arc<[Field]>,
     readers: Vec<Option<SegmentReader>>,
     policy: DuplicatePolicy,
     profile: Profile,
 }
 
-impl Finder<'_> {
+impl<'a> Finder<'a> {
+    fn new(inputs: &'a [Input], fields: Arc<[Field]>, policy: DuplicatePolicy) -> Self {
+        Self {
+            readers: inputs.iter().map(|_| None).collect(),
+            inputs,
+            fields,
+            policy,
+            profile: Profile::default(),
+        }
+    }
+
+    /// The last rows of the series of a walk, and what was read for them.
+    fn find(mut self, mut walk: Walk) -> Result<(RowBatch, Profile)> {
+        let mut batch = RowBatch::new(self.fields.clone());
+        let (mut parts, mut places) = (Vec::new(), Vec::new());
+        while let Some(series) = walk.next(&mut parts)? {
+            let found = self.newest(series, &mut parts, &mut places)?;
+            if let Some(time) = found {
+                batch.times.push(time);
+                batch.close_run(series);
+                self.push(&places, &mut batch)?;
+            }
+        }
+        Ok((batch, self.profile))
+    }
+
     /// The time of the last row among the parts of a series, and where that row is: several places,
     /// newest first, where they make one row together.
     fn newest(
@@ -71,10 +133,13 @@ impl Finder<'_> {
         places.clear();
         parts.sort_by_key(|p| (Reverse(p.times.end), Reverse(p.input)));
         let mut best = None;
+        let mut looked_at_deletes = false;
         for part in &*parts {
             if best.is_some_and(|best| part.times.end < best) {
                 break;
             }
+            let input = &self.inputs[part.input];
+            looked_at_deletes |= plan::has_deletes(input, series, &part.times);
             let Some((time, row)) = self.last_of(series, part)? else {
                 continue;
             };
@@ -90,6 +155,8 @@ impl Finder<'_> {
                 row,
             });
         }
+        let merged = best.is_some() && (looked_at_deletes || places.len() > 1);
+        self.profile.rows_merged += u64::from(merged);
         places.sort_by_key(|p| Reverse(p.input));
         match self.policy {
             DuplicatePolicy::All => places.truncate(1),
@@ -125,8 +192,8 @@ impl Finder<'_> {
 
     /// The last row of a part with a time of at most `bound`.
     fn at_or_before(&mut self, part: &Part, bound: Timestamp) -> Result<Option<(Timestamp, u64)>> {
-        match (&self.inputs[part.input].run, &mut self.readers[part.input]) {
-            (InputRun::Chunk(rows), _) => {
+        match &self.inputs[part.input].run {
+            InputRun::Chunk(rows) => {
                 let start = usize::try_from(part.rows.start).unwrap_or(usize::MAX);
                 let end = usize::try_from(part.rows.end).unwrap_or(usize::MAX);
                 let below = rows.times[start..end].partition_point(|t| *t <= bound);
@@ -134,8 +201,10 @@ impl Finder<'_> {
                     .checked_sub(1)
                     .map(|at| (rows.times[start + at], (start + at) as u64)))
             }
-            (_, Some(reader)) => reader.at_or_before(&part.rows, bound, &mut self.profile),
-            _ => Ok(None),
+            InputRun::Segment(open) => {
+                let reader = reader_of(&mut self.readers[part.input], open, &self.fields)?;
+                reader.at_or_before(&part.rows, bound, &mut self.profile)
+            }
         }
     }
 
@@ -146,19 +215,16 @@ impl Finder<'_> {
             let before = batch.columns[at].len();
             for place in places {
                 let out = &mut batch.columns[at];
-                match (
-                    &self.inputs[place.input].run,
-                    &mut self.readers[place.input],
-                ) {
-                    (InputRun::Chunk(rows), _) => {
+                match &self.inputs[place.input].run {
+                    InputRun::Chunk(rows) => {
                         let row = usize::try_from(place.row).unwrap_or(usize::MAX);
                         push_value(rows.column(field), row, out);
                     }
-                    (_, Some(reader)) => {
+                    InputRun::Segment(open) => {
+                        let reader = reader_of(&mut self.readers[place.input], open, &self.fields)?;
                         let (values, row) = reader.value(at + 1, place.row, &mut self.profile)?;
                         push_value(Some(values), row, out);
                     }
-                    _ => {}
                 }
                 if out.len() > before {
                     break;
@@ -180,8 +246,7 @@ fn push_value(column: Option<&Column>, row: usize, out: &mut Column) {
 }
 
 /// The rows in the order asked for, at most as many as were asked for.
-pub(super) fn arrange(batch: RowBatch, query: &Query) -> RowBatch {
-    use super::Order;
+fn arrange(batch: RowBatch, query: &Query) -> RowBatch {
     let limit = query.limit.unwrap_or(usize::MAX);
     let mut order: Vec<usize> = (0..batch.len()).collect();
     match query.order {

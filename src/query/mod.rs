@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `builder` | what is asked, and how it is answered |
 //! | `plan` | which runs of the snapshot may have rows, and whose are where |
-//! | `by_series`, `by_time`, `stream` | rows in order, a batch at a time |
+//! | `by_series`, `ahead`, `by_time`, `stream` | rows in order, a batch at a time; `ahead` on several threads |
 //! | `last` | the last row of each series |
 //! | `aggregate` | aggregates |
 //! | `read` | vectors of a segment, decoded |
@@ -14,10 +14,11 @@
 //!    segment or in several. Where another run may have rows among those of a series, or a delete
 //!    hides some, they go through [`crate::scan`]; only the others are read directly.
 //! 2. Nothing here writes, and nothing holds all rows of an answer: rows by series are held a batch
-//!    at a time, rows by time a window, aggregates a state for each group and bucket.
+//!    at a time (on several threads a few a thread), rows by time a window, aggregates a state for each group and bucket.
 //! 3. Which tags and fields there are is checked before anything is read.
 
 mod aggregate;
+mod ahead;
 mod batch;
 mod builder;
 mod by_series;
@@ -33,5 +34,6 @@ mod tests;
 pub use aggregate::{Agg, Aggregate, AggregateResult};
 pub use batch::{RowBatch, SeriesRun};
 pub use builder::{Order, Query};
+pub use last::LastRows;
 pub use profile::Profile;
 pub use stream::RowStream;

@@ -88,6 +88,18 @@ pub(super) struct SegmentReader {
     columns: Vec<KnownVector>,
 }
 
+/// The reader of a segment, made when it is first needed.
+pub(super) fn reader_of<'a>(
+    reader: &'a mut Option<SegmentReader>,
+    open: &Arc<OpenSegment>,
+    fields: &[Field],
+) -> Result<&'a mut SegmentReader> {
+    match reader {
+        Some(reader) => Ok(reader),
+        none => Ok(none.insert(SegmentReader::new(open.clone(), fields)?)),
+    }
+}
+
 /// Which rows of a series are wanted.
 #[derive(Debug)]
 pub(super) struct Wanted {
@@ -217,12 +229,14 @@ impl SegmentReader {
                 && end.is_multiple_of(GROUP_ROWS as u64)
                 && open.root().group_pages.get(group).is_some_and(later)
             {
+                profile.vectors_skipped += (self.columns.len() * GROUP_VECTORS) as u64;
                 end = group_first;
                 continue;
             }
             let mut blocks = GroupBlocks::new(&open, group, self.columns.len() - 1);
             let alone = first >= rows.start && end == first + VECTOR_ROWS as u64;
             if alone && blocks.times(at)?.start > bound {
+                profile.vectors_skipped += self.columns.len() as u64;
                 end = first;
                 continue;
             }

@@ -3,16 +3,18 @@
 use std::sync::Arc;
 
 use tidestone_format::schema::Field;
-use tidestone_format::{Lsn, SeriesId, SeriesKey, TableId};
+use tidestone_format::{Lsn, SeriesId, SeriesKey};
 
-use super::by_series::BySeries;
+use super::ahead::Ahead;
+use super::by_series::{BySeries, Wish};
 use super::by_time::ByTime;
 use super::{Order, Profile, Query, RowBatch, plan};
+use crate::catalog::TableCore;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Rows of a batch: enough that what a batch costs does not count, and a few columns stay in cache.
-const BATCH_ROWS: usize = 16_384;
+pub(super) const BATCH_ROWS: usize = 16_384;
 
 /// The rows of a query, of one snapshot: an iterator over batches that holds a few of them at a
 /// time.
@@ -21,7 +23,7 @@ const BATCH_ROWS: usize = 16_384;
 #[derive(Debug)]
 pub struct RowStream {
     engine: Arc<Engine>,
-    table: TableId,
+    table: Arc<TableCore>,
     fields: Arc<[Field]>,
     rows: Ordered,
     /// Rows that may still be given.
@@ -31,9 +33,13 @@ pub struct RowStream {
     profile: Profile,
 }
 
+/// Below so many rows no threads are started.
+const ALONE_ROWS: usize = 4 * BATCH_ROWS;
+
 #[derive(Debug)]
 enum Ordered {
     BySeries(Box<BySeries>),
+    Ahead(Box<Ahead>),
     ByTime(Box<ByTime>),
 }
 
@@ -48,7 +54,17 @@ impl RowStream {
         };
         let inputs = plan::inputs(&snapshot, query.range, &mut profile)?;
         let policy = snapshot.table.schema.settings.policy;
+        let many = query.limit.is_none_or(|limit| limit > ALONE_ROWS);
         let rows = match query.order {
+            Order::SeriesTime if query.threads > 1 && many => {
+                let wish = Wish {
+                    inputs: inputs.into(),
+                    fields: fields.clone(),
+                    policy,
+                    wanted,
+                };
+                Ordered::Ahead(Box::new(Ahead::new(wish, query.threads)))
+            }
             Order::SeriesTime => Ordered::BySeries(Box::new(BySeries::new(
                 inputs,
                 fields.clone(),
@@ -66,7 +82,7 @@ impl RowStream {
         };
         Ok(Self {
             engine: query.engine.clone(),
-            table: query.table.id,
+            table: query.table.clone(),
             fields,
             rows,
             left: query.limit.unwrap_or(usize::MAX),
@@ -89,9 +105,11 @@ impl RowStream {
     /// The tags of a series.
     ///
     /// # Errors
-    /// There is no such series, or the index could not be read.
+    /// There is no such series, the table was dropped since, or the index could not be read.
     pub fn key(&self, series: SeriesId) -> Result<SeriesKey> {
-        let mut keys = self.engine.series.keys(self.table, &[series])?;
+        let keys = self.engine.series.keys(self.table.id, &[series]);
+        self.engine.check_is_there(&self.table)?;
+        let mut keys = keys?;
         keys.pop()
             .flatten()
             .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there is no series {series}")))
@@ -137,6 +155,7 @@ impl RowStream {
         let target = BATCH_ROWS.min(self.left);
         let filled = match &mut self.rows {
             Ordered::BySeries(rows) => rows.fill(batch, target, &mut self.profile),
+            Ordered::Ahead(rows) => rows.fill(batch, &mut self.profile),
             Ordered::ByTime(rows) => rows.fill(batch, target, &mut self.profile),
         };
         filled.inspect_err(|_| self.failed = true)?;

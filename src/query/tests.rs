@@ -18,8 +18,13 @@ const HOUR: i64 = 3600 * S;
 
 /// A database in memory with a table `t`: price f64, size i64, seen u64, up bool, note string.
 fn table(policy: DuplicatePolicy) -> (Tidestone, Table) {
+    table_on(Arc::new(SimDisk::new()), policy)
+}
+
+/// As [`table`], on that disk.
+fn table_on(disk: Arc<SimDisk>, policy: DuplicatePolicy) -> (Tidestone, Table) {
     let db = Tidestone::builder("/db")
-        .disk(Arc::new(SimDisk::new()))
+        .disk(disk)
         .clock(Arc::new(ManualClock::new(24 * HOUR)))
         .options(Options {
             auto_compact: false,

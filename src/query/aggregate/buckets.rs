@@ -22,6 +22,11 @@ impl Buckets {
         self.width.map_or(0, |width| time.div_euclid(width))
     }
 
+    /// The numbers of the first and last bucket of some times.
+    pub(super) fn numbers(self, times: TimeRange) -> (i64, i64) {
+        (self.number(times.start), self.number(times.end))
+    }
+
     /// The times of a bucket.
     #[inline]
     pub(super) fn times(self, number: i64) -> TimeRange {
@@ -41,23 +46,50 @@ impl Buckets {
         }
     }
 
-    /// Where the first rows of `times`, which ascend and are not empty, leave the bucket they start
-    /// in: its number, and how many rows.
+    /// The bucket that has `time`.
     #[inline]
-    pub(super) fn leading(self, times: &[Timestamp]) -> (i64, usize) {
+    pub(super) fn of(self, time: Timestamp) -> Bucket {
+        let number = self.number(time);
+        let end = self.times(number).end;
+        Bucket { number, end }
+    }
+
+    /// The bucket that has `time`, which is after `earlier`: mostly the next one, which takes no
+    /// division to find.
+    #[inline]
+    pub(super) fn after(self, earlier: Bucket, time: Timestamp) -> Bucket {
+        match self.width.and_then(|width| earlier.end.checked_add(width)) {
+            Some(end) if time <= end => Bucket {
+                number: earlier.number + 1,
+                end,
+            },
+            _ => self.of(time),
+        }
+    }
+}
+
+/// A bucket: its number, and the last time it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Bucket {
+    pub(super) number: i64,
+    pub(super) end: Timestamp,
+}
+
+impl Bucket {
+    /// How many of the first of `times`, which ascend, are not after the bucket.
+    #[inline]
+    pub(super) fn leading(self, times: &[Timestamp]) -> usize {
         /// So many rows are looked at one by one before steps are taken.
         const STEP: usize = 16;
-        let number = self.number(times[0]);
-        let end = self.times(number).end;
         let near = times.len().min(STEP);
-        let count = times[..near].iter().take_while(|t| **t <= end).count();
+        let count = times[..near].iter().take_while(|t| **t <= self.end).count();
         if count < near || near == times.len() {
-            return (number, count);
+            return count;
         }
-        if times[times.len() - 1] <= end {
-            return (number, times.len());
+        if times[times.len() - 1] <= self.end {
+            return times.len();
         }
-        (number, near + times[near..].partition_point(|t| *t <= end))
+        near + times[near..].partition_point(|t| *t <= self.end)
     }
 }
 
@@ -93,9 +125,32 @@ mod tests {
         for step in [1, 3, 99, 100, 101, 1000] {
             let times: Vec<i64> = (0..500).map(|i| i * step - 777).collect();
             for from in 0..times.len() {
-                let number = times[from].div_euclid(100);
-                let same = times[from..].iter().filter(|t| t.div_euclid(100) == number);
-                assert_eq!(buckets.leading(&times[from..]), (number, same.count()));
+                let bucket = buckets.of(times[from]);
+                assert_eq!(bucket.number, times[from].div_euclid(100));
+                let same = times[from..]
+                    .iter()
+                    .filter(|t| t.div_euclid(100) == bucket.number);
+                assert_eq!(bucket.leading(&times[from..]), same.count());
+            }
+        }
+    }
+
+    #[test]
+    fn a_bucket_is_the_same_however_it_is_found() {
+        for width in [None, Some(1), Some(7), Some(i64::MAX - 1), Some(i64::MAX)] {
+            let buckets = Buckets::new(width);
+            let near = [i64::MIN, -7, 0, 7, i64::MAX - 7, i64::MAX];
+            let mut times: Vec<i64> = near
+                .iter()
+                .flat_map(|t| (-8..=8).map(|d| t.saturating_add(d)))
+                .collect();
+            times.sort_unstable();
+            let mut bucket = buckets.of(times[0]);
+            for time in times {
+                if time > bucket.end {
+                    bucket = buckets.after(bucket, time);
+                }
+                assert_eq!(bucket, buckets.of(time), "{time} of {width:?}");
             }
         }
     }

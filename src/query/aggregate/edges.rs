@@ -3,6 +3,7 @@
 use tidestone_format::{SeriesId, Timestamp};
 
 use super::fold::Wants;
+use super::slots::Span;
 
 /// First and last values.
 #[derive(Debug)]
@@ -45,6 +46,12 @@ impl<T: Clone + Default> Edges<T> {
         }
     }
 
+    /// Forgets all slots and keeps the memory.
+    pub(super) fn clear(&mut self) {
+        self.first.clear();
+        self.last.clear();
+    }
+
     pub(super) fn any(&self) -> bool {
         self.wants.first || self.wants.last
     }
@@ -79,12 +86,20 @@ impl<T: Clone + Default> Edges<T> {
         }
     }
 
-    pub(super) fn combine(&mut self, slots: &[usize], other: &Self) {
-        for (edge, &slot) in other.first.iter().zip(slots) {
-            self.first(slot, edge.at, || edge.value.clone());
-        }
-        for (edge, &slot) in other.last.iter().zip(slots) {
-            self.last(slot, edge.at, || edge.value.clone());
+    /// Takes in the values of another unit, whose slots are where `spans` say.
+    pub(super) fn combine(&mut self, spans: &[Span], other: &Self) {
+        for span in spans {
+            let (from, to) = (span.from..span.from + span.len, span.to..);
+            if self.wants.first {
+                for (edge, slot) in other.first[from.clone()].iter().zip(to.clone()) {
+                    self.first(slot, edge.at, || edge.value.clone());
+                }
+            }
+            if self.wants.last {
+                for (edge, slot) in other.last[from].iter().zip(to) {
+                    self.last(slot, edge.at, || edge.value.clone());
+                }
+            }
         }
     }
 }

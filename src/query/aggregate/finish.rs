@@ -2,40 +2,56 @@
 
 use std::cmp::Reverse;
 
+use tidestone_format::Timestamp;
 use tidestone_format::column::{Bitmap, Column, Strings, Values};
 
-use super::edges::Edges;
-use super::fold::{FieldState, Numbers};
+use super::buckets::Buckets;
+use super::edges::{Edge, Edges};
+use super::fold::FieldState;
 use super::number::Number;
+use super::numbers::Numbers;
 use super::plan::{Output, Plan};
+use super::slots::{Grid, Slots};
+use super::texts::Texts;
 use super::unit::Partial;
 use super::{Agg, AggregateResult};
 use crate::error::{Error, Result};
 use crate::query::{Order, Query};
 
 /// The answer that states make.
-pub(super) fn finish(query: &Query, plan: Plan, states: Partial) -> Result<AggregateResult> {
-    let keys = &states.slots.keys;
-    let mut order = by_group(keys, &states.rows, plan.groups.values.len());
-    match query.order {
-        Order::SeriesTime => {}
-        Order::Time => order.sort_by_key(|&s| keys[s].1),
-        Order::TimeDescending => order.sort_by_key(|&s| Reverse(keys[s].1)),
-    }
-    order.truncate(query.limit.unwrap_or(usize::MAX));
-    let columns = plan
-        .outputs
-        .iter()
-        .map(|output| column(output, &plan, &states, &order))
-        .collect::<Result<_>>()?;
-    let start = |slot: usize| match query.every {
-        Some(_) => plan.buckets.times(keys[slot].1).start,
-        None => query.range.start,
+pub(super) fn finish(
+    query: &Query,
+    plan: Plan,
+    mut states: Partial<Slots>,
+) -> Result<AggregateResult> {
+    let (buckets, limit) = (plan.buckets, query.limit.unwrap_or(usize::MAX));
+    let (chosen, group_of_row) = match &states.slots {
+        Slots::Grid(grid) => of_grid(grid, &states.rows, query.order, limit),
+        Slots::Met(met) => {
+            let keys: Vec<(u32, i64)> = met.keys().collect();
+            of_met(&keys, plan.groups.values.len(), query.order, limit)
+        }
     };
+    let mut columns = Vec::with_capacity(plan.outputs.len());
+    for at in 0..plan.outputs.len() {
+        columns.push(column(&plan, at, &mut states, &chosen)?);
+    }
+    // After the columns: the memory of the rows becomes that of the buckets.
+    let rows = std::mem::take(&mut states.rows);
+    let mut starts = match &states.slots {
+        Slots::Grid(grid) => starts_of_grid(grid, rows, &chosen, buckets),
+        Slots::Met(met) => {
+            let starts: Vec<Timestamp> = met.keys().map(|(_, b)| buckets.times(b).start).collect();
+            chosen.map(|slot| starts[slot])
+        }
+    };
+    if query.every.is_none() {
+        starts.fill(query.range.start);
+    }
     Ok(AggregateResult {
         tags: query.group_by.clone(),
-        group_of_row: order.iter().map(|&s| keys[s].0).collect(),
-        buckets: order.iter().map(|&s| start(s)).collect(),
+        group_of_row,
+        buckets: starts,
         names: plan.outputs.iter().map(|o| o.name.clone()).collect(),
         columns,
         groups: plan.groups.values,
@@ -43,20 +59,55 @@ pub(super) fn finish(query: &Query, plan: Plan, states: Partial) -> Result<Aggre
     })
 }
 
-/// The slots that have rows, by (group, bucket).
-fn by_group(keys: &[(u32, i64)], rows: &[u64], groups: usize) -> Vec<usize> {
-    let with_rows = || (0..keys.len()).filter(|&slot| rows[slot] > 0);
+/// The slots whose states the rows of an answer are, in its order.
+enum Chosen {
+    /// The first so many.
+    First(usize),
+    These(Vec<usize>),
+}
+
+impl Chosen {
+    /// What `of` gives for each.
+    fn map<T>(&self, of: impl Fn(usize) -> T) -> Vec<T> {
+        match self {
+            Self::First(count) => (0..*count).map(of).collect(),
+            Self::These(slots) => slots.iter().map(|&slot| of(slot)).collect(),
+        }
+    }
+
+    /// The chosen ones of `entries`, which are left empty where they need not be copied.
+    fn take<T: Copy>(&self, entries: &mut Vec<T>) -> Vec<T> {
+        match self {
+            Self::First(count) => {
+                let mut taken = std::mem::take(entries);
+                taken.truncate(*count);
+                taken
+            }
+            Self::These(slots) => slots.iter().map(|&slot| entries[slot]).collect(),
+        }
+    }
+
+    fn all(&self, mut test: impl FnMut(usize) -> bool) -> bool {
+        match self {
+            Self::First(count) => (0..*count).all(test),
+            Self::These(slots) => slots.iter().all(|&slot| test(slot)),
+        }
+    }
+}
+
+/// All slots, which have rows, by (group, bucket).
+fn by_group(keys: &[(u32, i64)], groups: usize) -> Vec<usize> {
     let mut ends = vec![0; groups + 1];
-    for slot in with_rows() {
-        ends[keys[slot].0 as usize + 1] += 1;
+    for (group, _) in keys {
+        ends[*group as usize + 1] += 1;
     }
     for group in 0..groups {
         ends[group + 1] += ends[group];
     }
-    let mut order = vec![0; ends[groups]];
+    let mut order = vec![0; keys.len()];
     let starts = ends.clone();
-    for slot in with_rows() {
-        let at = &mut ends[keys[slot].0 as usize];
+    for (slot, (group, _)) in keys.iter().enumerate() {
+        let at = &mut ends[*group as usize];
         order[*at] = slot;
         *at += 1;
     }
@@ -67,72 +118,174 @@ fn by_group(keys: &[(u32, i64)], rows: &[u64], groups: usize) -> Vec<usize> {
     order
 }
 
-fn column(output: &Output, plan: &Plan, states: &Partial, order: &[usize]) -> Result<Column> {
-    let Some(field) = output.field else {
-        let rows = order.iter().map(|&s| states.rows[s]);
-        return Ok(whole(Values::U64(rows.collect())));
+/// The slots, which all have rows, in the order asked for, and their groups.
+fn of_met(keys: &[(u32, i64)], groups: usize, order: Order, limit: usize) -> (Chosen, Vec<u32>) {
+    let mut slots = by_group(keys, groups);
+    match order {
+        Order::SeriesTime => {}
+        Order::Time => slots.sort_by_key(|&s| keys[s].1),
+        Order::TimeDescending => slots.sort_by_key(|&s| Reverse(keys[s].1)),
+    }
+    slots.truncate(limit);
+    let groups = slots.iter().map(|&s| keys[s].0).collect();
+    (Chosen::These(slots), groups)
+}
+
+/// The slots of a grid that have rows, in the order asked for, and their groups.
+fn of_grid(grid: &Grid, rows: &[u64], order: Order, limit: usize) -> (Chosen, Vec<u32>) {
+    let groups = (0u32..).take(grid.groups);
+    if order == Order::SeriesTime && rows.iter().all(|rows| *rows > 0) {
+        let count = rows.len().min(limit);
+        let mut of_rows = Vec::with_capacity(count);
+        for group in groups {
+            let end = count.min(of_rows.len() + grid.buckets);
+            of_rows.resize(end, group);
+        }
+        return (Chosen::First(count), of_rows);
+    }
+    let (mut slots, mut of_rows) = (Vec::new(), Vec::new());
+    let mut add = |group: u32, at: usize| {
+        let slot = group as usize * grid.buckets + at;
+        if rows[slot] > 0 && slots.len() < limit {
+            slots.push(slot);
+            of_rows.push(group);
+        }
     };
-    let agg = output.agg;
-    let state = &states.states[field];
-    let too_large = |sum: String| {
+    let add_bucket = |at: usize| groups.clone().for_each(|group| add(group, at));
+    match order {
+        Order::Time => (0..grid.buckets).for_each(add_bucket),
+        Order::TimeDescending => (0..grid.buckets).rev().for_each(add_bucket),
+        Order::SeriesTime => {
+            groups.for_each(|group| (0..grid.buckets).for_each(|at| add(group, at)));
+        }
+    }
+    (Chosen::These(slots), of_rows)
+}
+
+/// Where the buckets of the chosen slots of a grid start, in the memory of its rows.
+fn starts_of_grid(
+    grid: &Grid,
+    mut rows: Vec<u64>,
+    chosen: &Chosen,
+    buckets: Buckets,
+) -> Vec<Timestamp> {
+    let start = |at: usize| {
+        let number = grid.first.saturating_add_unsigned(at as u64);
+        buckets.times(number).start.cast_unsigned()
+    };
+    let starts: Vec<u64> = (0..grid.buckets).map(start).collect();
+    match chosen {
+        Chosen::First(count) => {
+            rows.truncate(*count);
+            for of_group in rows.chunks_mut(grid.buckets.max(1)) {
+                of_group.copy_from_slice(&starts[..of_group.len()]);
+            }
+        }
+        Chosen::These(slots) => {
+            rows.clear();
+            rows.extend(slots.iter().map(|slot| starts[slot % grid.buckets]));
+        }
+    }
+    rows.into_iter().map(u64::cast_signed).collect()
+}
+
+/// Column number `at` of the answer.
+fn column(plan: &Plan, at: usize, states: &mut Partial<Slots>, chosen: &Chosen) -> Result<Column> {
+    let Output { agg, field, .. } = plan.outputs[at];
+    let Some(field) = field else {
+        return Ok(whole(Values::U64(chosen.map(|slot| states.rows[slot]))));
+    };
+    let later = &plan.outputs[at + 1..];
+    let of = Of {
+        agg,
+        rows: &states.rows,
+        chosen,
+        sums_are_done: !later
+            .iter()
+            .any(|o| o.field == Some(field) && o.agg.is_of_sum()),
+    };
+    let found = match &mut states.states[field] {
+        FieldState::F64(state) => of.numbers(state),
+        FieldState::I64(state) => of.numbers(state),
+        FieldState::U64(state) => of.numbers(state),
+        FieldState::Bool(state) => of.numbers(state),
+        FieldState::String(state) => Ok(of.texts(state)),
+    };
+    found.map_err(|sum| {
         let field = &plan.fields[field].0;
         Error::invalid(format!(
             "the sum of field {:?}, {sum}, does not fit into {}; its mean can be had",
             field.name, field.field_type
         ))
-    };
-    Ok(match state {
-        FieldState::F64(state) => match agg {
-            Agg::Sum => nullable(&state.count, order, |s| state.sum[s], Values::F64),
-            Agg::Min | Agg::Max => extremes(state, agg, order, Values::F64),
-            Agg::Mean => mean(state, order, |sum| sum),
-            _ => count_or_edge(&state.count, &state.edges, agg, order, |v| *v, Values::F64),
-        },
-        FieldState::I64(state) => match agg {
-            Agg::Sum => {
-                let sums = order.iter().map(|&s| {
-                    i64::try_from(state.sum[s]).map_err(|_| too_large(state.sum[s].to_string()))
-                });
-                with_nulls(
-                    &state.count,
-                    order,
-                    Values::I64(sums.collect::<Result<_>>()?),
-                )
-            }
-            Agg::Min | Agg::Max => extremes(state, agg, order, Values::I64),
-            Agg::Mean => mean(state, order, |sum| sum as f64),
-            _ => count_or_edge(&state.count, &state.edges, agg, order, |v| *v, Values::I64),
-        },
-        FieldState::U64(state) => match agg {
-            Agg::Sum => {
-                let sums = order.iter().map(|&s| {
-                    u64::try_from(state.sum[s]).map_err(|_| too_large(state.sum[s].to_string()))
-                });
-                with_nulls(
-                    &state.count,
-                    order,
-                    Values::U64(sums.collect::<Result<_>>()?),
-                )
-            }
-            Agg::Min | Agg::Max => extremes(state, agg, order, Values::U64),
-            Agg::Mean => mean(state, order, |sum| sum as f64),
-            _ => count_or_edge(&state.count, &state.edges, agg, order, |v| *v, Values::U64),
-        },
-        FieldState::Bool(state) => match agg {
-            // There are fewer than 2^64 rows.
-            Agg::Sum => {
-                let trues = |s: usize| u64::try_from(state.sum[s]).unwrap_or(u64::MAX);
-                nullable(&state.count, order, trues, Values::U64)
-            }
-            Agg::Min | Agg::Max => extremes(state, agg, order, Values::Bool),
-            Agg::Mean => mean(state, order, |sum| sum as f64),
-            _ => count_or_edge(&state.count, &state.edges, agg, order, |v| *v, Values::Bool),
-        },
-        FieldState::String(state) => {
-            let text = |values: Vec<&str>| Values::String(values.into_iter().collect::<Strings>());
-            count_or_edge(&state.count, &state.edges, agg, order, |v| &**v, text)
-        }
     })
+}
+
+/// What is wanted of the state of a field.
+struct Of<'a> {
+    agg: Agg,
+    rows: &'a [u64],
+    chosen: &'a Chosen,
+    /// Nobody wants the sums after this: their memory becomes the answer's.
+    sums_are_done: bool,
+}
+
+impl Of<'_> {
+    /// A column of a field of numbers; or a sum that does not fit.
+    fn numbers<T: Number>(&self, state: &mut Numbers<T>) -> std::result::Result<Column, String> {
+        let (chosen, counts) = (self.chosen, state.counts.of(self.rows));
+        let mut sums = || match self.sums_are_done {
+            true => chosen.take(&mut state.sum),
+            false => chosen.map(|slot| state.sum[slot]),
+        };
+        Ok(match self.agg {
+            Agg::Sum => {
+                let sums = T::sums(sums()).map_err(|sum| sum.to_string())?;
+                with_nulls(counts, chosen, sums)
+            }
+            Agg::Mean => {
+                let means = match chosen {
+                    Chosen::First(_) => T::means(sums(), counts.iter().copied()),
+                    Chosen::These(slots) => T::means(sums(), slots.iter().map(|&s| counts[s])),
+                };
+                with_nulls(counts, chosen, Values::F64(means))
+            }
+            Agg::Min | Agg::Max => {
+                let pick = |(min, max)| if self.agg == Agg::Min { min } else { max };
+                let values = T::values(chosen.map(|slot| pick(state.extremes[slot])));
+                // Of nothing but NaN there is no least value.
+                valid_where(chosen, values, |slot| {
+                    let (min, max) = state.extremes[slot];
+                    counts[slot] > 0 && min <= max
+                })
+            }
+            Agg::Count | Agg::First | Agg::Last => self.edge(counts, &state.edges, |edges| {
+                T::values(chosen.map(|slot| edges[slot].value))
+            }),
+        })
+    }
+
+    /// A column of a field of strings.
+    fn texts(&self, state: &Texts) -> Column {
+        let counts = state.counts.of(self.rows);
+        self.edge(counts, &state.edges, |edges| {
+            let texts = self.chosen.map(|slot| &*edges[slot].value);
+            Values::String(texts.into_iter().collect::<Strings>())
+        })
+    }
+
+    /// First or last values; their count, if neither is asked for.
+    fn edge<T>(
+        &self,
+        counts: &[u64],
+        edges: &Edges<T>,
+        values: impl Fn(&[Edge<T>]) -> Values,
+    ) -> Column {
+        match self.agg {
+            Agg::First => with_nulls(counts, self.chosen, values(&edges.first)),
+            Agg::Last => with_nulls(counts, self.chosen, values(&edges.last)),
+            _ => whole(Values::U64(self.chosen.map(|slot| counts[slot]))),
+        }
+    }
 }
 
 fn whole(values: Values) -> Column {
@@ -143,60 +296,18 @@ fn whole(values: Values) -> Column {
 }
 
 /// A column whose rows are null where nothing was counted.
-fn with_nulls(count: &[u64], order: &[usize], values: Values) -> Column {
-    valid_where(order, values, |slot| count[slot] > 0)
+fn with_nulls(counts: &[u64], chosen: &Chosen, values: Values) -> Column {
+    valid_where(chosen, values, |slot| counts[slot] > 0)
 }
 
-fn valid_where(order: &[usize], values: Values, valid: impl Fn(usize) -> bool) -> Column {
+fn valid_where(chosen: &Chosen, values: Values, valid: impl Fn(usize) -> bool) -> Column {
+    if chosen.all(&valid) {
+        return whole(values);
+    }
     let mut bits = Bitmap::new();
-    order.iter().for_each(|&slot| bits.push(valid(slot)));
+    chosen.map(valid).into_iter().for_each(|bit| bits.push(bit));
     Column {
         values,
-        validity: (bits.count_ones() < bits.len()).then_some(bits),
-    }
-}
-
-fn nullable<T>(
-    count: &[u64],
-    order: &[usize],
-    value: impl Fn(usize) -> T,
-    values: impl FnOnce(Vec<T>) -> Values,
-) -> Column {
-    let of_rows = order.iter().map(|&slot| value(slot)).collect();
-    with_nulls(count, order, values(of_rows))
-}
-
-fn extremes<T: Number + PartialOrd>(
-    state: &Numbers<T>,
-    agg: Agg,
-    order: &[usize],
-    values: impl FnOnce(Vec<T>) -> Values,
-) -> Column {
-    let pick = |(min, max)| if agg == Agg::Min { min } else { max };
-    let of_rows = order.iter().map(|&s| pick(state.extremes[s])).collect();
-    // Of nothing but NaN there is no least value.
-    valid_where(order, values(of_rows), |slot| {
-        let (min, max) = state.extremes[slot];
-        state.count[slot] > 0 && min <= max
-    })
-}
-
-fn mean<T: Number>(state: &Numbers<T>, order: &[usize], sum: impl Fn(T::Sum) -> f64) -> Column {
-    let mean = |s: usize| sum(state.sum[s]) / state.count[s].max(1) as f64;
-    nullable(&state.count, order, mean, Values::F64)
-}
-
-fn count_or_edge<'a, T, V>(
-    count: &[u64],
-    edges: &'a Edges<T>,
-    agg: Agg,
-    order: &[usize],
-    value: impl Fn(&'a T) -> V,
-    values: impl FnOnce(Vec<V>) -> Values,
-) -> Column {
-    match agg {
-        Agg::First => nullable(count, order, |s| value(&edges.first[s].value), values),
-        Agg::Last => nullable(count, order, |s| value(&edges.last[s].value), values),
-        _ => whole(Values::U64(order.iter().map(|&s| count[s]).collect())),
+        validity: Some(bits),
     }
 }

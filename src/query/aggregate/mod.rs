@@ -13,14 +13,17 @@
 //!    largest intermediate sum.
 
 mod buckets;
+mod counts;
 mod edges;
 mod finish;
 mod fold;
 mod groups;
 mod number;
+mod numbers;
 mod plan;
 mod run;
 mod slots;
+mod texts;
 mod unit;
 mod vectors;
 
@@ -67,6 +70,11 @@ impl Agg {
             Self::First => "first",
             Self::Last => "last",
         }
+    }
+
+    /// Whether it takes a sum.
+    fn is_of_sum(self) -> bool {
+        matches!(self, Self::Sum | Self::Mean)
     }
 }
 

@@ -1,11 +1,29 @@
 //! The types that can be added and compared.
 
+use tidestone_format::codec::stats::{ValueStats, VectorStats};
+use tidestone_format::column::Values;
+
 /// A value of a field.
-pub(super) trait Number: Copy + Default + PartialEq + std::fmt::Debug {
+pub(super) trait Number: Copy + Default + PartialOrd + std::fmt::Debug {
     /// What a sum is kept in: exact for integers.
-    type Sum: Copy + Default + std::fmt::Debug;
+    type Sum: Copy + Default + std::fmt::Debug + std::fmt::Display;
     /// Stands for "no least or greatest value".
     const NONE: (Self, Self);
+
+    /// The values of a column of this type.
+    fn of(values: &Values) -> Option<&[Self]>;
+
+    /// A column's values.
+    fn values(values: Vec<Self>) -> Values;
+
+    /// What statistics of a vector of this type say.
+    fn whole(stats: &VectorStats) -> Option<Whole<Self>>;
+
+    /// Sums as an answer gives them, or the first that does not fit.
+    fn sums(sums: Vec<Self::Sum>) -> Result<Values, Self::Sum>;
+
+    /// Sums divided by how many values they are of; by one where there are none.
+    fn means(sums: Vec<Self::Sum>, counts: impl Iterator<Item = u64>) -> Vec<f64>;
 
     fn add(a: Self::Sum, b: Self::Sum) -> Self::Sum;
 
@@ -19,12 +37,70 @@ pub(super) trait Number: Copy + Default + PartialEq + std::fmt::Debug {
     fn widen(a: (Self, Self), b: (Self, Self)) -> (Self, Self);
 }
 
+/// What statistics say of a vector.
+#[derive(Debug)]
+pub(super) struct Whole<T: Number> {
+    pub(super) sum: T::Sum,
+    pub(super) extremes: (T, T),
+    pub(super) first: T,
+    pub(super) last: T,
+}
+
+/// What is the same for f64, i64 and u64: columns and statistics have a kind for each.
+macro_rules! kind {
+    ($kind:ident) => {
+        #[inline]
+        fn of(values: &Values) -> Option<&[Self]> {
+            match values {
+                Values::$kind(values) => Some(values),
+                _ => None,
+            }
+        }
+
+        fn values(values: Vec<Self>) -> Values {
+            Values::$kind(values)
+        }
+
+        fn whole(stats: &VectorStats) -> Option<Whole<Self>> {
+            let ValueStats::$kind {
+                min,
+                max,
+                first,
+                last,
+                sum,
+            } = stats.of
+            else {
+                return None;
+            };
+            Some(Whole {
+                sum,
+                extremes: (min, max),
+                first,
+                last,
+            })
+        }
+    };
+}
+
 /// Values added side by side, so that they need not wait for each other.
 const LANES: usize = 8;
 
 impl Number for f64 {
     type Sum = f64;
     const NONE: (Self, Self) = (f64::INFINITY, f64::NEG_INFINITY);
+
+    kind!(F64);
+
+    fn sums(sums: Vec<f64>) -> Result<Values, f64> {
+        Ok(Values::F64(sums))
+    }
+
+    fn means(mut sums: Vec<f64>, counts: impl Iterator<Item = u64>) -> Vec<f64> {
+        for (sum, count) in sums.iter_mut().zip(counts) {
+            *sum /= count.max(1) as f64;
+        }
+        sums
+    }
 
     #[inline]
     fn add(a: f64, b: f64) -> f64 {
@@ -100,10 +176,22 @@ impl Number for f64 {
 }
 
 macro_rules! integer {
-    ($type:ty, $sum:ty) => {
+    ($type:ty, $kind:ident, $sum:ty) => {
         impl Number for $type {
             type Sum = $sum;
             const NONE: (Self, Self) = (<$type>::MAX, <$type>::MIN);
+
+            kind!($kind);
+
+            fn sums(sums: Vec<$sum>) -> Result<Values, $sum> {
+                let fitting = sums.into_iter().map(|sum| sum.try_into().map_err(|_| sum));
+                Ok(Values::$kind(fitting.collect::<Result<_, _>>()?))
+            }
+
+            fn means(sums: Vec<$sum>, counts: impl Iterator<Item = u64>) -> Vec<f64> {
+                let mean = |(sum, count): ($sum, u64)| sum as f64 / count.max(1) as f64;
+                sums.into_iter().zip(counts).map(mean).collect()
+            }
 
             #[inline]
             fn add(a: $sum, b: $sum) -> $sum {
@@ -139,12 +227,44 @@ macro_rules! integer {
     };
 }
 
-integer!(i64, i128);
-integer!(u64, u128);
+integer!(i64, I64, i128);
+integer!(u64, U64, u128);
 
 impl Number for bool {
     type Sum = u128;
     const NONE: (Self, Self) = (true, false);
+
+    #[inline]
+    fn of(values: &Values) -> Option<&[Self]> {
+        match values {
+            Values::Bool(values) => Some(values),
+            _ => None,
+        }
+    }
+
+    fn values(values: Vec<Self>) -> Values {
+        Values::Bool(values)
+    }
+
+    fn whole(stats: &VectorStats) -> Option<Whole<Self>> {
+        let ValueStats::Bool { trues, first, last } = stats.of else {
+            return None;
+        };
+        Some(Whole {
+            sum: u128::from(trues),
+            extremes: (trues == stats.values(), trues > 0),
+            first,
+            last,
+        })
+    }
+
+    fn sums(sums: Vec<u128>) -> Result<Values, u128> {
+        u64::sums(sums)
+    }
+
+    fn means(sums: Vec<u128>, counts: impl Iterator<Item = u64>) -> Vec<f64> {
+        u64::means(sums, counts)
+    }
 
     #[inline]
     fn add(a: u128, b: u128) -> u128 {

@@ -127,11 +127,13 @@ fn groups(query: &Query, snapshot: &Snapshot, wanted: Option<&Arc<[SeriesId]>>) 
     if query.group_by.is_empty() {
         return Ok(Groups::one());
     }
-    let series = match wanted {
-        Some(wanted) => wanted.clone(),
-        None => query.engine.series.select(query.table.id, &[])?.into(),
-    };
-    let tags: Vec<&str> = query.group_by.iter().map(String::as_str).collect();
-    query.check_tags(&tags, series.first().copied())?;
-    Groups::by_tags(&query.engine, snapshot, series, &query.group_by)
+    query.while_there(|| {
+        let series = match wanted {
+            Some(wanted) => wanted.clone(),
+            None => query.engine.series.select(query.table.id, &[])?.into(),
+        };
+        let tags: Vec<&str> = query.group_by.iter().map(String::as_str).collect();
+        query.check_tags(&tags, series.first().copied())?;
+        Groups::by_tags(&query.engine, snapshot, series, &query.group_by)
+    })
 }

@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tidestone_format::schema::DuplicatePolicy;
 use tidestone_format::{SeriesId, TimeRange};
 
 use super::plan::Plan;
+use super::slots::{Grid, Slots};
 use super::unit::{Partial, fold};
 use super::{AggregateResult, finish};
 use crate::error::Result;
-use crate::query::plan::{self, window};
+use crate::query::plan::{self, Unit, expected_rows, window};
 use crate::query::{Order, Profile, Query};
 use crate::scan::Input;
 use crate::worker::in_parallel;
@@ -40,6 +42,9 @@ pub(in crate::query) fn run(query: &Query) -> Result<AggregateResult> {
     finish::finish(query, plan, states)
 }
 
+/// Some span, where there are no rows.
+const NOTHING: TimeRange = TimeRange { start: 0, end: 0 };
+
 /// How to fold inputs.
 struct Fold<'a> {
     plan: &'a Plan,
@@ -50,27 +55,48 @@ struct Fold<'a> {
 
 impl Fold<'_> {
     /// The states of every wanted row of `inputs`.
-    fn states(&self, inputs: &[Input]) -> Result<Partial> {
+    fn states(&self, inputs: &[Input]) -> Result<Partial<Slots>> {
         let units = plan::units(inputs, self.policy, self.wanted.as_ref())?;
-        let fold = |unit: usize| fold(self.plan, inputs, self.policy, &units[unit]);
-        if units.len() == 1 {
-            return fold(0);
+        if let [only] = &units[..] {
+            return Ok(fold(self.plan, inputs, self.policy, only, None)?.whole());
         }
-        let nothing = TimeRange { start: 0, end: 0 };
-        let mut all = Partial::new(self.plan, window::span(inputs).unwrap_or(nothing));
-        in_parallel(self.threads, units.len(), fold, |partial| {
-            all.combine(&partial?);
-            Ok(())
-        })?;
+        let span = window::span(inputs).unwrap_or(NOTHING);
+        let (first, last) = self.plan.buckets.numbers(span);
+        let groups = self.plan.groups.values.len();
+        let mut all = match Grid::new(groups, first, last, expected_rows(&units, inputs)) {
+            Some(grid) => Partial::grid(self.plan, grid),
+            None => Partial::met(self.plan, span).whole(),
+        };
+        self.fold_into(&mut all, inputs, &units)?;
         Ok(all)
+    }
+
+    /// Adds units, in their order.
+    fn fold_into(&self, all: &mut Partial<Slots>, inputs: &[Input], units: &[Unit]) -> Result<()> {
+        // Memory is handed on from unit to unit: getting it anew costs more than filling it.
+        let spare = Mutex::new(Vec::new());
+        let fold = |unit: usize| {
+            let before = spare.lock().pop();
+            fold(self.plan, inputs, self.policy, &units[unit], before)
+        };
+        in_parallel(self.threads, units.len(), fold, |unit| {
+            let unit = unit?;
+            all.combine(&unit)?;
+            spare.lock().push(unit);
+            Ok(())
+        })
     }
 
     /// The states of enough whole buckets, from the one end of time on, for `limit` of them to have
     /// rows: windows of more and more buckets are folded until then.
-    fn first_buckets(&self, inputs: &[Input], limit: usize, descending: bool) -> Result<Partial> {
-        let nothing = TimeRange { start: 0, end: 0 };
+    fn first_buckets(
+        &self,
+        inputs: &[Input],
+        limit: usize,
+        descending: bool,
+    ) -> Result<Partial<Slots>> {
         let mut left = window::span(inputs);
-        let mut all = Partial::new(self.plan, left.unwrap_or(nothing));
+        let mut all = Partial::met(self.plan, left.unwrap_or(NOTHING)).whole();
         let mut count = i64::try_from(limit).unwrap_or(i64::MAX).max(1);
         while all.slots.len() < limit {
             let some = left.and_then(|left| window::skip_gap(inputs, left, descending));
@@ -79,7 +105,9 @@ impl Fold<'_> {
             };
             let (now, rest) = self.window(span, count, descending);
             left = rest;
-            all.combine(&self.states(&window::narrowed(inputs, now))?);
+            let inputs = window::narrowed(inputs, now);
+            let units = plan::units(&inputs, self.policy, self.wanted.as_ref())?;
+            self.fold_into(&mut all, &inputs, &units)?;
             count = count.saturating_mul(4);
         }
         Ok(all)

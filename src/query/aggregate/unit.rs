@@ -7,9 +7,10 @@ use tidestone_format::schema::{DuplicatePolicy, Field};
 use tidestone_format::version::VECTOR_ROWS;
 use tidestone_format::{SeriesId, TimeRange, Timestamp};
 
-use super::fold::{FieldState, Run};
+use super::counts;
+use super::fold::{Block, FieldState, Run, Vector};
 use super::plan::Plan;
-use super::slots::{GroupPlace, Slots};
+use super::slots::{Grid, GroupPlace, Met, Slots};
 use super::vectors::{Part, SeriesAt, Vectors};
 use crate::error::Result;
 use crate::query::Profile;
@@ -18,72 +19,101 @@ use crate::rows::Rows;
 use crate::scan::{Input, InputRun, Request, Scan, Source};
 use crate::store::OpenSegment;
 
-/// States of some of the work.
+/// States of some of the work: of a unit in the slots it met, of all in either kind.
 #[derive(Debug)]
-pub(super) struct Partial {
-    pub(super) slots: Slots,
+pub(super) struct Partial<S> {
+    pub(super) slots: S,
     /// Rows of each slot.
     pub(super) rows: Vec<u64>,
     pub(super) states: Vec<FieldState>,
     pub(super) profile: Profile,
 }
 
-impl Partial {
-    /// Nothing; times of `span` are to be expected.
-    pub(super) fn new(plan: &Plan, span: TimeRange) -> Self {
-        let (first, last) = (
-            plan.buckets.number(span.start),
-            plan.buckets.number(span.end),
-        );
+impl<S> Partial<S> {
+    fn new(plan: &Plan, slots: S) -> Self {
         Self {
-            slots: Slots::new(first, last),
+            slots,
             rows: Vec::new(),
             states: plan.states(),
             profile: Profile::default(),
         }
     }
 
-    /// Makes room for the slots that have been added.
-    pub(super) fn grow(&mut self) {
-        let slots = self.slots.len();
+    /// Makes room for `slots` slots.
+    fn grow(&mut self, slots: usize) {
         self.rows.resize(slots, 0);
         self.states.iter_mut().for_each(|state| state.grow(slots));
     }
+}
 
-    /// Takes in another unit.
-    pub(super) fn combine(&mut self, other: &Partial) {
-        let mut slots = Vec::with_capacity(other.slots.len());
-        let mut place: Option<(u32, GroupPlace)> = None;
-        for &(group, bucket) in &other.slots.keys {
-            let at = match place {
-                Some((known, at)) if known == group => at,
-                _ => self.slots.group(group),
-            };
-            place = Some((group, at));
-            slots.push(self.slots.slot(at, bucket));
+impl Partial<Met> {
+    /// Nothing; times of `span` are to be expected.
+    pub(super) fn met(plan: &Plan, span: TimeRange) -> Self {
+        let (first, last) = plan.buckets.numbers(span);
+        Self::new(plan, Met::new(first, last))
+    }
+
+    /// Forgets everything and keeps the memory; times of `span` are to be expected now.
+    fn reset(&mut self, plan: &Plan, span: TimeRange) {
+        let (first, last) = plan.buckets.numbers(span);
+        self.slots.reset(first, last);
+        self.rows.clear();
+        self.states.iter_mut().for_each(FieldState::clear);
+        self.profile = Profile::default();
+    }
+
+    /// Makes room for the slots that have been added.
+    fn grow_to_slots(&mut self) {
+        self.grow(self.slots.len());
+    }
+
+    /// As states of all of the work.
+    pub(super) fn whole(self) -> Partial<Slots> {
+        Partial {
+            slots: Slots::Met(self.slots),
+            rows: self.rows,
+            states: self.states,
+            profile: self.profile,
         }
-        self.grow();
-        for (rows, &slot) in other.rows.iter().zip(&slots) {
-            self.rows[slot] += rows;
-        }
-        for (state, other) in self.states.iter_mut().zip(&other.states) {
-            state.combine(&slots, other);
-        }
-        self.profile.add(&other.profile);
     }
 }
 
-/// Folds a unit.
+impl Partial<Slots> {
+    /// Nothing yet, in a grid.
+    pub(super) fn grid(plan: &Plan, grid: Grid) -> Self {
+        let mut partial = Self::new(plan, Slots::Grid(grid));
+        partial.grow(partial.slots.len());
+        partial
+    }
+
+    /// Takes in a unit.
+    ///
+    /// # Errors
+    /// The unit has rows where a grid has none.
+    pub(super) fn combine(&mut self, unit: &Partial<Met>) -> Result<()> {
+        let spans = self.slots.place(&unit.slots)?;
+        self.grow(self.slots.len());
+        for (state, of_unit) in self.states.iter_mut().zip(&unit.states) {
+            state.combine(&spans, of_unit, &self.rows, &unit.rows);
+        }
+        counts::add(&spans, &mut self.rows, &unit.rows);
+        self.profile.add(&unit.profile);
+        Ok(())
+    }
+}
+
+/// Folds a unit, in the memory that one folded before has, if there is one.
 pub(super) fn fold(
     plan: &Plan,
     inputs: &[Input],
     policy: DuplicatePolicy,
     unit: &Unit,
-) -> Result<Partial> {
+    before: Option<Partial<Met>>,
+) -> Result<Partial<Met>> {
     match unit {
         Unit::Clean { input, runs } => {
             let input = &inputs[*input];
-            let mut folder = Folder::new(plan, input.times, input.range);
+            let mut folder = Folder::new(plan, input.times, input.range, before);
             match &input.run {
                 InputRun::Segment(open) => folder.segment(open, runs)?,
                 InputRun::Chunk(rows) => {
@@ -99,13 +129,15 @@ pub(super) fn fold(
         Unit::Merged {
             inputs: numbers,
             series,
+            ..
         } => {
             let of_unit = || numbers.iter().map(|&i| &inputs[i]);
             let span = of_unit().map(|i| i.times).reduce(|a, b| TimeRange {
                 start: a.start.min(b.start),
                 end: a.end.max(b.end),
             });
-            let mut folder = Folder::new(plan, span.unwrap_or(TimeRange::ALL), TimeRange::ALL);
+            let span = span.unwrap_or(TimeRange::ALL);
+            let mut folder = Folder::new(plan, span, TimeRange::ALL, before);
             let fields: Vec<Field> = plan.fields.iter().map(|(f, _)| f.clone()).collect();
             let request = Request {
                 fields: fields.into(),
@@ -127,7 +159,7 @@ pub(super) fn fold(
 struct Folder<'a> {
     plan: &'a Plan,
     range: TimeRange,
-    partial: Partial,
+    partial: Partial<Met>,
     /// Runs of the block being folded.
     runs: Vec<Run>,
     /// Where the group of the last series was found.
@@ -136,15 +168,27 @@ struct Folder<'a> {
 }
 
 impl<'a> Folder<'a> {
-    fn new(plan: &'a Plan, times: TimeRange, range: TimeRange) -> Self {
+    fn new(
+        plan: &'a Plan,
+        times: TimeRange,
+        range: TimeRange,
+        before: Option<Partial<Met>>,
+    ) -> Self {
         let span = TimeRange {
             start: times.start.max(range.start),
             end: times.end.min(range.end).max(times.start.max(range.start)),
         };
+        let partial = match before {
+            Some(mut before) => {
+                before.reset(plan, span);
+                before
+            }
+            None => Partial::met(plan, span),
+        };
         Self {
             plan,
             range,
-            partial: Partial::new(plan, span),
+            partial,
             runs: Vec::new(),
             near: 0,
             group: None,
@@ -166,24 +210,31 @@ impl<'a> Folder<'a> {
 
     /// Adds the runs of the rows `from..to` of a block, which are of one series and wanted.
     fn push(&mut self, series: SeriesId, times: &[Timestamp], from: usize, to: usize) {
+        if from >= to {
+            return;
+        }
         let place = self.group(series);
+        let buckets = self.plan.buckets;
+        let mut bucket = buckets.of(times[from]);
         let mut start = from;
-        while start < to {
-            let (bucket, count) = self.plan.buckets.leading(&times[start..to]);
-            let end = start + count;
+        loop {
+            let end = start + bucket.leading(&times[start..to]);
             self.runs.push(Run {
                 start,
                 end,
-                slot: self.partial.slots.slot(place, bucket),
+                slot: self.partial.slots.slot(place, bucket.number),
                 series,
             });
+            if end == to {
+                return;
+            }
+            bucket = buckets.after(bucket, times[end]);
             start = end;
         }
     }
 
-    /// Counts the rows of the block's runs, and makes room for their slots.
+    /// Counts the rows of the block's runs, after they were folded.
     fn count(&mut self) {
-        self.partial.grow();
         for run in &self.runs {
             let rows = (run.end - run.start) as u64;
             self.partial.rows[run.slot] += rows;
@@ -207,12 +258,20 @@ impl<'a> Folder<'a> {
                 self.push(same[0], times, low, high.max(low));
                 at = last;
             }
-            self.count();
+            self.partial.grow_to_slots();
             for (state, (field, _)) in self.partial.states.iter_mut().zip(&self.plan.fields) {
-                if let Some(column) = rows.column(field.id) {
-                    state.fold(&self.runs, column, start, times);
+                match rows.column(field.id) {
+                    Some(column) => state.fold(Block {
+                        runs: &self.runs,
+                        times,
+                        column,
+                        from: start,
+                        rows: &self.partial.rows,
+                    }),
+                    None => state.lack(&self.partial.rows),
                 }
             }
+            self.count();
             start = end;
         }
     }
@@ -289,12 +348,21 @@ impl<'a> Folder<'a> {
             self.partial.profile.vectors_skipped += self.plan.fields.len() as u64;
             return Ok(());
         }
-        self.count();
+        self.partial.grow_to_slots();
         for (at, state) in self.partial.states.iter_mut().enumerate() {
             if vectors.decode(at + 1, &mut self.partial.profile)? {
-                state.fold(&self.runs, vectors.column(at + 1), 0, times);
+                state.fold(Block {
+                    runs: &self.runs,
+                    times,
+                    column: vectors.column(at + 1),
+                    from: 0,
+                    rows: &self.partial.rows,
+                });
+            } else {
+                state.lack(&self.partial.rows);
             }
         }
+        self.count();
         Ok(())
     }
 
@@ -327,15 +395,23 @@ impl<'a> Folder<'a> {
         }
         let place = self.group(first.series);
         let slot = self.partial.slots.slot(place, bucket);
-        self.partial.grow();
-        let rows = (last.to - first.from) as u64;
-        self.partial.rows[slot] += rows;
-        self.partial.profile.rows += rows;
-        for at in 0..self.partial.states.len() {
-            if let Some(stats) = vectors.stats(at)? {
-                self.partial.states[at].take(&stats, slot, times, first.series);
+        self.partial.grow_to_slots();
+        let partial = &mut self.partial;
+        for (at, state) in partial.states.iter_mut().enumerate() {
+            match vectors.stats(at)? {
+                Some(stats) => state.take(Vector {
+                    stats: &stats,
+                    slot,
+                    times,
+                    series: first.series,
+                    rows: &partial.rows,
+                }),
+                None => state.lack(&partial.rows),
             }
         }
+        let rows = (last.to - first.from) as u64;
+        partial.rows[slot] += rows;
+        partial.profile.rows += rows;
         Ok(true)
     }
 }

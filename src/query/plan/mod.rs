@@ -6,8 +6,8 @@ pub(super) mod window;
 
 use tidestone_format::{SeriesId, TimeRange};
 
-pub(super) use units::{Unit, units};
-pub(super) use walk::{Part, Walk};
+pub(super) use units::{Unit, expected_rows, units};
+pub(super) use walk::{Part, Walk, shares};
 
 use super::Profile;
 use crate::engine::Snapshot;

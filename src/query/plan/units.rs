@@ -8,9 +8,9 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use tidestone_format::SeriesId;
 use tidestone_format::schema::DuplicatePolicy;
 use tidestone_format::version::GROUP_ROWS;
+use tidestone_format::{SeriesId, Timestamp};
 
 use super::{Part, Walk, has_deletes, interleave};
 use crate::error::Result;
@@ -28,6 +28,8 @@ pub(in crate::query) enum Unit {
     Merged {
         inputs: Arc<[usize]>,
         series: Arc<[SeriesId]>,
+        /// Rows of all inputs.
+        rows: u64,
     },
 }
 
@@ -49,6 +51,40 @@ pub(in crate::query) fn units(
         }
     }
     Ok(units)
+}
+
+/// How many rows units have, about: those they read, and no more of an input than it would have in
+/// the times that are wanted if its rows were spread evenly.
+pub(in crate::query) fn expected_rows(units: &[Unit], inputs: &[Input]) -> u64 {
+    let mut read = vec![0u64; inputs.len()];
+    for unit in units {
+        match unit {
+            Unit::Clean { input, runs } => {
+                read[*input] += runs.iter().map(|r| r.end - r.start).sum::<u64>();
+            }
+            // From which of the inputs they come does not matter.
+            Unit::Merged { inputs, rows, .. } => {
+                for &input in inputs.iter() {
+                    read[input] += rows / inputs.len() as u64;
+                }
+            }
+        }
+    }
+    let of_inputs = inputs.iter().zip(read).map(|(input, read)| {
+        let (range, times) = (input.range, input.times);
+        let wanted = length(range.start.max(times.start), range.end.min(times.end));
+        let even = u128::from(rows_of(input)) * wanted / length(times.start, times.end).max(1);
+        read.min(u64::try_from(even).unwrap_or(u64::MAX))
+    });
+    of_inputs.sum()
+}
+
+/// How many times there are from `start` to `end`.
+fn length(start: Timestamp, end: Timestamp) -> u128 {
+    match start <= end {
+        true => u128::from(end.abs_diff(start)) + 1,
+        false => 0,
+    }
 }
 
 /// The inputs, in sets such that no series has rows of the same time in two of them, unless the
@@ -85,9 +121,10 @@ fn by_series(
     let mut merged = Vec::new();
     let mut merged_rows = 0;
     let numbers: Arc<[usize]> = component.into();
-    let merged_unit = |series: &mut Vec<SeriesId>| Unit::Merged {
+    let merged_unit = |series: &mut Vec<SeriesId>, rows: &mut u64| Unit::Merged {
         inputs: numbers.clone(),
         series: std::mem::take(series).into(),
+        rows: std::mem::take(rows),
     };
     let mut walk = Walk::new(inputs, component.iter().copied(), wanted.cloned());
     let mut parts: Vec<Part> = Vec::new();
@@ -100,8 +137,7 @@ fn by_series(
             merged.push(series);
             merged_rows += parts.iter().map(|p| p.rows.end - p.rows.start).sum::<u64>();
             if merged_rows >= UNIT_ROWS {
-                units.push(merged_unit(&mut merged));
-                merged_rows = 0;
+                units.push(merged_unit(&mut merged, &mut merged_rows));
             }
             continue;
         }
@@ -114,7 +150,7 @@ fn by_series(
         clean.finish(units);
     }
     if !merged.is_empty() {
-        units.push(merged_unit(&mut merged));
+        units.push(merged_unit(&mut merged, &mut merged_rows));
     }
     Ok(())
 }

@@ -28,7 +28,50 @@ pub(in crate::query) struct Part {
 #[derive(Debug)]
 pub(in crate::query) struct Walk {
     cursors: Vec<Cursor>,
-    wanted: Option<(Arc<[SeriesId]>, usize)>,
+    wanted: Option<(Arc<[SeriesId]>, Range<usize>)>,
+    /// Where to stop.
+    before: Option<SeriesId>,
+}
+
+/// Some of the series of a query that follow each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::query) enum Share {
+    /// Of the list of those wanted.
+    Listed(Range<usize>),
+    /// From the first of two ids on, to before the second.
+    Between(SeriesId, Option<SeriesId>),
+}
+
+/// The series of a query in shares, in their order: at most about `most`.
+pub(in crate::query) fn shares(
+    inputs: &[Input],
+    wanted: Option<&Arc<[SeriesId]>>,
+    most: usize,
+) -> Vec<Share> {
+    /// Fewer series are not worth a share.
+    const LEAST: usize = 128;
+    if let Some(wanted) = wanted {
+        let length = wanted.len().div_ceil(most).max(LEAST);
+        let starts = (0..wanted.len()).step_by(length);
+        return starts
+            .map(|start| Share::Listed(start..wanted.len().min(start + length)))
+            .collect();
+    }
+    // Pages of series are what is read of a segment at once.
+    let mut starts: Vec<SeriesId> = Vec::new();
+    for input in inputs {
+        if let InputRun::Segment(open) = &input.run {
+            starts.extend(open.root().series_pages.iter().map(|p| p.first_series));
+        }
+    }
+    starts.sort_unstable();
+    starts.dedup();
+    let step = starts.len().div_ceil(most).max(1);
+    let mut starts: Vec<SeriesId> = starts.into_iter().step_by(step).skip(1).collect();
+    starts.insert(0, SeriesId(0));
+    let ends = starts[1..].iter().copied().map(Some).chain([None]);
+    let shares = starts.iter().zip(ends);
+    shares.map(|(&from, to)| Share::Between(from, to)).collect()
 }
 
 #[derive(Debug)]
@@ -80,19 +123,45 @@ impl Walk {
             .collect();
         Self {
             cursors,
-            wanted: wanted.map(|w| (w, 0)),
+            wanted: wanted.map(|w| {
+                let all = 0..w.len();
+                (w, all)
+            }),
+            before: None,
         }
+    }
+
+    /// Through a share of the series of a query.
+    pub(in crate::query) fn of_share(
+        inputs: &[Input],
+        wanted: Option<Arc<[SeriesId]>>,
+        share: &Share,
+    ) -> Result<Self> {
+        let mut walk = Self::new(inputs, 0..inputs.len(), wanted);
+        match share {
+            Share::Listed(range) => {
+                if let Some((_, left)) = &mut walk.wanted {
+                    *left = range.clone();
+                }
+            }
+            Share::Between(from, before) => {
+                walk.before = *before;
+                for cursor in &mut walk.cursors {
+                    cursor.skip_to(*from)?;
+                }
+            }
+        }
+        Ok(walk)
     }
 
     /// The next series, and its parts by age of the input; `None` at the end. Parts without a wanted
     /// time are left out, so that there may be none.
     pub(in crate::query) fn next(&mut self, parts: &mut Vec<Part>) -> Result<Option<SeriesId>> {
         parts.clear();
-        if let Some((wanted, at)) = &mut self.wanted {
-            let Some(series) = wanted.get(*at).copied() else {
+        if let Some((wanted, left)) = &mut self.wanted {
+            let Some(series) = left.next().map(|at| wanted[at]) else {
                 return Ok(None);
             };
-            *at += 1;
             for cursor in &mut self.cursors {
                 let found = cursor.find(series)?;
                 parts.extend(found.and_then(|rows| cursor.part(rows)));
@@ -105,7 +174,7 @@ impl Walk {
                 lowest = Some(lowest.map_or(id, |l| l.min(id)));
             }
         }
-        let Some(series) = lowest else {
+        let Some(series) = lowest.filter(|l| self.before.is_none_or(|before| *l < before)) else {
             return Ok(None);
         };
         for cursor in &mut self.cursors {
@@ -130,6 +199,29 @@ impl Cursor {
             rows: rows.rows,
             times,
         })
+    }
+
+    /// Goes forward to the first series that is not below `series`.
+    fn skip_to(&mut self, series: SeriesId) -> Result<()> {
+        match &mut self.run {
+            Run::Chunk { rows, at } => *at = rows.series.partition_point(|s| *s < series),
+            Run::Segment {
+                open,
+                loaded,
+                page,
+                at,
+            } => {
+                let pages = &open.root().series_pages;
+                *page = pages.partition_point(|p| p.last_series < series);
+                if pages.get(*page).is_some_and(|p| p.first_series < series) {
+                    *at = load(open, loaded, *page)?
+                        .ids()
+                        .take_while(|id| *id < series)
+                        .count();
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The series at the cursor.

@@ -259,7 +259,14 @@ impl Model {
                 assert_same(&got, expected);
             }
         }
+        let parallel = query.clone().threads(3).scan().unwrap();
+        let got = parallel.map(Result::unwrap).flat_map(|b| {
+            let row = |r| self.of_batch(&b, r);
+            (0..b.len()).map(row).collect::<Vec<_>>()
+        });
+        assert_same(&got.collect::<Vec<_>>(), &rows);
         self.check_last(&rows, &query.last().unwrap());
+        self.check_last(&rows, &query.clone().threads(3).last().unwrap());
         let middle = range.start / 2 + range.end / 2;
         let until: Vec<Row> = rows.iter().filter(|r| r.time <= middle).cloned().collect();
         self.check_last(&until, &query.last_at(middle).unwrap());

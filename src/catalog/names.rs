@@ -1,0 +1,100 @@
+//! Which of the names there are to tell somebody who asked for one there is not.
+
+use std::fmt;
+
+use tidestone_format::schema::TableSchema;
+
+/// Names told, at most.
+const TOLD_MAX: usize = 8;
+/// Bytes of a name beyond which it is not compared: distances take the product of two lengths.
+const COMPARED_MAX: usize = 256;
+
+/// Some of the names there are, to be shown: all of a few, of many those most like the one asked
+/// for and how many more there are.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Known<'a> {
+    told: Vec<&'a str>,
+    more: usize,
+}
+
+impl<'a> Known<'a> {
+    /// Of `names`, for somebody who asked for `wanted`.
+    pub(crate) fn near(wanted: &str, names: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut told: Vec<&str> = names.into_iter().collect();
+        let more = told.len().saturating_sub(TOLD_MAX);
+        if more > 0 {
+            told.sort_by_cached_key(|name| distance(wanted, name));
+            told.truncate(TOLD_MAX);
+        }
+        Self { told, more }
+    }
+}
+
+impl fmt::Display for Known<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.told)?;
+        match self.more {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
+    }
+}
+
+/// Says that a table has no field of that name, and which it has.
+pub(crate) fn no_field(schema: &TableSchema, name: &str) -> String {
+    let known = Known::near(name, schema.fields.iter().map(|f| f.name.as_str()));
+    format!(
+        "table {:?} has no field {name:?}; it has {known}",
+        schema.name
+    )
+}
+
+/// How many characters must be added, left out or changed to make one of the other; of long names
+/// the most there can be.
+fn distance(a: &str, b: &str) -> usize {
+    if a.len().max(b.len()) > COMPARED_MAX {
+        return usize::MAX;
+    }
+    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
+    for (i, of_a) in a.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, of_b) in b.chars().enumerate() {
+            let changed = diagonal + usize::from(of_a != of_b);
+            diagonal = row[j + 1];
+            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.chars().count()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distances_count_changes() {
+        let check = |a: &str, b: &str, expected| {
+            assert_eq!(distance(a, b), expected, "{a} {b}");
+            assert_eq!(distance(b, a), expected, "{b} {a}");
+        };
+        check("", "", 0);
+        check("", "ab", 2);
+        check("price", "prize", 1);
+        check("kitten", "sitting", 3);
+        check("höhe", "hohe", 1);
+    }
+
+    #[test]
+    fn of_many_names_the_nearest_are_told() {
+        let few = Known::near("x", ["b", "a"]);
+        assert_eq!(few.to_string(), r#"["b", "a"]"#);
+        let names: Vec<String> = (0..1000).map(|i| format!("field-{i:03}")).collect();
+        let all = || names.iter().map(String::as_str);
+        let known = Known::near("fild-123", all());
+        assert_eq!(known.told.len(), TOLD_MAX);
+        assert_eq!(known.told[0], "field-123");
+        assert!(known.to_string().ends_with("] and 992 more"), "{known}");
+        let long = Known::near(&"x".repeat(70_000), all());
+        assert_eq!(long.told[0], "field-000");
+    }
+}
