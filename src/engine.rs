@@ -93,6 +93,7 @@ impl Engine {
         } = parts;
         let signals = Signals::default();
         signals.head_bytes.store(head.memory(), Ordering::Relaxed);
+        let steadiness = Steadiness::new(clock.monotonic());
         let counters = Counters::default();
         counters
             .index_rebuilds
@@ -111,7 +112,7 @@ impl Engine {
             counters,
             head_work: Nudge::default(),
             compacting: Mutex::new(()),
-            steadiness: Mutex::default(),
+            steadiness: Mutex::new(steadiness),
             closed: AtomicBool::new(false),
         }
     }

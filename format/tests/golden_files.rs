@@ -25,7 +25,8 @@ use tidestone_format::log::record::{
 };
 use tidestone_format::log::scan::{FrameCursor, Stop};
 use tidestone_format::manifest::{
-    Edit, EditCursor, Entry, ManifestIdentity, SegmentEntry, State, Tier, append_edit, replay,
+    ClockTrust, Edit, EditCursor, Entry, ManifestIdentity, SegmentEntry, State, Tier, append_edit,
+    replay,
 };
 use tidestone_format::schema::{DuplicatePolicy, Field, SchemaMode, TableSchema, TableSettings};
 use tidestone_format::version::LOG_PAGE;
@@ -410,4 +411,32 @@ fn manifest() {
     assert_eq!(uuids, [2, 3]);
     assert!(replayed.state.series().keys().eq([&SeriesId(2)]));
     assert_eq!(replayed.state.tables()[&TableId(1)], table());
+}
+
+/// Entries that came after the first manifest was made golden.
+#[test]
+fn manifest_with_clock_trust() {
+    let header = FileHeader::manifest(DATABASE, INCARNATION, 7);
+    let mut bytes = header.encode().to_vec();
+    bytes.resize(256, 0);
+    let identity = ManifestIdentity::of(&header);
+    let trust = |believed, since, steady_ns| ClockTrust {
+        believed,
+        since,
+        steady_ns,
+    };
+    let last = trust(
+        1_767_225_600_000_000_000,
+        1_767_312_000_000_000_000,
+        3_600_000_000_000,
+    );
+    let first = trust(i64::MIN, 1_767_225_600_000_000_000, 0);
+    for (version, trust) in [(1, first), (2, last)] {
+        let entries = vec![Entry::ClockTrust(trust)];
+        append_edit(&mut bytes, identity, &Edit { version, entries }).unwrap();
+    }
+    let stored = golden("manifest-clock-trust.bin", &bytes);
+    let replayed = replay(&stored, identity).unwrap();
+    assert_eq!(replayed.version, 2);
+    assert_eq!(replayed.state.clock(), Some(last));
 }

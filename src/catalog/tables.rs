@@ -43,7 +43,8 @@ pub struct TableOptions {
     /// How far ahead of the clock a row may lie. `None`: any distance. Default
     /// [`DEFAULT_FUTURE_BOUND`].
     pub future_bound: Option<Duration>,
-    /// Rows older than this are dropped. Default `None`: kept.
+    /// Rows older than this are dropped, once the clock is believed
+    /// ([`Tidestone::enforce_retention`](crate::Tidestone::enforce_retention)). Default `None`: kept.
     pub retention_age: Option<Duration>,
     /// Bytes of segments beyond which the oldest partitions are dropped. Default `None`.
     pub retention_bytes: Option<u64>,

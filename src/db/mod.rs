@@ -244,7 +244,9 @@ impl Tidestone {
         }
     }
 
-    /// Drops what is past the tables' retention. The background thread does it too.
+    /// Drops what is past the tables' retention. The background thread does it too. By age, only what is
+    /// too old by a clock that was watched for 24 hours, in any number of runs, and not set back: one that
+    /// is wrong must not delete.
     ///
     /// # Errors
     /// The disk refuses.
@@ -315,7 +317,8 @@ impl Inner {
         };
         engine.signals.close();
         let flushed = if flush_first {
-            flush::flush(engine).map(drop)
+            let kept = retention::close(engine);
+            flush::flush(engine).map(drop).and(kept)
         } else {
             Ok(())
         };

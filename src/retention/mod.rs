@@ -8,8 +8,8 @@
 //!
 //! # Invariants
 //! 1. A horizon never goes back.
-//! 2. A clock that jumps ahead must not delete: a step of the horizon larger than the monotonic time
-//!    that passed plus one partition waits until the clock has been steady for 24 hours.
+//! 2. A clock that is wrong must not delete: a horizon goes only as far as time is certain, and one partition
+//!    further ([`crate::steadiness`]).
 
 mod plan;
 
@@ -21,14 +21,40 @@ use tidestone_format::{SeriesId, TableId};
 
 use crate::engine::Engine;
 use crate::error::Result;
+use crate::store::TableVersion;
 
 /// Raises the horizons of all tables as their settings say, and drops segments behind them.
 pub(crate) fn enforce(engine: &Engine) -> Result<()> {
     engine.writable()?;
+    watch_clock(engine, false)?;
     let tables: Vec<TableId> = engine.store.version().tables.keys().copied().collect();
     for table in tables {
         enforce_table(engine, table)?;
     }
+    Ok(())
+}
+
+/// Saves how far the clock is believed, before the database closes: runs that are short add up.
+pub(crate) fn close(engine: &Engine) -> Result<()> {
+    watch_clock(engine, true)
+}
+
+/// Compares the clocks, if a table keeps rows by age.
+fn watch_clock(engine: &Engine, closes: bool) -> Result<()> {
+    let by_age = |table: &TableVersion| table.schema.settings.retention_age_ns.is_some();
+    if !engine.store.version().tables.values().any(by_age) {
+        return Ok(());
+    }
+    let mut editor = engine.store.edit();
+    let mut steadiness = engine.steadiness.lock();
+    let (wall, monotonic) = (engine.clock.now(), engine.clock.monotonic());
+    steadiness.look(editor.state().clock(), wall, monotonic);
+    let Some(trust) = steadiness.to_save(closes) else {
+        return Ok(());
+    };
+    let version = editor.commit(vec![Entry::ClockTrust(trust)])?;
+    engine.publish(&mut editor, version, None);
+    steadiness.note_saved();
     Ok(())
 }
 
@@ -49,12 +75,12 @@ fn enforce_table(engine: &Engine, id: TableId) -> Result<()> {
     let settings = &table.schema.settings;
     let mut target = table.horizon;
     if let Some(age) = settings.retention_age_ns {
-        let mut steadiness = engine.steadiness.lock();
-        let (now, monotonic) = (engine.clock.now(), engine.clock.monotonic());
-        let wanted = now.saturating_sub(age);
-        let known = table.horizon;
-        let allowed = steadiness.allow(id, known, wanted, settings.partition_ns, monotonic);
-        target = target.max(allowed);
+        let wall = engine.clock.now();
+        let now = engine
+            .steadiness
+            .lock()
+            .certain(wall, settings.partition_ns);
+        target = target.max(now.saturating_sub(age));
     }
     if let Some(limit) = settings.retention_bytes {
         let sizes: Vec<_> = table

@@ -28,11 +28,12 @@ pub enum EntryTag {
     Cursor = 12,
     CursorDropped = 13,
     SeriesForgotten = 14,
+    ClockTrust = 15,
 }
 
 impl EntryTag {
     /// All tags.
-    pub const ALL: [EntryTag; 14] = [
+    pub const ALL: [EntryTag; 15] = [
         Self::NextIds,
         Self::Incarnation,
         Self::Table,
@@ -47,6 +48,7 @@ impl EntryTag {
         Self::Cursor,
         Self::CursorDropped,
         Self::SeriesForgotten,
+        Self::ClockTrust,
     ];
 
     /// The entry tag `tag`.
@@ -119,6 +121,20 @@ pub enum Entry {
     },
     /// A series needs its definition no more: all its rows are gone. Its id is not given again.
     SeriesForgotten(SeriesId),
+    /// How far the wall clock is believed.
+    ClockTrust(ClockTrust),
+}
+
+/// How far the wall clock is believed, as far as deletes by age go. What the three mean is up to the
+/// engine; any values are valid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClockTrust {
+    /// A time that has passed for certain; the lowest one if nothing is certain yet.
+    pub believed: Timestamp,
+    /// What the clock showed when it began to be watched.
+    pub since: Timestamp,
+    /// How long it has been watched since then and not gone back, nanoseconds.
+    pub steady_ns: u64,
 }
 
 impl Entry {
@@ -139,6 +155,7 @@ impl Entry {
             Self::Cursor { .. } => EntryTag::Cursor,
             Self::CursorDropped { .. } => EntryTag::CursorDropped,
             Self::SeriesForgotten(_) => EntryTag::SeriesForgotten,
+            Self::ClockTrust(_) => EntryTag::ClockTrust,
         }
     }
 
@@ -205,6 +222,11 @@ impl Entry {
             }
             Self::CursorDropped { name } => put_short_text(out, "name of a cursor", name)?,
             Self::SeriesForgotten(series) => out.extend_from_slice(&series.0.to_le_bytes()),
+            Self::ClockTrust(trust) => {
+                out.extend_from_slice(&trust.believed.to_le_bytes());
+                out.extend_from_slice(&trust.since.to_le_bytes());
+                out.extend_from_slice(&trust.steady_ns.to_le_bytes());
+            }
         }
         Ok(())
     }
@@ -224,7 +246,7 @@ impl Entry {
                 kind,
                 WHAT,
                 tag_at,
-                "the tags 1 to 14",
+                "the tags 1 to 15",
                 actual,
             ));
         };
@@ -275,6 +297,11 @@ impl Entry {
             EntryTag::SeriesForgotten => {
                 Self::SeriesForgotten(crate::log::record::read_series_id(r)?)
             }
+            EntryTag::ClockTrust => Self::ClockTrust(ClockTrust {
+                believed: r.i64()?,
+                since: r.i64()?,
+                steady_ns: r.u64()?,
+            }),
         })
     }
 }
@@ -367,6 +394,11 @@ pub(super) mod tests {
             },
             Entry::CursorDropped { name },
             Entry::SeriesForgotten(SeriesId(7)),
+            Entry::ClockTrust(ClockTrust {
+                believed: i64::MIN,
+                since: -3,
+                steady_ns: u64::MAX,
+            }),
         ]
     }
 
@@ -420,7 +452,7 @@ pub(super) mod tests {
 
     #[test]
     fn an_unknown_tag_is_unsupported() {
-        for tag in [0, 15, 255] {
+        for tag in [0, 16, 255] {
             let mut bytes = encoded(&Entry::Flushed(Lsn(1)));
             bytes[0] = tag;
             let error = decode(&bytes).unwrap_err();

@@ -13,5 +13,5 @@ pub use edit::{
     EDIT_ALIGN, EDIT_HEADER_LEN, EDIT_MAGIC, EDITS_START, Edit, EditCursor, LocatedEdit,
     ManifestIdentity, Stop, append_edit, find_later_edit,
 };
-pub use entry::{Entry, EntryTag};
+pub use entry::{ClockTrust, Entry, EntryTag};
 pub use state::{Replay, State, replay};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::edit::{EDITS_START, EditCursor, ManifestIdentity, Stop, find_later_edit};
-use super::entry::Entry;
+use super::entry::{ClockTrust, Entry};
 use crate::bytes::Reader;
 use crate::header::HEADER_LEN;
 use crate::log::record::{SeriesDefinition, Tombstone};
@@ -27,6 +27,7 @@ pub struct State {
     series: BTreeMap<SeriesId, SeriesDefinition>,
     horizons: BTreeMap<TableId, Timestamp>,
     cursors: BTreeMap<String, Lsn>,
+    clock: Option<ClockTrust>,
 }
 
 impl Default for State {
@@ -42,6 +43,7 @@ impl Default for State {
             series: BTreeMap::new(),
             horizons: BTreeMap::new(),
             cursors: BTreeMap::new(),
+            clock: None,
         }
     }
 }
@@ -100,6 +102,11 @@ impl State {
     /// The consumers of the log and how far they have come.
     pub fn cursors(&self) -> &BTreeMap<String, Lsn> {
         &self.cursors
+    }
+
+    /// How far the wall clock is believed; nothing if it was never watched.
+    pub fn clock(&self) -> Option<ClockTrust> {
+        self.clock
     }
 
     /// Makes a change.
@@ -174,6 +181,7 @@ impl State {
                     return Err(contradiction("a series that is defined", id));
                 }
             }
+            Entry::ClockTrust(trust) => self.clock = Some(*trust),
         }
         Ok(())
     }
@@ -210,6 +218,7 @@ impl State {
             name: name.clone(),
             lsn,
         }));
+        entries.extend(self.clock.map(Entry::ClockTrust));
         entries
     }
 

@@ -436,7 +436,7 @@ proptest! {
     /// Any sequence of entries: those that are refused change nothing, and the state can always be
     /// said in a snapshot.
     #[test]
-    fn any_state_survives_its_snapshot(picks in prop::collection::vec((0usize..14, 1u32..4, 1u64..6), 0..60)) {
+    fn any_state_survives_its_snapshot(picks in prop::collection::vec((0usize..15, 1u32..4, 1u64..6), 0..60)) {
         let mut state = full();
         for (kind, t, n) in picks {
             let byte = u8::try_from(n).unwrap();
@@ -454,6 +454,7 @@ proptest! {
                 11 => cursor(&"x".repeat(byte as usize), u64::from(t)),
                 12 => no_cursor(&"x".repeat(byte as usize)),
                 13 => Entry::SeriesForgotten(SeriesId(n)),
+                14 => one_of_each()[14].clone(),
                 _ => one_of_each()[1].clone(),
             };
             let before = state.clone();
@@ -480,7 +481,7 @@ proptest! {
 
     #[test]
     fn damaged_entries_never_panic(
-        which in 0usize..14,
+        which in 0usize..15,
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
     ) {
         let mut bytes = Vec::new();

@@ -55,6 +55,11 @@ pub(super) enum EntryReport {
     SeriesForgotten {
         series: u64,
     },
+    ClockTrust {
+        believed: i64,
+        since: i64,
+        steady_ns: u64,
+    },
 }
 
 /// A table's settings and fields.
@@ -113,6 +118,11 @@ impl From<&Entry> for EntryReport {
             },
             Entry::CursorDropped { name } => Self::CursorDropped { name: name.clone() },
             Entry::SeriesForgotten(series) => Self::SeriesForgotten { series: series.0 },
+            Entry::ClockTrust(trust) => Self::ClockTrust {
+                believed: trust.believed,
+                since: trust.since,
+                steady_ns: trust.steady_ns,
+            },
         }
     }
 }
@@ -186,6 +196,17 @@ impl fmt::Display for EntryReport {
             }
             Self::CursorDropped { name } => write!(f, "cursor dropped     {}", one_line(name)),
             Self::SeriesForgotten { series } => write!(f, "series forgotten   {series}"),
+            Self::ClockTrust {
+                believed,
+                since,
+                steady_ns,
+            } => write!(
+                f,
+                "clock trust        believed up to {}, watched from {} on for {} s",
+                rfc3339(*believed),
+                rfc3339(*since),
+                steady_ns / 1_000_000_000
+            ),
         }
     }
 }

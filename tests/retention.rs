@@ -1,0 +1,163 @@
+//! Retention by age over many runs, with a clock that is right and with one that is not.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test may fail, and look at the machine's own files"
+)]
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use common::{contents, quiet};
+use tidestone::io::SimDisk;
+use tidestone::{Clock, FieldType, SeededRandom, Table, TableOptions, Tidestone, Value};
+
+const HOUR: i64 = 3_600_000_000_000;
+const DAY: i64 = 24 * HOUR;
+const YEAR: i64 = 365 * DAY;
+/// The time at which the machine was first switched on.
+const START: i64 = 50 * YEAR;
+
+/// A machine: how long it has been running, and what its wall clock shows.
+#[derive(Debug, Default)]
+struct Machine {
+    ran: AtomicI64,
+    wall: AtomicI64,
+}
+
+impl Clock for Machine {
+    fn now(&self) -> i64 {
+        self.wall.load(Ordering::SeqCst)
+    }
+    fn monotonic(&self) -> u64 {
+        self.ran.load(Ordering::SeqCst).cast_unsigned()
+    }
+}
+
+impl Machine {
+    fn set(&self, wall: i64) {
+        self.wall.store(wall, Ordering::SeqCst);
+    }
+
+    fn run(&self, db: &Tidestone, hours: i64) {
+        for _ in 0..6 * hours {
+            self.wall.fetch_add(HOUR / 6, Ordering::SeqCst);
+            self.ran.fetch_add(HOUR / 6, Ordering::SeqCst);
+            db.enforce_retention().unwrap();
+        }
+    }
+}
+
+fn open(disk: &SimDisk, clock: &Arc<Machine>) -> Tidestone {
+    Tidestone::builder("/db")
+        .options(quiet())
+        .disk(Arc::new(disk.clone()))
+        .clock(clock.clone())
+        .random(Arc::new(SeededRandom::new(disk.changes())))
+        .open_or_create()
+        .unwrap()
+}
+
+/// Writes a row of the time that the clock shows.
+fn write(db: &Tidestone, table: &Table, time: i64) {
+    let series = table.series(&[("host", "a")]).unwrap();
+    let mut writer = db.writer();
+    writer.append(&series, time, &[Value::I64(0)]).unwrap();
+    writer.commit_and_wait().unwrap();
+}
+
+fn make(db: &Tidestone) -> Table {
+    let options = TableOptions::new()
+        .field("v", FieldType::I64)
+        .partition(Duration::from_secs(3600))
+        .future_bound(None)
+        .retention_age(Some(Duration::from_secs(2 * 86_400)));
+    db.create_table("t", options).unwrap()
+}
+
+fn rows(db: &Tidestone) -> Vec<i64> {
+    let table = db.table("t").unwrap();
+    contents(&table).into_iter().map(|(_, t, _)| t).collect()
+}
+
+#[test]
+fn runs_of_a_few_hours_drop_what_is_old() {
+    let (disk, clock) = (SimDisk::new(), Arc::new(Machine::default()));
+    for day in 0..30 {
+        clock.set(START + day * DAY);
+        let db = open(&disk, &clock);
+        if day == 0 {
+            make(&db);
+        }
+        let table = db.table("t").unwrap();
+        clock.run(&db, 4);
+        write(&db, &table, START + day * DAY + 4 * HOUR);
+        let all = rows(&db);
+        if day < 6 {
+            assert_eq!(all.len() as i64, day + 1, "24 hours were not watched yet");
+        } else {
+            // Two days, and at most as many as hold 48 watched hours.
+            let days = all.len() as i64;
+            assert!((3..=15).contains(&days), "day {day}: {days} days are kept");
+            assert!(day < 15 || days < day, "day {day}: nothing was dropped");
+        }
+        db.close().unwrap();
+    }
+}
+
+#[test]
+fn a_clock_that_starts_years_ahead_drops_nothing() {
+    let (disk, clock) = (SimDisk::new(), Arc::new(Machine::default()));
+    // At the first start of all.
+    clock.set(START + 10 * YEAR);
+    let db = open(&disk, &clock);
+    let table = make(&db);
+    write(&db, &table, START);
+    clock.run(&db, 20);
+    assert_eq!(rows(&db), [START]);
+    // Set right, the table goes on as any other.
+    clock.set(START);
+    clock.run(&db, 5 * 24);
+    assert_eq!(rows(&db), []);
+    let now = START + 5 * DAY;
+    write(&db, &table, now);
+    db.close().unwrap();
+    // At a later start, after a run in which it was right.
+    clock.set(now + 3 * YEAR);
+    let db = open(&disk, &clock);
+    clock.run(&db, 20);
+    assert_eq!(rows(&db), [now]);
+    write(&db, &db.table("t").unwrap(), now + HOUR);
+    // While it runs, further ahead.
+    clock.set(now + 30 * YEAR);
+    clock.run(&db, 2);
+    assert_eq!(rows(&db), [now, now + HOUR]);
+    db.close().unwrap();
+}
+
+#[test]
+fn what_was_watched_survives_the_death_of_the_process() {
+    let (mut disk, clock) = (SimDisk::new(), Arc::new(Machine::default()));
+    clock.set(START);
+    let db = open(&disk, &clock);
+    let table = make(&db);
+    write(&db, &table, START - 10 * DAY);
+    drop(db);
+    for day in 0..9 {
+        clock.set(START + day * DAY);
+        let db = open(&disk, &clock);
+        clock.run(&db, 4);
+        let left = disk.after_power_loss(|_| false);
+        drop(db);
+        disk = left;
+    }
+    let db = open(&disk, &clock);
+    db.enforce_retention().unwrap();
+    assert_eq!(rows(&db), []);
+    db.close().unwrap();
+}
