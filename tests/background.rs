@@ -232,8 +232,8 @@ fn dropping_a_table_stops_its_merge() {
     assert_eq!(db.compact().unwrap(), 0);
     let status = db.status().unwrap();
     assert_eq!((status.compactions, status.failure), (0, None));
-    assert_eq!(disk.data_files(), 0, "{:?}", disk.disk.paths());
     db.close().unwrap();
+    assert_eq!(disk.data_files(), 0, "{:?}", disk.disk.paths());
 }
 
 #[test]
@@ -249,7 +249,8 @@ fn retention_does_not_wait_for_a_merge_of_what_it_drops() {
     assert_eq!(db.compact().unwrap(), 0);
     let status = db.status().unwrap();
     assert_eq!((status.compactions, status.failure), (0, None));
-    assert_eq!(disk.data_files(), 1, "{:?}", disk.disk.paths());
     assert_eq!(contents(&table).len(), 1);
     db.close().unwrap();
+    // Until then the flush thread, which looks at retention by itself, may have the old version.
+    assert_eq!(disk.data_files(), 1, "{:?}", disk.disk.paths());
 }
