@@ -7,7 +7,11 @@
     clippy::disallowed_methods,
     reason = "a benchmark measures with the machine's clock"
 )]
-#![expect(clippy::unwrap_used, reason = "a benchmark ends at the first failure")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a benchmark ends at the first failure"
+)]
 
 use std::path::Path;
 use std::process::Command;
@@ -15,7 +19,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tidestone::{
-    Batch, Durability, FieldType, Options, SeriesHandle, TableOptions, Tidestone, Value,
+    Agg, Aggregate, Batch, Durability, FieldType, Options, Order, SeriesHandle, Table,
+    TableOptions, Tidestone, Value,
 };
 
 const START: i64 = 1_700_000_000_000_000_000;
@@ -166,7 +171,7 @@ fn open_after_kill(dir: &Path) {
     std::process::exit(0);
 }
 
-/// 100 million rows through a budget of 256 MiB.
+/// 100 million rows through a budget of 256 MiB, and questions that look into every segment.
 fn memory(dir: &Path) {
     const SERIES: usize = 1_000;
     const ROWS: u64 = 100_000_000;
@@ -181,16 +186,16 @@ fn memory(dir: &Path) {
     let handles: Vec<SeriesHandle> = (0..SERIES)
         .map(|i| table.series(&[("host", i.to_string())]).unwrap())
         .collect();
-    let (peak, done) = (AtomicU64::new(0), AtomicBool::new(false));
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !done.load(Ordering::Relaxed) {
-                peak.fetch_max(status_kb("RssAnon"), Ordering::Relaxed);
-                std::thread::sleep(Duration::from_millis(20));
-            }
-        });
+    let print = |what: &str, seconds: f64, peak: u64| {
+        println!(
+            "  {what}: {seconds:.1} s, peak anonymous memory {} MiB, budget {} MiB: {:.2} times",
+            peak >> 10,
+            budget >> 10,
+            peak as f64 / budget as f64
+        );
+    };
+    let (seconds, peak) = peak_of(|| {
         let mut writer = db.writer();
-        let started = Instant::now();
         let mut round = 0i64;
         let mut rows = 0u64;
         while rows < ROWS {
@@ -209,18 +214,61 @@ fn memory(dir: &Path) {
             rows += 10_000;
         }
         db.sync().unwrap();
-        let elapsed = started.elapsed().as_secs_f64();
-        done.store(true, Ordering::Relaxed);
-        println!("  {ROWS} rows of one field over {SERIES} series in {elapsed:.1} s");
     });
-    let peak = peak.load(Ordering::Relaxed);
-    println!(
-        "  peak anonymous memory {} MiB, budget {} MiB: {:.2} times",
-        peak >> 10,
-        budget >> 10,
-        peak as f64 / budget as f64
+    print("writing 100 million rows over 1,000 series", seconds, peak);
+    db.flush().unwrap();
+    let (seconds, peak) = peak_of(|| (0..2).for_each(|_| look_into_everything(&db, &table, ROWS)));
+    let status = db.status().unwrap();
+    print(
+        &format!("asking all of {} segments", status.tables[0].segments),
+        seconds,
+        peak,
     );
     db.close().unwrap();
+}
+
+/// Reads statistics, pages and blocks of every segment, for small answers.
+fn look_into_everything(db: &Tidestone, table: &Table, rows: u64) {
+    let by_host = table.query().group_by(&["host"]);
+    for statistics in [true, false] {
+        let aggregates = [Aggregate::rows(), Aggregate::new(Agg::Max, "value")];
+        let query = by_host.clone().statistics(statistics);
+        let answer = query.aggregate(aggregates).buckets().unwrap();
+        let counted = (0..answer.len()).map(|row| match answer.value(row, 0) {
+            Value::U64(count) => count,
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(counted.sum::<u64>(), rows);
+    }
+    assert_eq!(table.query().last().unwrap().len(), 1_000);
+    for order in [Order::SeriesTime, Order::Time] {
+        let mut scanned = 0;
+        let mut scan = table.query().order(order).limit(20_000_000).scan().unwrap();
+        scan.visit(|batch| {
+            scanned += batch.len();
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(scanned, 20_000_000);
+    }
+    assert_eq!(db.status().unwrap().tables[0].rows, rows);
+}
+
+/// How long something takes, and the most anonymous memory meanwhile, kB.
+fn peak_of(work: impl FnOnce()) -> (f64, u64) {
+    let (peak, done) = (AtomicU64::new(0), AtomicBool::new(false));
+    let started = Instant::now();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                peak.fetch_max(status_kb("RssAnon"), Ordering::Relaxed);
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        });
+        work();
+        done.store(true, Ordering::Relaxed);
+    });
+    (started.elapsed().as_secs_f64(), peak.into_inner())
 }
 
 fn main() {

@@ -17,7 +17,24 @@ pub const DEFAULT_FLUSH_AFTER: Duration = Duration::from_secs(600);
 /// Default of [`Options::backpressure`].
 pub const DEFAULT_BACKPRESSURE: Backpressure = Backpressure::Wait(Duration::from_secs(10));
 /// Default of [`Options::mapped_segments`].
-pub const DEFAULT_MAPPED_SEGMENTS: usize = 512;
+pub const DEFAULT_MAPPED_SEGMENTS: usize = 4096;
+
+/// The part of the memory budget, one in so many, that segments keep decoded.
+const SEGMENT_SHARE: usize = 8;
+/// The part of that, one in so many, that goes into the roots of open segments; the rest is for
+/// pages, statistics and dictionaries.
+const ROOT_SHARE: usize = 4;
+
+/// What segments may keep in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SegmentMemory {
+    /// Bytes of the roots of open segments.
+    pub(crate) roots: usize,
+    /// Segments open at a time.
+    pub(crate) mapped: usize,
+    /// Bytes of what was decoded of their pages.
+    pub(crate) parts: usize,
+}
 
 /// How an engine runs. Every field has a default that suits most; what a table keeps is in
 /// [`TableOptions`](crate::TableOptions).
@@ -31,8 +48,9 @@ pub const DEFAULT_MAPPED_SEGMENTS: usize = 512;
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
     /// Memory for rows not yet in segments (a quarter of it, and once more while they are
-    /// flushed), log buffers and RocksDB. What open segments keep decoded (pages, statistics,
-    /// dictionaries) is not counted. More of it makes fewer and larger segments. Default
+    /// flushed), RocksDB (an eighth), what is kept decoded of segments (roots, pages, statistics,
+    /// dictionaries: an eighth) and log buffers (a sixteenth). What a query holds for its own
+    /// answer is not counted. More of it makes fewer and larger segments. Default
     /// [`DEFAULT_MEMORY_BUDGET`], at least 32 MiB.
     pub memory_budget_bytes: usize,
     /// Rows older than this are flushed to segments even if little memory is used, which bounds
@@ -48,7 +66,10 @@ pub struct Options {
     /// Log that is kept for registered consumers; beyond it the slowest one is dropped. Default
     /// [`DEFAULT_LOG_RETAINED`], at least twice `log_file_bytes`.
     pub log_retained_bytes: u64,
-    /// Segments kept mapped at a time. Default [`DEFAULT_MAPPED_SEGMENTS`], at least 16.
+    /// Segments kept mapped at a time, besides those in use; fewer if the memory for them is spent.
+    /// More of them are opened less often. A mapped segment takes no file descriptor, but one of
+    /// the maps that the system allows a process (65,530 on Linux, unless it was told otherwise).
+    /// Default [`DEFAULT_MAPPED_SEGMENTS`], at least 16.
     pub mapped_segments: usize,
     /// Merge small and overlapping segments in the background. Without it, only `compact` does.
     /// Default true.
@@ -155,6 +176,17 @@ impl Options {
     /// RocksDB's share of the budget.
     pub(crate) fn index_bytes(&self) -> usize {
         self.memory_budget_bytes / 8
+    }
+
+    /// What segments may keep in memory.
+    pub(crate) fn segment_memory(&self) -> SegmentMemory {
+        let share = self.memory_budget_bytes / SEGMENT_SHARE;
+        let roots = share / ROOT_SHARE;
+        SegmentMemory {
+            roots,
+            mapped: self.mapped_segments,
+            parts: share - roots,
+        }
     }
 
     /// Bytes of log that may wait to be written.

@@ -321,9 +321,6 @@ impl Engine {
         if merge {
             self.head_work.nudge();
         }
-        if self.log.is_some() {
-            self.store.bound_mapped(&version);
-        }
         let table =
             version.tables.get(&table).cloned().ok_or_else(|| {
                 Error::new(ErrorKind::NotFound, format!("table {table} was dropped"))

@@ -1,9 +1,9 @@
 //! Reading a database beside the process that writes to it.
 //!
-//! A reader takes what is on disk at one moment: the manifest, every segment it names (opened at
-//! once, so that the files stay readable when the writer removes their names), and the log. The writer
-//! may flush and recycle log files in between; then the log no longer joins the manifest that was
-//! read, and the reader starts over.
+//! A reader takes what is on disk at one moment: the manifest, the series of every segment it names,
+//! and the log. The writer may flush and recycle log files in between; then the log no longer joins
+//! the manifest that was read, and the reader starts over. Rows of segments are read when they are
+//! asked for: a file that the writer has removed by then is an error that says to reopen.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -58,14 +58,9 @@ fn attempt(path: &Path, components: &Components, options: Options) -> Result<Eng
     let incarnation = manifest.state().incarnation();
     let next_series = manifest.state().next_series();
     let lone: Vec<SeriesDefinition> = manifest.state().series().values().cloned().collect();
-    let mapped = options.mapped_segments;
-    let store = Store::new(disk.clone(), folders.clone(), database, manifest, mapped);
+    let memory = options.segment_memory();
+    let store = Store::new(disk.clone(), folders.clone(), database, manifest, memory)?;
     let version = store.version();
-    for table in version.tables.values() {
-        for segment in &table.segments {
-            segment.open()?;
-        }
-    }
     let applied = Applied {
         incarnation,
         manifest_version: version.number,
@@ -103,6 +98,7 @@ fn attempt(path: &Path, components: &Components, options: Options) -> Result<Eng
             recover::take_in(&mut head, &series, &tables, TableId(u32::MAX), frame)
         },
     )?;
+    store.fall_behind();
     Ok(Engine::new(Parts {
         options,
         clock,

@@ -267,8 +267,8 @@ pub(crate) fn open(
     let next_table = manifest.state().next_table();
     let cursors = manifest.state().cursors().clone();
     let lone: Vec<SeriesDefinition> = manifest.state().series().values().cloned().collect();
-    let mapped = options.mapped_segments;
-    let store = Store::new(disk.clone(), folders.clone(), database, manifest, mapped);
+    let memory = options.segment_memory();
+    let store = Store::new(disk.clone(), folders.clone(), database, manifest, memory)?;
     let version = store.version();
     let applied = Applied {
         incarnation,

@@ -16,8 +16,10 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
-use common::{Val, contents, quiet, seeds};
-use tidestone::{DuplicatePolicy, FieldType, Options, TableOptions, Tidestone, TimeRange, Value};
+use common::{Val, quiet, seeds, try_contents};
+use tidestone::{
+    DuplicatePolicy, ErrorKind, FieldType, Options, TableOptions, Tidestone, TimeRange, Value,
+};
 
 const HOSTS: i64 = 3;
 
@@ -31,8 +33,16 @@ fn options() -> Options {
 /// Opens for reading and checks that what is there is a prefix of the writer's batches, at least
 /// `atleast` of them. Returns how many.
 fn read(path: &Path, atleast: i64) -> i64 {
-    let db = Tidestone::open_read_only(path, options()).unwrap_or_else(|e| panic!("open: {e}"));
-    let rows = contents(&db.table("t").unwrap_or_else(|e| panic!("table: {e}")));
+    let rows = loop {
+        let db = Tidestone::open_read_only(path, options()).unwrap_or_else(|e| panic!("open: {e}"));
+        let table = db.table("t").unwrap_or_else(|e| panic!("table: {e}"));
+        match try_contents(&table) {
+            Ok(rows) => break rows,
+            // The writer merged segments since then.
+            Err(error) if error.kind() == ErrorKind::Busy => {}
+            Err(error) => panic!("read: {error}"),
+        }
+    };
     let batches = rows.iter().map(|r| r.1 + 1).max().unwrap_or(0);
     assert!(
         batches >= atleast,

@@ -227,6 +227,11 @@ impl Strings {
         self.text.len()
     }
 
+    /// Memory the strings take, in bytes.
+    pub fn memory(&self) -> usize {
+        self.offsets.capacity() * 4 + self.text.capacity()
+    }
+
     /// Appends a string.
     ///
     /// # Panics
@@ -417,7 +422,7 @@ impl Values {
             Self::I64(v) => v.capacity() * 8,
             Self::U64(v) => v.capacity() * 8,
             Self::Bool(v) => v.capacity(),
-            Self::String(v) => v.offsets.capacity() * 4 + v.text.capacity(),
+            Self::String(v) => v.memory(),
         }
     }
 }

@@ -124,7 +124,7 @@ fn partitions(
         range: TimeRange::ALL,
         series: None,
     };
-    let sources = scan::sources(table, inputs, &HeadView::default(), &request)?;
+    let sources = scan::sources(table, inputs, &HeadView::default(), &request);
     let mut scan = Scan::new(sources, table.schema.settings.policy, request);
     let mut partitions: BTreeMap<Timestamp, (TimeRange, u64)> = BTreeMap::new();
     while let Some(rows) = scan.next()? {
@@ -196,7 +196,7 @@ fn write(
         range: partition,
         series: None,
     };
-    let sources = scan::sources(table, inputs, &HeadView::default(), &request)?;
+    let sources = scan::sources(table, inputs, &HeadView::default(), &request);
     if sources.is_empty() {
         return Ok(());
     }

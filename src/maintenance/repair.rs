@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::io::{Disk, OsDisk};
 use crate::random::{OsRandom, Random};
 use crate::recover;
-use crate::store::{Folders, Manifest, Segment, newest_manifest, read_manifest};
+use crate::store::{Folders, Manifest, Segment, Segments, newest_manifest, read_manifest};
 use crate::wal;
 
 /// What a repair would do.
@@ -109,10 +109,11 @@ fn plan(folders: &Folders, database: FileUuid) -> Result<RepairPlan> {
         crate::io::read_all(&*file).map_err(|e| Error::io("read the manifest", &manifest, e))?;
     let (_, replay) = read_manifest(&manifest, &bytes)?;
     let mut steps = Vec::new();
+    let memory = Options::default().segment_memory();
+    let segments = Segments::new(disk.clone(), folders.segments(), database, memory)?;
     for entry in replay.state.segments().values() {
-        let segment = Segment::new(disk.clone(), &folders.segments(), database, entry.clone());
+        let segment = segments.segment(entry);
         steps.extend(step_for(&segment)?);
-        segment.close();
     }
     let flushed = replay.state.flushed();
     let mut cut = None;

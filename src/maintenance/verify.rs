@@ -6,11 +6,12 @@ use tidestone_format::Lsn;
 use tidestone_format::segment::Segment as SegmentBytes;
 
 use super::{Damage, VerifyReport};
+use crate::config::Options;
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::{Index, Opened};
 use crate::io::{self, Disk, OsDisk};
 use crate::recover;
-use crate::store::{Folders, Segment, newest_manifest, read_manifest, segment_files};
+use crate::store::{Folders, Segments, newest_manifest, read_manifest, segment_files};
 use crate::wal;
 
 /// Checks every file of a database that no process has open for writing. Nothing is changed.
@@ -50,9 +51,15 @@ pub fn verify(path: &Path) -> Result<VerifyReport> {
     let state = replay.state;
 
     let mut live = Vec::new();
+    let memory = Options::default().segment_memory();
+    let segments = Segments::new(
+        std::sync::Arc::new(disk),
+        folders.segments(),
+        database,
+        memory,
+    )?;
     for entry in state.segments().values() {
-        let disk = std::sync::Arc::new(disk);
-        let segment = Segment::new(disk, &folders.segments(), database, entry.clone());
+        let segment = segments.segment(entry);
         live.push(segment.path().to_owned());
         report.rows += entry.rows;
         match segment.open() {

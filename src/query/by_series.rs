@@ -11,11 +11,14 @@ use tidestone_format::column::Column;
 use tidestone_format::schema::{DuplicatePolicy, Field};
 
 use super::plan::{Part, Walk, has_deletes, interleave};
-use super::read::{SegmentReader, Wanted, reader_of};
+use super::read::{Readers, Wanted};
 use super::{Profile, RowBatch};
 use crate::error::Result;
 use crate::rows::Rows;
 use crate::scan::{Input, InputRun, Request, Scan, Source};
+
+/// With more inputs than this, what was decoded of them for a merge is not kept for the next series.
+const KEPT_SOURCES: usize = 64;
 
 /// What is to be read of which inputs.
 #[derive(Debug, Clone)]
@@ -91,7 +94,7 @@ enum What {
     /// What is left of rows of one input.
     Part(Part),
     /// All rows of the series, merged; the merge may have begun.
-    Merge { begun: bool, rows: u64 },
+    Merge { parts: Vec<Part>, begun: bool },
 }
 
 impl Step {
@@ -99,7 +102,7 @@ impl Step {
     pub(super) fn rows(&self) -> u64 {
         match &self.what {
             What::Part(part) => part.rows.end - part.rows.start,
-            What::Merge { rows, .. } => *rows,
+            What::Merge { parts, .. } => parts.iter().map(|p| p.rows.end - p.rows.start).sum(),
         }
     }
 
@@ -158,10 +161,9 @@ impl Steps {
             self.series = series;
             let deletes = |p: &Part| has_deletes(&self.inputs[p.input], series, &p.times);
             if interleave(&mut self.parts) || self.parts.iter().any(deletes) {
-                let rows = self.parts.drain(..).map(|p| p.rows.end - p.rows.start);
                 let what = What::Merge {
+                    parts: std::mem::take(&mut self.parts),
                     begun: false,
-                    rows: rows.sum(),
                 };
                 return Ok(Some(Step { series, what }));
             }
@@ -174,14 +176,15 @@ impl Steps {
 #[derive(Debug)]
 pub(super) struct Reader {
     wish: Wish,
-    readers: Vec<Option<SegmentReader>>,
+    readers: Readers,
+    /// Merges; only until the end of a series where there are many inputs.
     scan: Option<Scan>,
 }
 
 impl Reader {
     pub(super) fn new(wish: Wish) -> Self {
         Self {
-            readers: wish.inputs.iter().map(|_| None).collect(),
+            readers: Readers::new(wish.inputs.len(), wish.fields.clone()),
             wish,
             scan: None,
         }
@@ -203,13 +206,17 @@ impl Reader {
                 batch.close_run(series);
                 Ok(part.rows.is_empty())
             }
-            What::Merge { begun, .. } => {
+            What::Merge { parts, begun } => {
                 let scan = self.scan();
                 if !std::mem::replace(begun, true) {
-                    scan.go_to(series)?;
+                    let rows = |part: &Part| (part.input, part.rows.clone(), part.times.start);
+                    scan.go_to(series, parts.iter().map(rows));
                 }
                 while batch.len() < target {
                     let Some(rows) = scan.next_of_series()? else {
+                        if self.wish.inputs.len() > KEPT_SOURCES {
+                            self.scan = None;
+                        }
                         return Ok(true);
                     };
                     profile.rows_merged += rows.len() as u64;
@@ -256,9 +263,8 @@ impl Reader {
                 part.rows = to as u64..last.max(to) as u64;
                 append_columns(batch, rows, from, to.max(from));
             }
-            InputRun::Segment(open) => {
-                let reader = &mut self.readers[part.input];
-                let reader = reader_of(reader, open, &self.wish.fields)?;
+            InputRun::Segment(segment) => {
+                let reader = self.readers.of(part.input, segment)?;
                 let wanted = Wanted {
                     range: input.range,
                     all: part.all,

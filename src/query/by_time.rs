@@ -125,7 +125,7 @@ fn window_length(inputs: &[Input], left: TimeRange, descending: bool, rows: usiz
     // Length of a window, were the input alone; together they have fewer times for as many rows.
     let lengths = inputs.iter().filter(|i| i.times.contains(near)).map(|i| {
         let of_input = match &i.run {
-            InputRun::Segment(open) => open.root().rows,
+            InputRun::Segment(segment) => segment.entry.rows,
             InputRun::Chunk(rows) => rows.len() as u64,
         };
         let length = u128::from(i.times.end.abs_diff(i.times.start)) + 1;

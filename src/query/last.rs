@@ -12,7 +12,7 @@ use tidestone_format::schema::{DuplicatePolicy, Field};
 use tidestone_format::{SeriesId, TimeRange, Timestamp};
 
 use super::plan::{self, Part, Walk};
-use super::read::{SegmentReader, reader_of};
+use super::read::Readers;
 use super::{Order, Profile, Query, RowBatch};
 use crate::error::Result;
 use crate::scan::{Input, InputRun};
@@ -65,9 +65,9 @@ pub(super) fn last(query: &Query) -> Result<LastRows> {
         series_selected: wanted.as_ref().map_or(0, |w| w.len() as u64),
         ..Profile::default()
     };
-    let inputs = plan::inputs(&snapshot, query.range, &mut profile)?;
+    let inputs = plan::inputs(&snapshot, query.range, &mut profile);
     let most = if query.threads > 1 { SHARES_MAX } else { 1 };
-    let shares = plan::shares(&inputs, wanted.as_ref(), most);
+    let shares = plan::shares(&inputs, wanted.as_ref(), most)?;
     let mut all = RowBatch::new(fields.clone());
     let of_share = |share: usize| {
         let walk = Walk::of_share(&inputs, wanted.clone(), &shares[share])?;
@@ -91,7 +91,7 @@ pub(super) fn last(query: &Query) -> Result<LastRows> {
 struct Finder<'a> {
     inputs: &'a [Input],
     fields: Arc<[Field]>,
-    readers: Vec<Option<SegmentReader>>,
+    readers: Readers,
     policy: DuplicatePolicy,
     profile: Profile,
 }
@@ -99,7 +99,7 @@ struct Finder<'a> {
 impl<'a> Finder<'a> {
     fn new(inputs: &'a [Input], fields: Arc<[Field]>, policy: DuplicatePolicy) -> Self {
         Self {
-            readers: inputs.iter().map(|_| None).collect(),
+            readers: Readers::new(inputs.len(), fields.clone()),
             inputs,
             fields,
             policy,
@@ -201,8 +201,8 @@ impl<'a> Finder<'a> {
                     .checked_sub(1)
                     .map(|at| (rows.times[start + at], (start + at) as u64)))
             }
-            InputRun::Segment(open) => {
-                let reader = reader_of(&mut self.readers[part.input], open, &self.fields)?;
+            InputRun::Segment(segment) => {
+                let reader = self.readers.of(part.input, segment)?;
                 reader.at_or_before(&part.rows, bound, &mut self.profile)
             }
         }
@@ -220,8 +220,8 @@ impl<'a> Finder<'a> {
                         let row = usize::try_from(place.row).unwrap_or(usize::MAX);
                         push_value(rows.column(field), row, out);
                     }
-                    InputRun::Segment(open) => {
-                        let reader = reader_of(&mut self.readers[place.input], open, &self.fields)?;
+                    InputRun::Segment(segment) => {
+                        let reader = self.readers.of(place.input, segment)?;
                         let (values, row) = reader.value(at + 1, place.row, &mut self.profile)?;
                         push_value(Some(values), row, out);
                     }

@@ -1,5 +1,6 @@
 //! Decoding rows of a segment that need no merge.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -13,7 +14,10 @@ use tidestone_format::{FieldId, FieldType, TimeRange};
 
 use super::{Profile, RowBatch};
 use crate::error::Result;
-use crate::store::OpenSegment;
+use crate::store::{OpenSegment, Segment};
+
+/// Segments that a query keeps open, with the vectors it decoded last, at a time.
+const MOST_READERS: usize = 64;
 
 /// Row group and number within it of a vector.
 pub(super) fn place(vector: u64) -> (usize, usize) {
@@ -56,11 +60,7 @@ impl<'a> GroupBlocks<'a> {
             return Ok(block);
         }
         let block = self.open.block(self.group, field)?;
-        if block.is_some() {
-            let page = self.open.group_page(self.group)?;
-            let entry = page.column(field);
-            profile.block_bytes += entry.map_or(0, |c| u64::from(c.block.stored_len));
-        }
+        profile.block_bytes += block.map_or(0, |b| b.stored_len() as u64);
         self.blocks[column] = Some(block);
         Ok(block)
     }
@@ -81,23 +81,50 @@ impl<'a> GroupBlocks<'a> {
     }
 }
 
+/// Readers of the segments among the inputs of a query: a few of them, however many inputs there are.
+#[derive(Debug)]
+pub(super) struct Readers {
+    fields: Arc<[Field]>,
+    /// By the number of the input.
+    readers: Vec<Option<Box<SegmentReader>>>,
+    /// The inputs that have one, the oldest first.
+    held: VecDeque<usize>,
+}
+
+impl Readers {
+    /// None yet, for `inputs` inputs.
+    pub(super) fn new(inputs: usize, fields: Arc<[Field]>) -> Self {
+        Self {
+            fields,
+            readers: (0..inputs).map(|_| None).collect(),
+            held: VecDeque::new(),
+        }
+    }
+
+    /// The reader of input number `input`, which is `segment`.
+    pub(super) fn of(&mut self, input: usize, segment: &Segment) -> Result<&mut SegmentReader> {
+        let reader = match self.readers[input].take() {
+            Some(reader) => reader,
+            None => {
+                let reader = Box::new(SegmentReader::new(segment.open()?, &self.fields)?);
+                if self.held.len() == MOST_READERS
+                    && let Some(oldest) = self.held.pop_front()
+                {
+                    self.readers[oldest] = None;
+                }
+                self.held.push_back(input);
+                reader
+            }
+        };
+        Ok(self.readers[input].insert(reader))
+    }
+}
+
 /// Reads a segment; keeps the vectors it decoded last, which small series share.
 #[derive(Debug)]
 pub(super) struct SegmentReader {
     open: Arc<OpenSegment>,
     columns: Vec<KnownVector>,
-}
-
-/// The reader of a segment, made when it is first needed.
-pub(super) fn reader_of<'a>(
-    reader: &'a mut Option<SegmentReader>,
-    open: &Arc<OpenSegment>,
-    fields: &[Field],
-) -> Result<&'a mut SegmentReader> {
-    match reader {
-        Some(reader) => Ok(reader),
-        none => Ok(none.insert(SegmentReader::new(open.clone(), fields)?)),
-    }
 }
 
 /// Which rows of a series are wanted.

@@ -52,7 +52,7 @@ impl RowStream {
             series_selected: wanted.as_ref().map_or(0, |w| w.len() as u64),
             ..Profile::default()
         };
-        let inputs = plan::inputs(&snapshot, query.range, &mut profile)?;
+        let inputs = plan::inputs(&snapshot, query.range, &mut profile);
         let policy = snapshot.table.schema.settings.policy;
         let many = query.limit.is_none_or(|limit| limit > ALONE_ROWS);
         let rows = match query.order {

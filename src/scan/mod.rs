@@ -12,6 +12,7 @@
 mod segment;
 mod source;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use tidestone_format::column::Column;
@@ -24,7 +25,7 @@ pub(crate) use source::{Part, Source};
 use crate::error::Result;
 use crate::head::HeadView;
 use crate::rows::{self, Rows};
-use crate::store::{OpenSegment, Segment, TableVersion};
+use crate::store::{Segment, TableVersion};
 
 /// Rows that one call of [`Scan::next`] gives, about.
 const BATCH_ROWS: usize = 8_192;
@@ -107,12 +108,19 @@ impl Scan {
         Ok((!out.is_empty()).then_some(out))
     }
 
-    /// Goes forward to a series, to be read with [`Scan::next_of_series`].
-    pub(crate) fn go_to(&mut self, series: SeriesId) -> Result<()> {
-        for source in &mut self.sources {
-            source.skip_to(series)?;
-        }
-        self.take(series)
+    /// Goes to a series, to be read with [`Scan::next_of_series`]. `rows` says of each source that has
+    /// some of its rows which they are, and a time that none of those wanted is earlier than.
+    pub(crate) fn go_to(
+        &mut self,
+        series: SeriesId,
+        rows: impl Iterator<Item = (usize, Range<u64>, Timestamp)>,
+    ) {
+        let lanes = rows.map(|(source, rows, start)| Lane {
+            source,
+            part: self.sources[source].part(rows, start),
+            buffer: Rows::default(),
+        });
+        self.current = Some(Merge::new(series, lanes.collect()));
     }
 
     /// The next rows of the series gone to; `None` at its end.
@@ -138,12 +146,7 @@ impl Scan {
                 });
             }
         }
-        waiting.sort_by_key(|lane| std::cmp::Reverse(lane.part.start));
-        self.current = Some(Merge {
-            series,
-            lanes: Vec::new(),
-            waiting,
-        });
+        self.current = Some(Merge::new(series, waiting));
         Ok(())
     }
 
@@ -188,7 +191,8 @@ pub(crate) struct Input {
 /// Where a run lies.
 #[derive(Debug, Clone)]
 pub(crate) enum InputRun {
-    Segment(Arc<OpenSegment>),
+    /// Not opened before something of it is read.
+    Segment(Arc<Segment>),
     Chunk(Arc<Rows>),
 }
 
@@ -198,7 +202,7 @@ pub(crate) fn inputs(
     segments: &[Arc<Segment>],
     head: &HeadView,
     range: TimeRange,
-) -> Result<Vec<Input>> {
+) -> Vec<Input> {
     let range = TimeRange {
         start: range.start.max(table.horizon),
         end: range.end,
@@ -217,7 +221,7 @@ pub(crate) fn inputs(
     by_age.sort_by_key(|s| (s.entry.first_lsn, s.entry.partition.start));
     for segment in by_age {
         inputs.push(Input {
-            run: InputRun::Segment(segment.open()?),
+            run: InputRun::Segment(segment.clone()),
             range,
             times: segment.entry.times,
             tombstones: hiding(segment.entry.last_lsn, &segment.entry.times),
@@ -234,7 +238,7 @@ pub(crate) fn inputs(
             });
         }
     }
-    Ok(inputs)
+    inputs
 }
 
 /// The sources of a snapshot that may have rows of the request, oldest first.
@@ -243,9 +247,9 @@ pub(crate) fn sources(
     segments: &[Arc<Segment>],
     head: &HeadView,
     request: &Request,
-) -> Result<Vec<Source>> {
-    let inputs = inputs(table, segments, head, request.range)?;
-    Ok(inputs.iter().map(Source::new).collect())
+) -> Vec<Source> {
+    let inputs = inputs(table, segments, head, request.range);
+    inputs.iter().map(Source::new).collect()
 }
 
 /// Whether a tombstone hides a row of lower LSN.
@@ -266,6 +270,15 @@ fn append(out: &mut Rows, rows: &Rows) {
 }
 
 impl Merge {
+    fn new(series: SeriesId, mut waiting: Vec<Lane>) -> Self {
+        waiting.sort_by_key(|lane| std::cmp::Reverse(lane.part.start));
+        Self {
+            series,
+            lanes: Vec::new(),
+            waiting,
+        }
+    }
+
     /// The next rows of the series; `None` at its end.
     fn next(
         &mut self,

@@ -12,38 +12,52 @@ use tidestone_format::{FieldId, FieldType, SeriesId, TimeRange};
 
 use crate::error::Result;
 use crate::rows::Rows;
-use crate::store::OpenSegment;
+use crate::store::{OpenSegment, Segment};
 
 /// A place in a segment: the next series, and the vectors decoded last (small series share them).
 #[derive(Debug)]
 pub(super) struct SegmentCursor {
-    open: Arc<OpenSegment>,
+    segment: Arc<Segment>,
     page: usize,
     at: usize,
-    loaded: Option<(usize, Arc<SeriesPage>)>,
+    /// The page with number `page`, once it was looked into.
+    loaded: Option<Arc<SeriesPage>>,
+    /// There are no more pages.
+    ended: bool,
     /// The vector decoded last, of each field.
     vectors: FxHashMap<FieldId, (u64, Column)>,
 }
 
 impl SegmentCursor {
-    pub(super) fn new(open: Arc<OpenSegment>) -> Self {
+    pub(super) fn new(segment: Arc<Segment>) -> Self {
         Self {
-            open,
+            segment,
             page: 0,
             at: 0,
             loaded: None,
+            ended: false,
             vectors: FxHashMap::default(),
         }
     }
 
     /// The next series.
     pub(super) fn peek(&mut self) -> Result<Option<SeriesRows>> {
-        while self.page < self.open.root().series_pages.len() {
-            let page = self.load()?;
-            match page.rows(self.at) {
-                Some(rows) => return Ok(Some(rows)),
-                None => (self.page, self.at) = (self.page + 1, 0),
+        while !self.ended {
+            let page = match &self.loaded {
+                Some(page) => page,
+                None => {
+                    let open = self.segment.open()?;
+                    if self.page >= open.root().series_pages.len() {
+                        self.ended = true;
+                        break;
+                    }
+                    self.loaded.insert(open.series_page(self.page)?)
+                }
+            };
+            if let Some(rows) = page.rows(self.at) {
+                return Ok(Some(rows));
             }
+            self.go_to_page(self.page + 1);
         }
         Ok(None)
     }
@@ -55,13 +69,16 @@ impl SegmentCursor {
 
     /// Goes forward to the first series that is not below `series`.
     pub(super) fn skip_to(&mut self, series: SeriesId) -> Result<()> {
-        let pages = &self.open.root().series_pages;
+        let open = self.segment.open()?;
+        let pages = &open.root().series_pages;
         let page = pages.partition_point(|p| p.last_series < series);
         if page > self.page {
-            (self.page, self.at) = (page, 0);
+            self.go_to_page(page);
         }
-        if self.page < pages.len() {
-            let page = self.load()?;
+        if self.peek()?.is_none() {
+            return Ok(());
+        }
+        if let Some(page) = &self.loaded {
             while page.id(self.at).is_some_and(|id| id < series) {
                 let rest = page.len() - self.at;
                 // Galloping would save little: pages have at most 1,024 series.
@@ -75,15 +92,8 @@ impl SegmentCursor {
         Ok(())
     }
 
-    fn load(&mut self) -> Result<Arc<SeriesPage>> {
-        match &self.loaded {
-            Some((number, page)) if *number == self.page => Ok(page.clone()),
-            _ => {
-                let page = self.open.series_page(self.page)?;
-                self.loaded = Some((self.page, page.clone()));
-                Ok(page)
-            }
-        }
+    fn go_to_page(&mut self, page: usize) {
+        (self.page, self.at, self.loaded) = (page, 0, None);
     }
 
     /// Reads about `limit` of the rows `left` of a series, those in `range`, and moves the start of
@@ -105,6 +115,7 @@ impl SegmentCursor {
             times: Vec::new(),
             columns,
         };
+        let open = self.segment.open()?;
         let whole = left.clone();
         while !left.is_empty() && out.len() < limit {
             let vector = left.start / VECTOR_ROWS as u64;
@@ -113,47 +124,32 @@ impl SegmentCursor {
             let from = usize::try_from(left.start - first).unwrap_or(0);
             let to = usize::try_from(end - first).unwrap_or(0);
             left.start = end;
-            if self.open.is_given_up(place(vector).0) {
+            if open.is_given_up(place(vector).0) {
                 continue;
             }
             let inside = whole.start <= first && end == first + VECTOR_ROWS as u64;
-            if inside && !self.may_overlap(vector, range)? {
+            if inside && !may_overlap(&open, vector, range)? {
                 continue;
             }
-            let (from, to) = self.append_times(vector, from..to, range, &mut out.times)?;
+            let (from, to) = self.append_times(&open, vector, from..to, range, &mut out.times)?;
             for (column, field) in out.columns.iter_mut().zip(fields) {
-                self.append_values(vector, from, to, field, &mut column.1)?;
+                self.append_values(&open, vector, from..to, field, &mut column.1)?;
             }
         }
         out.series.resize(out.times.len(), series);
         Ok(out)
     }
 
-    /// Whether a vector of one series only may have rows in `range`.
-    fn may_overlap(&self, vector: u64, range: TimeRange) -> Result<bool> {
-        let (group, at) = place(vector);
-        let Some(stats) = self.open.stats(group, FieldId::TIME)? else {
-            return Ok(true);
-        };
-        Ok(match stats.vectors().get(at).map(|v| v.of) {
-            Some(tidestone_format::codec::stats::ValueStats::Time { min, max, .. }) => range
-                .overlaps(&TimeRange {
-                    start: min,
-                    end: max,
-                }),
-            _ => true,
-        })
-    }
-
     /// Appends the times of the rows of a vector that lie in `range`, and says which rows they are.
     fn append_times(
         &mut self,
+        open: &OpenSegment,
         vector: u64,
         rows: Range<usize>,
         range: TimeRange,
         out: &mut Vec<i64>,
     ) -> Result<(usize, usize)> {
-        let column = self.vector(vector, FieldId::TIME, FieldType::I64)?;
+        let column = self.vector(open, vector, FieldId::TIME, FieldType::I64)?;
         let Values::I64(times) = &column.values else {
             return Ok((rows.start, rows.start));
         };
@@ -166,23 +162,29 @@ impl SegmentCursor {
 
     fn append_values(
         &mut self,
+        open: &OpenSegment,
         vector: u64,
-        from: usize,
-        to: usize,
+        rows: Range<usize>,
         field: &Field,
         out: &mut Column,
     ) -> Result<()> {
-        if self.open.root().column(field.id).is_none() {
-            (from..to).for_each(|_| out.push_null());
+        if open.root().column(field.id).is_none() {
+            rows.for_each(|_| out.push_null());
             return Ok(());
         }
-        let column = self.vector(vector, field.id, field.field_type)?;
-        out.extend_from(column, from, to);
+        let column = self.vector(open, vector, field.id, field.field_type)?;
+        out.extend_from(column, rows.start, rows.end);
         Ok(())
     }
 
     /// A vector, decoded; the last one of each field is kept.
-    fn vector(&mut self, vector: u64, field: FieldId, field_type: FieldType) -> Result<&Column> {
+    fn vector(
+        &mut self,
+        open: &OpenSegment,
+        vector: u64,
+        field: FieldId,
+        field_type: FieldType,
+    ) -> Result<&Column> {
         let (known, column) = self
             .vectors
             .entry(field)
@@ -191,16 +193,33 @@ impl SegmentCursor {
             *known = u64::MAX;
             column.clear();
             let (group, at) = place(vector);
-            let dictionary = self.open.dictionary(field)?;
-            if let Some(block) = self.open.block(group, field)? {
+            let dictionary = open.dictionary(field)?;
+            if let Some(block) = open.block(group, field)? {
                 block
                     .decode(at, dictionary.as_deref(), column)
-                    .map_err(|e| self.open.damaged(e))?;
+                    .map_err(|e| open.damaged(e))?;
             }
             *known = vector;
         }
         Ok(column)
     }
+}
+
+/// Whether a vector of one series only may have rows in `range`.
+fn may_overlap(open: &OpenSegment, vector: u64, range: TimeRange) -> Result<bool> {
+    let (group, at) = place(vector);
+    let Some(stats) = open.stats(group, FieldId::TIME)? else {
+        return Ok(true);
+    };
+    Ok(match stats.vectors().get(at).map(|v| v.of) {
+        Some(tidestone_format::codec::stats::ValueStats::Time { min, max, .. }) => {
+            range.overlaps(&TimeRange {
+                start: min,
+                end: max,
+            })
+        }
+        _ => true,
+    })
 }
 
 /// Row group and number within it of a vector.

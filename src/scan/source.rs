@@ -48,7 +48,9 @@ impl Part {
 impl Source {
     pub(crate) fn new(input: &Input) -> Self {
         let run = match &input.run {
-            InputRun::Segment(open) => Run::Segment(Box::new(SegmentCursor::new(open.clone()))),
+            InputRun::Segment(segment) => {
+                Run::Segment(Box::new(SegmentCursor::new(segment.clone())))
+            }
             InputRun::Chunk(rows) => Run::Chunk {
                 rows: rows.clone(),
                 at: 0,
@@ -81,7 +83,7 @@ impl Source {
     }
 
     /// Goes forward to the first series that is not below `series`.
-    pub(super) fn skip_to(&mut self, series: SeriesId) -> Result<()> {
+    fn skip_to(&mut self, series: SeriesId) -> Result<()> {
         match &mut self.run {
             Run::Segment(cursor) => cursor.skip_to(series),
             Run::Chunk { rows, at } => {
@@ -112,15 +114,32 @@ impl Source {
                     return Ok(None);
                 }
                 let len = rows.series[*at..].partition_point(|s| *s == series);
-                let times = &rows.times[*at..*at + len];
-                let from = *at + times.partition_point(|t| *t < self.range.start);
-                let to = *at + times.partition_point(|t| *t <= self.range.end);
+                let (rows, of_series) = (rows.clone(), *at..*at + len);
                 *at += len;
-                Ok(Some(Part {
-                    rows: from as u64..to.max(from) as u64,
-                    start: rows.times.get(from).copied().unwrap_or(self.range.start),
-                }))
+                Ok(Some(self.part_of_chunk(&rows, of_series)))
             }
+        }
+    }
+
+    /// The wanted part of the rows `rows`, which are of one series; none of them that is wanted is
+    /// earlier than `start`.
+    pub(super) fn part(&self, rows: Range<u64>, start: Timestamp) -> Part {
+        match &self.run {
+            Run::Segment(_) => Part { rows, start },
+            Run::Chunk { rows: chunk, .. } => {
+                let number = |row: u64| usize::try_from(row).unwrap_or(usize::MAX);
+                self.part_of_chunk(chunk, number(rows.start)..number(rows.end))
+            }
+        }
+    }
+
+    fn part_of_chunk(&self, chunk: &Rows, rows: Range<usize>) -> Part {
+        let times = &chunk.times[rows.clone()];
+        let from = rows.start + times.partition_point(|t| *t < self.range.start);
+        let to = rows.start + times.partition_point(|t| *t <= self.range.end);
+        Part {
+            rows: from as u64..to.max(from) as u64,
+            start: chunk.times.get(from).copied().unwrap_or(self.range.start),
         }
     }
 

@@ -8,10 +8,14 @@
 //! | `manifest` | the file the edits are in |
 //! | `segment` | one segment file: opened, checked, removed |
 //! | `new_segments` | segment files on their way to the manifest |
+//! | `cache` | what segments keep in memory, within bounds |
 
+mod cache;
 mod manifest;
 mod new_segments;
 mod segment;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -27,8 +31,9 @@ use tidestone_format::{FileUuid, Lsn, TableId, Timestamp};
 
 pub(crate) use manifest::{Manifest, newest as newest_manifest, read as read_manifest};
 pub(crate) use new_segments::NewSegments;
-pub(crate) use segment::{OpenSegment, Segment, place_of};
+pub(crate) use segment::{OpenSegment, Segment, Segments, place_of};
 
+use crate::config::SegmentMemory;
 use crate::error::{Error, Result};
 use crate::io::Disk;
 
@@ -92,11 +97,10 @@ impl Folders {
 pub(crate) struct Store {
     disk: Arc<dyn Disk>,
     folders: Folders,
-    database: FileUuid,
+    segments: Arc<Segments>,
     /// Locked by whoever edits, from the decision to the publication of the new version.
     manifest: Mutex<Manifest>,
     current: Mutex<Arc<Version>>,
-    mapped_max: usize,
 }
 
 /// The right to edit the manifest.
@@ -112,31 +116,22 @@ impl Store {
         folders: Folders,
         database: FileUuid,
         manifest: Manifest,
-        mapped_max: usize,
-    ) -> Self {
-        let segments = folders.segments();
-        let make = |entry: &SegmentEntry| {
-            Arc::new(Segment::new(
-                disk.clone(),
-                &segments,
-                database,
-                entry.clone(),
-            ))
-        };
+        memory: SegmentMemory,
+    ) -> Result<Self> {
+        let segments = Segments::new(disk.clone(), folders.segments(), database, memory)?;
         let version = version_of(
             manifest.state(),
             manifest.version(),
             &FxHashMap::default(),
-            make,
+            |entry| segments.segment(entry),
         );
-        Self {
+        Ok(Self {
             disk,
             folders,
-            database,
+            segments,
             manifest: Mutex::new(manifest),
             current: Mutex::new(Arc::new(version)),
-            mapped_max,
-        }
+        })
     }
 
     /// Refuses edits from here on: another process may be the one that writes.
@@ -162,25 +157,17 @@ impl Store {
     }
 
     pub(crate) fn database(&self) -> FileUuid {
-        self.database
+        self.segments.database()
+    }
+
+    /// Another process may change what was read: see [`Segments::fall_behind`].
+    pub(crate) fn fall_behind(&self) {
+        self.segments.fall_behind();
     }
 
     /// Bytes of the manifest file.
     pub(crate) fn manifest_len(&self) -> u64 {
         self.manifest.lock().len()
-    }
-
-    /// Closes segments beyond the number that may be mapped; readers that have them keep them.
-    pub(crate) fn bound_mapped(&self, version: &Version) {
-        let count: usize = version.tables.values().map(|t| t.segments.len()).sum();
-        if count <= self.mapped_max {
-            return;
-        }
-        let all = version.tables.values().flat_map(|t| &t.segments);
-        let open: Vec<&Arc<Segment>> = all.filter(|s| s.is_open()).collect();
-        // The oldest partitions go first: the newest are asked for most.
-        let excess = open.len().saturating_sub(self.mapped_max);
-        open.into_iter().take(excess).for_each(|s| s.close());
     }
 
     /// Removes files of segments that no manifest names: left by a crash between a segment and
@@ -290,16 +277,9 @@ impl Editor<'_> {
             .values()
             .flat_map(|t| t.segments.iter().map(|s| (s.entry.uuid, s.clone())))
             .collect();
-        let folder = store.folders.segments();
-        let make = |entry: &SegmentEntry| {
-            Arc::new(Segment::new(
-                store.disk.clone(),
-                &folder,
-                store.database,
-                entry.clone(),
-            ))
-        };
-        let after = version_of(self.manifest.state(), number, &known, make);
+        let after = version_of(self.manifest.state(), number, &known, |entry| {
+            store.segments.segment(entry)
+        });
         let live: FxHashSet<FileUuid> = after
             .tables
             .values()

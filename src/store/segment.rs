@@ -1,19 +1,23 @@
 //! Segment files: written once, mapped for reading, removed when nobody needs them.
 //!
+//! A segment is opened when something of it is read, and closed when others have taken its place in
+//! the [cache](super::cache). What planning needs is in its manifest entry. While it is open it has a
+//! map and no descriptor: a map does not need one, and a process may have few.
+//!
 //! # Invariants
 //! 1. A file gets its name after it was synced, and its name is durable before the manifest has it.
-//! 2. No byte of a segment is believed before the checksum of its region was compared, by reading
-//!    it from the file (so that a bad disk gives an error), once while the segment is open.
+//! 2. No byte of a segment is believed before the checksum of its region was compared, once while the
+//!    segment is open. The region is first read from the file, so that a bad disk gives an error and
+//!    not a signal; what is compared are the mapped bytes, those that are used. That a region was
+//!    compared is a bit that is kept while the segment is open, whatever is kept of what was decoded:
+//!    mapped bytes do not change.
 //! 3. A file is removed when the manifest no longer names it and the last reader has let go.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
-use parking_lot::{Mutex, RwLock};
-use rustc_hash::{FxHashMap, FxHashSet};
 use tidestone_format::codec::dictionary::Dictionary;
 use tidestone_format::codec::stats::ColumnStats;
 use tidestone_format::header::{FileHeader, FileKind, HEADER_LEN};
@@ -22,37 +26,85 @@ use tidestone_format::manifest::SegmentEntry;
 use tidestone_format::segment::{Block, GroupPage, Region, Root, SeriesPage, TRAILER_LEN, Trailer};
 use tidestone_format::{FieldId, FileUuid, FormatError};
 
+use super::cache::{Part, PartKey, PartKind, SegmentCache};
+use crate::config::SegmentMemory;
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::{Disk, File, Mapping};
+
+/// Bytes read at a time to see that the disk has a region.
+const READ_BYTES: usize = 64 << 10;
+
+/// What the segments of a database have in common.
+#[derive(Debug)]
+pub(crate) struct Segments {
+    disk: Arc<dyn Disk>,
+    folder: PathBuf,
+    database: FileUuid,
+    cache: SegmentCache,
+    /// The process reads beside one that writes, and has what it read of the manifest from earlier.
+    beside_writer: AtomicBool,
+}
 
 /// A live segment. Dropping the last reference to one that the manifest dropped removes its file.
 #[derive(Debug)]
 pub(crate) struct Segment {
-    disk: Arc<dyn Disk>,
+    common: Arc<Segments>,
+    /// Its number in the cache.
+    number: u64,
     pub(crate) entry: SegmentEntry,
     path: PathBuf,
-    database: FileUuid,
-    open: Mutex<Option<Arc<OpenSegment>>>,
     doomed: AtomicBool,
     /// Row groups that are not read any more: a repair gives them up.
     given_up: OnceLock<Arc<[usize]>>,
 }
 
-/// A segment whose header, trailer and root were read.
+/// A segment whose header, trailer and root were read. Whoever uses one has the [`Segment`] too: its
+/// file is opened again for each region that is read the first time.
 #[derive(Debug)]
 pub(crate) struct OpenSegment {
+    common: Arc<Segments>,
+    /// That of the segment in the cache.
+    number: u64,
     path: PathBuf,
-    file: Arc<dyn File>,
     map: Mapping,
     uuid: FileUuid,
     root: Root,
-    /// Offsets of regions whose checksums were compared.
-    checked: RwLock<FxHashSet<u64>>,
-    series_pages: Vec<OnceLock<Arc<SeriesPage>>>,
-    group_pages: Vec<OnceLock<Arc<GroupPage>>>,
-    dictionaries: RwLock<FxHashMap<FieldId, Option<Arc<Dictionary>>>>,
-    stats: RwLock<FxHashMap<(usize, FieldId), Arc<ColumnStats>>>,
+    checked: Checked,
     given_up: Option<Arc<[usize]>>,
+}
+
+/// Which regions of an open segment were compared with their checksums: a bit each, in the order of
+/// group pages, series pages, dictionaries, and blocks by row group and column.
+#[derive(Debug)]
+struct Checked(Box<[AtomicU64]>);
+
+impl Checked {
+    fn new(root: &Root) -> Self {
+        let regions = first_block(root) + root.group_pages.len() * (root.columns.len() + 1);
+        Self(
+            (0..regions.div_ceil(64))
+                .map(|_| AtomicU64::new(0))
+                .collect(),
+        )
+    }
+
+    // The bit says nothing of other memory: the bytes it vouches for were there before it.
+    fn has(&self, region: usize) -> bool {
+        self.0[region / 64].load(Ordering::Relaxed) & (1 << (region % 64)) != 0
+    }
+
+    fn set(&self, region: usize) {
+        self.0[region / 64].fetch_or(1 << (region % 64), Ordering::Relaxed);
+    }
+}
+
+/// The number of the first dictionary among the regions, and of the first block.
+fn first_dictionary(root: &Root) -> usize {
+    root.group_pages.len() + root.series_pages.len()
+}
+
+fn first_block(root: &Root) -> usize {
+    first_dictionary(root) + root.dictionaries.len()
 }
 
 /// Where a segment lies below the folder of segments.
@@ -63,40 +115,82 @@ pub(crate) fn place_of(segments: &Path, entry: &SegmentEntry) -> PathBuf {
         .join(format!("{}.seg", entry.uuid))
 }
 
-impl Segment {
+impl Segments {
     pub(crate) fn new(
         disk: Arc<dyn Disk>,
-        segments: &Path,
+        folder: PathBuf,
         database: FileUuid,
-        entry: SegmentEntry,
-    ) -> Self {
-        let path = place_of(segments, &entry);
-        Self {
+        memory: SegmentMemory,
+    ) -> Result<Arc<Self>> {
+        Ok(Arc::new(Self {
             disk,
-            entry,
-            path,
+            folder,
             database,
-            open: Mutex::new(None),
-            doomed: AtomicBool::new(false),
-            given_up: OnceLock::new(),
-        }
+            cache: SegmentCache::new(memory)?,
+            beside_writer: AtomicBool::new(false),
+        }))
     }
 
+    /// The segment of an entry. There is one at a time of each file.
+    pub(crate) fn segment(self: &Arc<Self>, entry: &SegmentEntry) -> Arc<Segment> {
+        Arc::new(Segment {
+            common: self.clone(),
+            number: self.cache.number(),
+            entry: entry.clone(),
+            path: place_of(&self.folder, entry),
+            doomed: AtomicBool::new(false),
+            given_up: OnceLock::new(),
+        })
+    }
+
+    /// From here on the manifest may be another than the one that was read: another process writes.
+    pub(crate) fn fall_behind(&self) {
+        self.beside_writer.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn database(&self) -> FileUuid {
+        self.database
+    }
+
+    #[cfg(test)]
+    pub(super) fn cache(&self) -> &SegmentCache {
+        &self.cache
+    }
+
+    /// Opens the file of a segment. This is the one place where a file can turn out to be gone.
+    fn open_file(&self, path: &Path) -> Result<Arc<dyn File>> {
+        self.disk.open(path).map_err(|e| match e.kind() {
+            std::io::ErrorKind::NotFound if self.beside_writer.load(Ordering::Relaxed) => {
+                let message = "the writer has removed this segment since the database was opened for \
+                               reading; reopen the database and ask again";
+                Error::new(ErrorKind::Busy, message).with_path(path)
+            }
+            std::io::ErrorKind::NotFound => {
+                let message = "the manifest names this segment and it is not there; restore it from \
+                               a backup, or run `tidestone repair` to see what going on without \
+                               it would lose";
+                Error::corrupt(path, 0, message)
+            }
+            _ => Error::io("open a segment that the manifest names", path, e),
+        })
+    }
+}
+
+impl Segment {
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The segment, opened if it is not.
+    /// The segment, opened if it is not. To be let go of when it is not needed for the moment: asking
+    /// for it again is cheap.
     pub(crate) fn open(&self) -> Result<Arc<OpenSegment>> {
-        let mut open = self.open.lock();
-        if let Some(segment) = &*open {
-            return Ok(segment.clone());
+        let cache = &self.common.cache;
+        if let Some(open) = cache.opened(self.number) {
+            return Ok(open);
         }
-        let mut segment = OpenSegment::open(&*self.disk, &self.path, self.database, &self.entry)?;
-        segment.given_up = self.given_up.get().cloned();
-        let segment = Arc::new(segment);
-        *open = Some(segment.clone());
-        Ok(segment)
+        let open = Arc::new(OpenSegment::open(self)?);
+        cache.keep_open(self.number, open.clone());
+        Ok(open)
     }
 
     /// The row groups that cannot be read for damage, and what is wrong with each. Every byte of
@@ -122,7 +216,7 @@ impl Segment {
     pub(crate) fn give_up(&self, groups: Arc<[usize]>) {
         // Who gives up twice means the same.
         let _ = self.given_up.set(groups);
-        self.close();
+        self.common.cache.close(self.number);
     }
 
     /// The definitions of its series, from its series pages.
@@ -145,16 +239,6 @@ impl Segment {
         Ok(())
     }
 
-    /// Lets go of map and file; readers that have them keep them.
-    pub(crate) fn close(&self) {
-        *self.open.lock() = None;
-    }
-
-    /// Whether the segment is open.
-    pub(crate) fn is_open(&self) -> bool {
-        self.open.lock().is_some()
-    }
-
     /// The manifest no longer names the segment: its file goes with the last reader.
     pub(crate) fn doom(&self) {
         self.doomed.store(true, Ordering::SeqCst);
@@ -163,31 +247,29 @@ impl Segment {
 
 impl Drop for Segment {
     fn drop(&mut self) {
+        let open = self.common.cache.close(self.number);
         if self.doomed.load(Ordering::SeqCst) {
+            if let Some(open) = open {
+                open.forget_parts();
+            }
             // A file that stays is found and removed at the next open: it is in no manifest.
-            let _ = self.disk.remove(&self.path);
+            let _ = self.common.disk.remove(&self.path);
         }
     }
 }
 
 impl OpenSegment {
-    fn open(
-        disk: &dyn Disk,
-        path: &Path,
-        database: FileUuid,
-        entry: &SegmentEntry,
-    ) -> Result<Self> {
+    fn open(segment: &Segment) -> Result<Self> {
+        let Segment {
+            common,
+            number,
+            entry,
+            path,
+            ..
+        } = segment;
         let io = |e| Error::io("open a segment that the manifest names", path, e);
         let format = |e| Error::format(path, e);
-        let file = disk.open(path).map_err(|e| match e.kind() {
-            std::io::ErrorKind::NotFound => {
-                let message = "the manifest names this segment and it is not there; restore it from \
-                               a backup, or run `tidestone repair` to see what going on without \
-                               it would lose";
-                Error::corrupt(path, 0, message)
-            }
-            _ => io(e),
-        })?;
+        let file = common.open_file(path)?;
         let len = file.len().map_err(io)?;
         if len != entry.file_len {
             let message = format!(
@@ -222,10 +304,10 @@ impl OpenSegment {
                 return Err(Error::corrupt(path, offset, message));
             }
         }
-        if header.database != database {
+        if header.database != common.database {
             let message = format!(
-                "the segment belongs to database {}, this is {database}",
-                header.database
+                "the segment belongs to database {}, this is {}",
+                header.database, common.database
             );
             return Err(Error::corrupt(path, 24, message));
         }
@@ -237,22 +319,26 @@ impl OpenSegment {
             );
             return Err(Error::corrupt(path, len - TRAILER_LEN as u64, message));
         }
-        let bytes = read_region(&*file, path, &region)?;
+        let mut bytes = vec![0; usize::try_from(region.stored_len).unwrap_or(0)];
+        file.read_exact_at(&mut bytes, region.offset).map_err(io)?;
         region.check(trailer.file, &bytes).map_err(format)?;
         let root = Root::decode(&bytes, &trailer).map_err(format)?;
         Ok(Self {
-            path: path.to_owned(),
-            file,
+            common: common.clone(),
+            number: *number,
+            path: path.clone(),
             map,
             uuid: trailer.file,
-            series_pages: root.series_pages.iter().map(|_| OnceLock::new()).collect(),
-            group_pages: root.group_pages.iter().map(|_| OnceLock::new()).collect(),
+            checked: Checked::new(&root),
             root,
-            checked: RwLock::default(),
-            dictionaries: RwLock::default(),
-            stats: RwLock::default(),
-            given_up: None,
+            given_up: segment.given_up.get().cloned(),
         })
+    }
+
+    /// Bytes of memory it takes, about, without what is kept of its pages.
+    pub(super) fn memory(&self) -> usize {
+        let path = self.path.as_os_str().len();
+        size_of::<Self>() + path + self.root.memory() + self.checked.0.len() * 8
     }
 
     pub(crate) fn root(&self) -> &Root {
@@ -263,76 +349,108 @@ impl OpenSegment {
         &self.path
     }
 
+    /// Makes room for the parts of other segments.
+    fn forget_parts(&self) {
+        let forget = |kind, number, field| self.common.cache.forget(&self.key(kind, number, field));
+        (0..self.root.series_pages.len()).for_each(|i| forget(PartKind::Series, i, FieldId::TIME));
+        for group in 0..self.root.group_pages.len() {
+            forget(PartKind::Group, group, FieldId::TIME);
+            forget(PartKind::Stats, group, FieldId::TIME);
+            let fields = self.root.columns.iter();
+            fields.for_each(|field| forget(PartKind::Stats, group, field.id));
+        }
+        let dictionaries = self.root.dictionaries.iter();
+        dictionaries.for_each(|d| forget(PartKind::Dictionary, 0, d.field));
+    }
+
+    fn key(&self, kind: PartKind, number: usize, field: FieldId) -> PartKey {
+        PartKey {
+            segment: self.number,
+            kind,
+            number,
+            field,
+        }
+    }
+
     /// The page of series `i`.
     pub(crate) fn series_page(&self, i: usize) -> Result<Arc<SeriesPage>> {
-        let slot = &self.series_pages[i];
-        if let Some(page) = slot.get() {
-            return Ok(page.clone());
+        let key = self.key(PartKind::Series, i, FieldId::TIME);
+        if let Some(Part::Series(page)) = self.common.cache.part(&key) {
+            return Ok(page);
         }
         let reference = &self.root.series_pages[i];
-        let bytes = self.region(&reference.region)?;
-        let page =
-            SeriesPage::decode(bytes, reference).map_err(|e| Error::format(&self.path, e))?;
-        Ok(slot.get_or_init(|| Arc::new(page)).clone())
+        let bytes = self.region(&reference.region, self.root.group_pages.len() + i)?;
+        let page = SeriesPage::decode(bytes, reference).map_err(|e| self.damaged(e))?;
+        let page = Arc::new(page);
+        self.common.cache.keep(key, Part::Series(page.clone()));
+        Ok(page)
     }
 
     /// The page of row group `group`.
     pub(crate) fn group_page(&self, group: usize) -> Result<Arc<GroupPage>> {
-        let slot = &self.group_pages[group];
-        if let Some(page) = slot.get() {
-            return Ok(page.clone());
+        let key = self.key(PartKind::Group, group, FieldId::TIME);
+        if let Some(Part::Group(page)) = self.common.cache.part(&key) {
+            return Ok(page);
         }
-        let bytes = self.region(&self.root.group_pages[group].region)?;
-        let page = GroupPage::decode(bytes, &self.root, group)
-            .map_err(|e| Error::format(&self.path, e))?;
-        Ok(slot.get_or_init(|| Arc::new(page)).clone())
+        let bytes = self.region(&self.root.group_pages[group].region, group)?;
+        let page = GroupPage::decode(bytes, &self.root, group).map_err(|e| self.damaged(e))?;
+        let page = Arc::new(page);
+        self.common.cache.keep(key, Part::Group(page.clone()));
+        Ok(page)
     }
 
     /// The statistics of the vectors of a field in row group `group`; `None` if the segment does
     /// not have the field.
     pub(crate) fn stats(&self, group: usize, field: FieldId) -> Result<Option<Arc<ColumnStats>>> {
-        if let Some(stats) = self.stats.read().get(&(group, field)) {
-            return Ok(Some(stats.clone()));
+        let key = self.key(PartKind::Stats, group, field);
+        if let Some(Part::Stats(stats)) = self.common.cache.part(&key) {
+            return Ok(Some(stats));
         }
         let page = self.group_page(group)?;
         let Some(column) = page.column(field) else {
             return Ok(None);
         };
-        let stats = page
-            .stats(column)
-            .map_err(|e| Error::format(&self.path, e))?;
-        let stats = Arc::new(stats);
-        self.stats.write().insert((group, field), stats.clone());
+        let stats = Arc::new(page.stats(column).map_err(|e| self.damaged(e))?);
+        self.common.cache.keep(key, Part::Stats(stats.clone()));
         Ok(Some(stats))
     }
 
     /// The dictionary of a field, if it has one.
     pub(crate) fn dictionary(&self, field: FieldId) -> Result<Option<Arc<Dictionary>>> {
-        if let Some(known) = self.dictionaries.read().get(&field) {
-            return Ok(known.clone());
-        }
-        let found = match (self.root.dictionary(field), self.root.column(field)) {
-            (Some(reference), Some(column)) => {
-                let bytes = self.region(&reference.region)?;
-                let values = usize::try_from(reference.values).unwrap_or(usize::MAX);
-                let dictionary = Dictionary::decode(bytes, column.field_type, values)
-                    .map_err(|e| Error::format(&self.path, e.at_base(reference.region.offset)))?;
-                Some(Arc::new(dictionary))
-            }
-            _ => None,
+        let dictionaries = &self.root.dictionaries;
+        let (Ok(at), Some(column)) = (
+            dictionaries.binary_search_by_key(&field, |d| d.field),
+            self.root.column(field),
+        ) else {
+            return Ok(None);
         };
-        self.dictionaries.write().insert(field, found.clone());
-        Ok(found)
+        let key = self.key(PartKind::Dictionary, 0, field);
+        if let Some(Part::Dictionary(dictionary)) = self.common.cache.part(&key) {
+            return Ok(Some(dictionary));
+        }
+        let region = &dictionaries[at].region;
+        let bytes = self.region(region, first_dictionary(&self.root) + at)?;
+        let values = usize::try_from(dictionaries[at].values).unwrap_or(usize::MAX);
+        let dictionary = Dictionary::decode(bytes, column.field_type, values)
+            .map_err(|e| self.damaged(e.at_base(region.offset)))?;
+        let dictionary = Arc::new(dictionary);
+        let part = Part::Dictionary(dictionary.clone());
+        self.common.cache.keep(key, part);
+        Ok(Some(dictionary))
     }
 
     /// The block of a field (or of time) in row group `group`; `None` if the segment does not
     /// have the field.
     pub(crate) fn block(&self, group: usize, field: FieldId) -> Result<Option<Block<'_>>> {
         let page = self.group_page(group)?;
-        let Some(column) = page.column(field) else {
+        let columns = page.columns();
+        let Ok(at) = columns.binary_search_by_key(&field, |c| c.field) else {
             return Ok(None);
         };
-        let bytes = self.region(&column.block)?;
+        let column = &columns[at];
+        // A page that was decoded has as many columns as the root.
+        let region = first_block(&self.root) + group * columns.len() + at;
+        let bytes = self.region(&column.block, region)?;
         let number = u32::try_from(group).unwrap_or(u32::MAX);
         Block::open(bytes, &column.block, column.field_type, number, page.rows())
             .map(Some)
@@ -359,8 +477,9 @@ impl OpenSegment {
         Error::format(&self.path, error)
     }
 
-    /// The bytes of a region, its checksum compared the first time.
-    fn region(&self, region: &Region) -> Result<&[u8]> {
+    /// The bytes of a region, which has number `number` among those of the segment; its checksum is
+    /// compared the first time.
+    fn region(&self, region: &Region, number: usize) -> Result<&[u8]> {
         let range = region.range();
         let start = usize::try_from(range.start).unwrap_or(usize::MAX);
         let end = usize::try_from(range.end).unwrap_or(usize::MAX);
@@ -368,22 +487,33 @@ impl OpenSegment {
             let message = format!("a region ends at {end}, the file at {}", self.map.len());
             return Err(Error::corrupt(&self.path, range.start, message));
         };
-        if !self.checked.read().contains(&region.offset) {
-            let read = read_region(&*self.file, &self.path, region)?;
+        if !self.checked.has(number) {
+            self.read(region)?;
             region
-                .check(self.uuid, &read)
-                .map_err(|e| Error::format(&self.path, e))?;
-            self.checked.write().insert(region.offset);
+                .check(self.uuid, bytes)
+                .map_err(|e| self.damaged(e))?;
+            self.checked.set(number);
         }
         Ok(bytes)
     }
-}
 
-fn read_region(file: &dyn File, path: &Path, region: &Region) -> Result<Vec<u8>> {
-    let mut bytes = vec![0; usize::try_from(region.stored_len).unwrap_or(0)];
-    file.read_exact_at(&mut bytes, region.offset)
-        .map_err(|e| Error::io("read a region of a segment", path, e))?;
-    Ok(bytes)
+    /// Reads a region from the file and forgets it: an error of the disk shows here and not in the
+    /// map. A file that took the place of the mapped one does no harm: the bytes of the map are
+    /// those that are compared.
+    fn read(&self, region: &Region) -> Result<()> {
+        let file = self.common.open_file(&self.path)?;
+        let range = region.range();
+        let mut buffer = vec![0; READ_BYTES.min(self.map.len())];
+        let mut at = range.start;
+        while at < range.end {
+            let left = usize::try_from(range.end - at).unwrap_or(usize::MAX);
+            let len = left.min(buffer.len());
+            file.read_exact_at(&mut buffer[..len], at)
+                .map_err(|e| Error::io("read a region of a segment", &self.path, e))?;
+            at += len as u64;
+        }
+        Ok(())
+    }
 }
 
 /// Writes a segment file front to back.

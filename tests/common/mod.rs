@@ -161,11 +161,16 @@ pub(crate) fn name_of(key: &tidestone::SeriesKey) -> String {
 
 /// All rows of a table, by series name and time.
 pub(crate) fn contents(table: &Table) -> Vec<Row> {
+    try_contents(table).unwrap()
+}
+
+/// The same, or why they could not be read.
+pub(crate) fn try_contents(table: &Table) -> tidestone::Result<Vec<Row>> {
     let mut names: BTreeMap<u64, String> = BTreeMap::new();
-    let mut stream = table.query().scan().unwrap();
+    let mut stream = table.query().scan()?;
     let mut rows = Vec::new();
     while let Some(batch) = stream.next() {
-        let batch: RowBatch = batch.unwrap();
+        let batch: RowBatch = batch?;
         for row in 0..batch.len() {
             let id = batch.series(row);
             let name = names.entry(id.0);
@@ -180,7 +185,7 @@ pub(crate) fn contents(table: &Table) -> Vec<Row> {
         }
     }
     rows.sort_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
-    rows
+    Ok(rows)
 }
 
 /// Says where two lists of rows differ.

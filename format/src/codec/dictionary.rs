@@ -39,6 +39,15 @@ impl Dictionary {
         Ok(dictionary)
     }
 
+    /// Bytes of memory it takes, about.
+    pub fn memory(&self) -> usize {
+        let values = match self {
+            Self::F64(values) => values.capacity() * size_of::<f64>(),
+            Self::String(values) => values.memory(),
+        };
+        size_of::<Self>() + values
+    }
+
     /// The number of values.
     pub fn len(&self) -> usize {
         match self {

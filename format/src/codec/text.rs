@@ -135,6 +135,11 @@ pub(crate) struct Stored {
 }
 
 impl Stored {
+    /// Bytes of the stored text, and of the plain one that can be made of it.
+    pub(crate) fn memory(&self) -> usize {
+        self.bytes.len() + self.plain_len
+    }
+
     /// As [`Packed::bytes`].
     ///
     /// # Errors

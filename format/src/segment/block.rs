@@ -60,6 +60,11 @@ impl<'a> Block<'a> {
             .map_err(|e| e.at_base(region.offset))
     }
 
+    /// Its length in the file.
+    pub fn stored_len(&self) -> usize {
+        self.bytes.len()
+    }
+
     fn read_head(
         bytes: &[u8],
         field: FieldId,

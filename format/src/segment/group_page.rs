@@ -54,6 +54,12 @@ impl GroupPage {
         })
     }
 
+    /// Bytes of memory it takes, about.
+    pub fn memory(&self) -> usize {
+        let columns = self.columns.capacity() * size_of::<ColumnEntry>();
+        size_of::<Self>() + columns + self.bytes.len()
+    }
+
     /// The columns: time, then the fields ascending by id.
     pub fn columns(&self) -> &[ColumnEntry] {
         &self.columns

@@ -128,6 +128,17 @@ impl Root {
         i.ok().map(|i| &self.dictionaries[i])
     }
 
+    /// Bytes of memory it takes, about.
+    pub fn memory(&self) -> usize {
+        let names: usize = self.columns.iter().map(|f| f.name.capacity()).sum();
+        size_of::<Self>()
+            + names
+            + self.columns.capacity() * size_of::<Field>()
+            + self.dictionaries.capacity() * size_of::<DictionaryRef>()
+            + self.series_pages.capacity() * size_of::<SeriesPageRef>()
+            + self.group_pages.capacity() * size_of::<GroupPageRef>()
+    }
+
     /// Offset of the tail, where everything that planning needs lies.
     pub fn tail_offset(&self) -> u64 {
         self.tail_offset

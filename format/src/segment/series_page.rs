@@ -127,6 +127,12 @@ impl SeriesPage {
         })
     }
 
+    /// Bytes of memory it takes, about, its keys decompressed, which they may be yet.
+    pub fn memory(&self) -> usize {
+        let series = 3 * size_of::<u64>() + size_of::<i64>() + size_of::<usize>();
+        size_of::<Self>() + self.len() * series + self.stored_keys.memory()
+    }
+
     /// The number of series.
     pub fn len(&self) -> usize {
         self.ids.len()

@@ -25,7 +25,7 @@ pub(in crate::query) fn run(query: &Query) -> Result<AggregateResult> {
         series_selected: wanted.as_ref().map_or(0, |w| w.len() as u64),
         ..Profile::default()
     };
-    let inputs = plan::inputs(&snapshot, query.range, &mut profile)?;
+    let inputs = plan::inputs(&snapshot, query.range, &mut profile);
     let fold = Fold {
         plan: &plan,
         policy: snapshot.table.schema.settings.policy,

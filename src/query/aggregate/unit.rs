@@ -115,7 +115,7 @@ pub(super) fn fold(
             let input = &inputs[*input];
             let mut folder = Folder::new(plan, input.times, input.range, before);
             match &input.run {
-                InputRun::Segment(open) => folder.segment(open, runs)?,
+                InputRun::Segment(segment) => folder.segment(&segment.open()?, runs)?,
                 InputRun::Chunk(rows) => {
                     for run in runs {
                         let from = usize::try_from(run.start).unwrap_or(usize::MAX);

@@ -11,25 +11,20 @@ pub(super) use walk::{Part, Walk, shares};
 
 use super::Profile;
 use crate::engine::Snapshot;
-use crate::error::Result;
 use crate::scan::hides;
 use crate::scan::{self, Input, InputRun};
 
 /// The runs of a snapshot that may have rows of the range, oldest first.
-pub(super) fn inputs(
-    snapshot: &Snapshot,
-    range: TimeRange,
-    profile: &mut Profile,
-) -> Result<Vec<Input>> {
+pub(super) fn inputs(snapshot: &Snapshot, range: TimeRange, profile: &mut Profile) -> Vec<Input> {
     let segments = &snapshot.table.segments;
-    let inputs = scan::inputs(&snapshot.table, segments, &snapshot.head, range)?;
+    let inputs = scan::inputs(&snapshot.table, segments, &snapshot.head, range);
     for input in &inputs {
         match input.run {
             InputRun::Segment(_) => profile.segments += 1,
             InputRun::Chunk(_) => profile.chunks += 1,
         }
     }
-    Ok(inputs)
+    inputs
 }
 
 /// Whether a delete hides rows that the part of a series may have.

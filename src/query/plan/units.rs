@@ -44,7 +44,7 @@ pub(in crate::query) fn units(
         match component[..] {
             [only] if wanted.is_none() && inputs[only].tombstones.is_empty() => {
                 let mut clean = Clean::new(only);
-                clean.push(&inputs[only], 0..rows_of(&inputs[only]), &mut units);
+                clean.push(&inputs[only], 0..rows_of(&inputs[only]), &mut units)?;
                 clean.finish(&mut units);
             }
             _ => by_series(inputs, &component, wanted, &mut units)?,
@@ -143,7 +143,7 @@ fn by_series(
         }
         for part in &parts {
             let at = component.partition_point(|&i| i < part.input);
-            clean[at].push(&inputs[part.input], part.rows.clone(), units);
+            clean[at].push(&inputs[part.input], part.rows.clone(), units)?;
         }
     }
     for clean in &mut clean {
@@ -157,7 +157,7 @@ fn by_series(
 
 fn rows_of(input: &Input) -> u64 {
     match &input.run {
-        InputRun::Segment(open) => open.root().rows,
+        InputRun::Segment(segment) => segment.entry.rows,
         InputRun::Chunk(rows) => rows.len() as u64,
     }
 }
@@ -179,12 +179,24 @@ impl Clean {
     }
 
     /// Adds rows; row groups without a wanted time are left out.
-    fn push(&mut self, input: &Input, rows: Range<u64>, units: &mut Vec<Unit>) {
+    fn push(&mut self, input: &Input, rows: Range<u64>, units: &mut Vec<Unit>) -> Result<()> {
+        let open = match &input.run {
+            InputRun::Segment(segment) if !input.range.covers(&input.times) => {
+                Some(segment.open()?)
+            }
+            _ => None,
+        };
+        let may_have = |group: u64| {
+            let pages = open.as_ref().map(|open| &open.root().group_pages);
+            let group = usize::try_from(group).ok();
+            let page = pages.and_then(|pages| pages.get(group?));
+            page.is_none_or(|page| page.times.overlaps(&input.range))
+        };
         let mut at = rows.start;
         while at < rows.end {
             let group = at / GROUP_ROWS as u64;
             let end = rows.end.min((group + 1) * GROUP_ROWS as u64);
-            if may_have(input, group) {
+            if may_have(group) {
                 self.rows += end - at;
                 match self.runs.last_mut() {
                     Some(last) if last.end == at => last.end = end,
@@ -196,6 +208,7 @@ impl Clean {
                 self.finish(units);
             }
         }
+        Ok(())
     }
 
     fn finish(&mut self, units: &mut Vec<Unit>) {
@@ -207,14 +220,4 @@ impl Clean {
         }
         self.rows = 0;
     }
-}
-
-/// Whether a row group may have rows of the input's range.
-fn may_have(input: &Input, group: u64) -> bool {
-    let InputRun::Segment(open) = &input.run else {
-        return true;
-    };
-    let pages = &open.root().group_pages;
-    let page = usize::try_from(group).ok().and_then(|g| pages.get(g));
-    page.is_none_or(|p| p.times.overlaps(&input.range))
 }

@@ -1,4 +1,7 @@
 //! Which rows of which input are whose.
+//!
+//! A walk goes through any number of inputs and holds little of each: a few series ahead, and the
+//! page that was read last only where inputs are few. Segments stay open no longer than a look takes.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -9,7 +12,12 @@ use tidestone_format::{SeriesId, TimeRange};
 use crate::error::Result;
 use crate::rows::Rows;
 use crate::scan::{Input, InputRun};
-use crate::store::OpenSegment;
+use crate::store::{OpenSegment, Segment};
+
+/// Series taken from a page at a time.
+const AHEAD: usize = 32;
+/// With more inputs than this, none keeps what it read last.
+const FEW_INPUTS: usize = 64;
 
 /// The rows of one series in one input.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,20 +55,22 @@ pub(in crate::query) fn shares(
     inputs: &[Input],
     wanted: Option<&Arc<[SeriesId]>>,
     most: usize,
-) -> Vec<Share> {
+) -> Result<Vec<Share>> {
     /// Fewer series are not worth a share.
     const LEAST: usize = 128;
     if let Some(wanted) = wanted {
         let length = wanted.len().div_ceil(most).max(LEAST);
         let starts = (0..wanted.len()).step_by(length);
-        return starts
-            .map(|start| Share::Listed(start..wanted.len().min(start + length)))
-            .collect();
+        let shares = starts.map(|start| Share::Listed(start..wanted.len().min(start + length)));
+        return Ok(shares.collect());
     }
     // Pages of series are what is read of a segment at once.
     let mut starts: Vec<SeriesId> = Vec::new();
     for input in inputs {
-        if let InputRun::Segment(open) = &input.run {
+        if let InputRun::Segment(segment) = &input.run
+            && most > 1
+        {
+            let open = segment.open()?;
             starts.extend(open.root().series_pages.iter().map(|p| p.first_series));
         }
     }
@@ -71,7 +81,7 @@ pub(in crate::query) fn shares(
     starts.insert(0, SeriesId(0));
     let ends = starts[1..].iter().copied().map(Some).chain([None]);
     let shares = starts.iter().zip(ends);
-    shares.map(|(&from, to)| Share::Between(from, to)).collect()
+    Ok(shares.map(|(&from, to)| Share::Between(from, to)).collect())
 }
 
 #[derive(Debug)]
@@ -83,16 +93,22 @@ struct Cursor {
 
 #[derive(Debug)]
 enum Run {
-    Segment {
-        open: Arc<OpenSegment>,
-        loaded: Option<(usize, Arc<SeriesPage>)>,
-        page: usize,
-        at: usize,
-    },
-    Chunk {
-        rows: Arc<Rows>,
-        at: usize,
-    },
+    Segment(Box<InSegment>),
+    Chunk { rows: Arc<Rows>, at: usize },
+}
+
+/// A place in a segment.
+#[derive(Debug)]
+struct InSegment {
+    segment: Arc<Segment>,
+    /// The series page that `ahead` is to be filled from, and the place in it.
+    page: usize,
+    at: usize,
+    /// The next series, the first one last.
+    ahead: Vec<SeriesRows>,
+    /// What [`InSegment::find`] looked into last.
+    last: Option<(Arc<OpenSegment>, usize, Arc<SeriesPage>)>,
+    keeps_last: bool,
 }
 
 impl Walk {
@@ -102,18 +118,21 @@ impl Walk {
         numbers: impl IntoIterator<Item = usize>,
         wanted: Option<Arc<[SeriesId]>>,
     ) -> Self {
+        let keeps_last = inputs.len() <= FEW_INPUTS;
         let cursors = numbers
             .into_iter()
             .map(|input| Cursor {
                 input,
                 range: inputs[input].range,
                 run: match &inputs[input].run {
-                    InputRun::Segment(open) => Run::Segment {
-                        open: open.clone(),
-                        loaded: None,
+                    InputRun::Segment(segment) => Run::Segment(Box::new(InSegment {
+                        segment: segment.clone(),
                         page: 0,
                         at: 0,
-                    },
+                        ahead: Vec::new(),
+                        last: None,
+                        keeps_last,
+                    })),
                     InputRun::Chunk(rows) => Run::Chunk {
                         rows: rows.clone(),
                         at: 0,
@@ -205,21 +224,7 @@ impl Cursor {
     fn skip_to(&mut self, series: SeriesId) -> Result<()> {
         match &mut self.run {
             Run::Chunk { rows, at } => *at = rows.series.partition_point(|s| *s < series),
-            Run::Segment {
-                open,
-                loaded,
-                page,
-                at,
-            } => {
-                let pages = &open.root().series_pages;
-                *page = pages.partition_point(|p| p.last_series < series);
-                if pages.get(*page).is_some_and(|p| p.first_series < series) {
-                    *at = load(open, loaded, *page)?
-                        .ids()
-                        .take_while(|id| *id < series)
-                        .count();
-                }
-            }
+            Run::Segment(place) => place.skip_to(series)?,
         }
         Ok(())
     }
@@ -228,20 +233,7 @@ impl Cursor {
     fn peek(&mut self) -> Result<Option<SeriesId>> {
         match &mut self.run {
             Run::Chunk { rows, at } => Ok(rows.series.get(*at).copied()),
-            Run::Segment {
-                open,
-                loaded,
-                page,
-                at,
-            } => {
-                while *page < open.root().series_pages.len() {
-                    if let Some(id) = load(open, loaded, *page)?.id(*at) {
-                        return Ok(Some(id));
-                    }
-                    (*page, *at) = (*page + 1, 0);
-                }
-                Ok(None)
-            }
+            Run::Segment(place) => Ok(place.next()?.map(|next| next.id)),
         }
     }
 
@@ -256,15 +248,9 @@ impl Cursor {
                 *at += len;
                 Ok(Some(of_chunk(rows, *series, *at - len..*at)))
             }
-            Run::Segment {
-                open,
-                loaded,
-                page,
-                at,
-            } => {
-                let found = load(open, loaded, *page)?.rows(*at);
-                *at += 1;
-                Ok(found)
+            Run::Segment(place) => {
+                place.next()?;
+                Ok(place.ahead.pop())
             }
         }
     }
@@ -276,27 +262,74 @@ impl Cursor {
                 let range = rows.range_of(series);
                 Ok((!range.is_empty()).then(|| of_chunk(rows, series, range)))
             }
-            Run::Segment { open, loaded, .. } => {
-                let Some(page) = open.root().series_page_of(series) else {
-                    return Ok(None);
-                };
-                let page = load(open, loaded, page)?;
-                Ok(page.find(series).and_then(|at| page.rows(at)))
-            }
+            Run::Segment(place) => place.find(series),
         }
     }
 }
 
-fn load<'a>(
-    open: &OpenSegment,
-    loaded: &'a mut Option<(usize, Arc<SeriesPage>)>,
-    number: usize,
-) -> Result<&'a SeriesPage> {
-    let page = match loaded.take() {
-        Some((known, page)) if known == number => page,
-        _ => open.series_page(number)?,
-    };
-    Ok(&loaded.insert((number, page)).1)
+impl InSegment {
+    /// The next series, without taking it.
+    fn next(&mut self) -> Result<Option<&SeriesRows>> {
+        if self.ahead.is_empty() {
+            self.look_ahead()?;
+        }
+        Ok(self.ahead.last())
+    }
+
+    /// Goes from the start to the first series that is not below `series`.
+    fn skip_to(&mut self, series: SeriesId) -> Result<()> {
+        if series == SeriesId(0) {
+            return Ok(());
+        }
+        let open = self.segment.open()?;
+        let pages = &open.root().series_pages;
+        self.page = pages.partition_point(|p| p.last_series < series);
+        if pages
+            .get(self.page)
+            .is_some_and(|p| p.first_series < series)
+        {
+            let page = open.series_page(self.page)?;
+            self.at = page.ids().take_while(|id| *id < series).count();
+        }
+        Ok(())
+    }
+
+    fn look_ahead(&mut self) -> Result<()> {
+        let open = self.segment.open()?;
+        while self.ahead.is_empty() && self.page < open.root().series_pages.len() {
+            let page = open.series_page(self.page)?;
+            let end = page.len().min(self.at + AHEAD);
+            let some = (self.at..end).rev().filter_map(|at| page.rows(at));
+            self.ahead.extend(some);
+            self.at = end;
+            if end == page.len() {
+                (self.page, self.at) = (self.page + 1, 0);
+            }
+        }
+        Ok(())
+    }
+
+    /// The rows of a series, if the segment has it.
+    fn find(&mut self, series: SeriesId) -> Result<Option<SeriesRows>> {
+        let last = self.last.take();
+        let (open, last) = match last {
+            Some((open, number, page)) => (open, Some((number, page))),
+            None => (self.segment.open()?, None),
+        };
+        let Some(number) = open.root().series_page_of(series) else {
+            self.last = last.map(|(number, page)| (open, number, page));
+            return Ok(None);
+        };
+        let page = match last {
+            Some((known, page)) if known == number => page,
+            _ => open.series_page(number)?,
+        };
+        let found = page.find(series).and_then(|at| page.rows(at));
+        if self.keeps_last {
+            self.last = Some((open, number, page));
+        }
+        Ok(found)
+    }
 }
 
 fn of_chunk(rows: &Rows, id: SeriesId, range: Range<usize>) -> SeriesRows {

@@ -17,6 +17,11 @@ pub struct ColumnStats {
 }
 
 impl ColumnStats {
+    /// Bytes of memory it takes, about.
+    pub fn memory(&self) -> usize {
+        size_of::<Self>() + self.vectors.capacity() * size_of::<VectorStats>()
+    }
+
     /// Statistics of each vector.
     pub fn vectors(&self) -> &[VectorStats] {
         &self.vectors

@@ -1,0 +1,170 @@
+//! What segments keep in memory, of the whole engine, within a share of the memory budget.
+//!
+//! There are two caches. One has the segments that are open: their maps and roots, at most so many of
+//! them and so many bytes of roots. The other has what was decoded of their pages: series and group
+//! pages, statistics, dictionaries.
+//!
+//! # Invariants
+//! 1. Neither holds more bytes than its share. What is in use is kept alive by whoever uses it; what
+//!    is larger than a share (of one shard) is used and not kept.
+//! 2. Parts are known by the number of their [`Segment`](super::Segment), which is never used for
+//!    another one: a segment that is closed and opened again finds its parts, and nobody else's.
+//! 3. The map of a segment goes with the segment, and so do the parts of one that is removed: nobody
+//!    asks for them again. Where its map had to give way before, they stay until others need their
+//!    place.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::{OptionsBuilder, Weighter};
+use rustc_hash::FxBuildHasher;
+use tidestone_format::FieldId;
+use tidestone_format::codec::dictionary::Dictionary;
+use tidestone_format::codec::stats::ColumnStats;
+use tidestone_format::segment::{GroupPage, SeriesPage};
+
+use super::OpenSegment;
+use crate::config::SegmentMemory;
+use crate::error::{Error, ErrorKind, Result};
+
+/// Memory of an entry besides the part itself: key, slot, place in the table, counts of the `Arc`.
+const ENTRY_BYTES: usize = 128;
+/// Bytes of a usual part: only the first size of tables follows from it.
+const USUAL_PART: usize = 4 << 10;
+/// Locks of the cache of parts. Few, so that a large dictionary fits one's share; they are only read
+/// where the part is there.
+const SHARDS: usize = 4;
+
+/// The caches.
+#[derive(Debug)]
+pub(crate) struct SegmentCache {
+    opened: Cache<u64, Arc<OpenSegment>, OpenWeight, FxBuildHasher>,
+    parts: Cache<PartKey, Part, PartWeight, FxBuildHasher>,
+    next: AtomicU64,
+}
+
+/// Which part of which segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct PartKey {
+    pub(super) segment: u64,
+    pub(super) kind: PartKind,
+    /// Of a page: its number; of statistics: the row group.
+    pub(super) number: usize,
+    pub(super) field: FieldId,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum PartKind {
+    Series,
+    Group,
+    Stats,
+    Dictionary,
+}
+
+/// What was decoded.
+#[derive(Debug, Clone)]
+pub(super) enum Part {
+    Series(Arc<SeriesPage>),
+    Group(Arc<GroupPage>),
+    Stats(Arc<ColumnStats>),
+    Dictionary(Arc<Dictionary>),
+}
+
+impl Part {
+    fn memory(&self) -> usize {
+        ENTRY_BYTES
+            + match self {
+                Self::Series(page) => page.memory(),
+                Self::Group(page) => page.memory(),
+                Self::Stats(stats) => stats.memory(),
+                Self::Dictionary(dictionary) => dictionary.memory(),
+            }
+    }
+}
+
+#[derive(Debug, Clone)]
+struct PartWeight;
+
+impl Weighter<PartKey, Part> for PartWeight {
+    fn weight(&self, _: &PartKey, part: &Part) -> u64 {
+        part.memory() as u64
+    }
+}
+
+/// Bytes, but at least so many that no more segments are open than may be.
+#[derive(Debug, Clone)]
+struct OpenWeight {
+    least: u64,
+}
+
+impl Weighter<u64, Arc<OpenSegment>> for OpenWeight {
+    fn weight(&self, _: &u64, open: &Arc<OpenSegment>) -> u64 {
+        self.least.max((ENTRY_BYTES + open.memory()) as u64)
+    }
+}
+
+impl SegmentCache {
+    pub(crate) fn new(memory: SegmentMemory) -> Result<Self> {
+        let least = (memory.roots / memory.mapped).max(1) as u64;
+        let opened = options(memory.mapped, memory.roots, 1)?;
+        let parts = options(memory.parts / USUAL_PART, memory.parts, SHARDS)?;
+        let hasher = FxBuildHasher;
+        Ok(Self {
+            opened: Cache::with_options(
+                opened,
+                OpenWeight { least },
+                hasher,
+                DefaultLifecycle::default(),
+            ),
+            parts: Cache::with_options(parts, PartWeight, hasher, DefaultLifecycle::default()),
+            next: AtomicU64::new(0),
+        })
+    }
+
+    /// A number for a segment, used for no other.
+    pub(super) fn number(&self) -> u64 {
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(super) fn opened(&self, segment: u64) -> Option<Arc<OpenSegment>> {
+        self.opened.get(&segment)
+    }
+
+    pub(super) fn keep_open(&self, segment: u64, open: Arc<OpenSegment>) {
+        self.opened.insert(segment, open);
+    }
+
+    /// Lets go of the map of a segment; whoever uses it keeps it.
+    pub(super) fn close(&self, segment: u64) -> Option<Arc<OpenSegment>> {
+        self.opened.remove(&segment).map(|(_, open)| open)
+    }
+
+    pub(super) fn part(&self, key: &PartKey) -> Option<Part> {
+        self.parts.get(key)
+    }
+
+    pub(super) fn keep(&self, key: PartKey, part: Part) {
+        self.parts.insert(key, part);
+    }
+
+    pub(super) fn forget(&self, key: &PartKey) {
+        self.parts.remove(key);
+    }
+
+    /// Segments that are open without being used, and bytes of parts.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> (usize, usize) {
+        let bytes = usize::try_from(self.parts.weight()).unwrap_or(usize::MAX);
+        (self.opened.len(), bytes)
+    }
+}
+
+fn options(items: usize, bytes: usize, shards: usize) -> Result<quick_cache::Options> {
+    OptionsBuilder::new()
+        .estimated_items_capacity(items)
+        .weight_capacity(bytes as u64)
+        .shards(shards)
+        .build()
+        .map_err(|e| Error::new(ErrorKind::Invalid, format!("the cache of segments: {e}")))
+}
