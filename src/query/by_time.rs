@@ -1,13 +1,18 @@
 //! Rows by (time, series).
 //!
 //! The range is cut into windows of about as many rows as are wanted; each is read by series and
-//! sorted. Memory is that of a window.
+//! sorted. How long a window has to be is a guess, from how dense rows are on average; one that turns
+//! out to have many more rows is read no further and cut shorter. So the memory is that of a window,
+//! [`MOST_OF_PLANNED`] times as many rows as planned at most, wherever the rows lie.
+//!
+//! A window of one timestamp cannot be cut, and need not be sorted: its rows come by series. They are
+//! passed on as they are read.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
 
 use tidestone_format::schema::{DuplicatePolicy, Field};
-use tidestone_format::{SeriesId, TimeRange};
+use tidestone_format::{SeriesId, TimeRange, Timestamp};
 
 use super::by_series::BySeries;
 use super::plan::window::{cut, narrowed, skip_gap, span};
@@ -17,6 +22,10 @@ use crate::scan::{Input, InputRun};
 
 /// Rows of a window, at least and at most, about.
 const WINDOW_ROWS: (usize, usize) = (4_096, 262_144);
+
+/// A window has at most this many times the rows it should have (and those of a vector or slice
+/// that was begun).
+pub(super) const MOST_OF_PLANNED: usize = 2;
 
 /// Goes through inputs by time.
 #[derive(Debug)]
@@ -30,8 +39,11 @@ pub(super) struct ByTime {
     left: Option<TimeRange>,
     /// Rows a window should have.
     rows: usize,
-    /// How much longer windows are made than those rows should take: grows while they have few.
-    stretch: u128,
+    /// How much longer windows are made than those rows should take, as a power of two: grows while
+    /// they have few, and falls where they have many.
+    stretch: i32,
+    /// The rows of a window of one timestamp, being read.
+    moment: Option<BySeries>,
     /// A window, sorted, and how much of it was given.
     window: RowBatch,
     given: usize,
@@ -56,7 +68,8 @@ impl ByTime {
             wanted,
             descending: order == Order::TimeDescending,
             rows: limit.unwrap_or(most).clamp(least, most),
-            stretch: 1,
+            stretch: 0,
+            moment: None,
             given: 0,
         }
     }
@@ -73,6 +86,11 @@ impl ByTime {
                 let to = self.window.len().min(self.given + target - batch.len());
                 batch.extend_from(&self.window, self.given..to);
                 self.given = to;
+            } else if let Some(rows) = &mut self.moment {
+                rows.fill(batch, target, profile)?;
+                if batch.len() < target {
+                    self.moment = None;
+                }
             } else if !self.next_window(profile)? {
                 return Ok(());
             }
@@ -80,6 +98,7 @@ impl ByTime {
         Ok(())
     }
 
+    /// Reads the next window; `false` if there is none.
     fn next_window(&mut self, profile: &mut Profile) -> Result<bool> {
         let Some(left) = self
             .left
@@ -87,25 +106,54 @@ impl ByTime {
         else {
             return Ok(false);
         };
-        let length = window_length(&self.inputs, left, self.descending, self.rows);
-        let (window, rest) = cut(left, length.saturating_mul(self.stretch), self.descending);
-        self.left = rest;
         self.given = 0;
-        self.window = RowBatch::new(self.fields.clone());
-        let mut rows = BySeries::new(
+        self.window.clear();
+        let planned = window_length(&self.inputs, left, self.descending, self.rows);
+        let most = MOST_OF_PLANNED * self.rows;
+        let mut length = stretched(planned, self.stretch);
+        let mut shortened = false;
+        let mut unsorted = RowBatch::new(self.fields.clone());
+        loop {
+            let (window, rest) = cut(left, length, self.descending);
+            self.left = rest;
+            let mut rows = self.rows_of(window);
+            if window.start == window.end {
+                self.moment = Some(rows);
+                return Ok(true);
+            }
+            rows.fill(&mut unsorted, most, profile)?;
+            profile.most_rows_sorted = profile.most_rows_sorted.max(unsorted.len() as u64);
+            if unsorted.len() < most {
+                break;
+            }
+            length = shorter(window, &mut unsorted.times, self.descending);
+            unsorted.clear();
+            shortened = true;
+        }
+        match unsorted.len() {
+            // The next window may lie behind what made this one short.
+            few if few < self.rows / 4 => self.stretch += i32::from(!shortened),
+            _ if shortened => self.stretch = stretch_of(planned, length, self.stretch),
+            many if many > self.rows => self.stretch -= 1,
+            _ => {}
+        }
+        self.sort(&unsorted);
+        Ok(true)
+    }
+
+    /// The rows of a window, by series.
+    fn rows_of(&self, window: TimeRange) -> BySeries {
+        BySeries::new(
             narrowed(&self.inputs, window),
             self.fields.clone(),
             self.policy,
             self.wanted.clone(),
-        );
-        let mut unsorted = RowBatch::new(self.fields.clone());
-        rows.fill(&mut unsorted, usize::MAX, profile)?;
-        self.stretch = match unsorted.len() {
-            few if few < self.rows / 4 => self.stretch.saturating_mul(2),
-            many if many > self.rows => (self.stretch / 2).max(1),
-            _ => self.stretch,
-        };
-        // Within a series and a time, rows stay as they are.
+        )
+    }
+
+    /// Makes rows that are sorted by series the window. Within a series and a time, they stay as they
+    /// are.
+    fn sort(&mut self, unsorted: &RowBatch) {
         let times = unsorted.times();
         let mut order: Vec<usize> = (0..times.len()).collect();
         if self.descending {
@@ -113,9 +161,46 @@ impl ByTime {
         } else {
             order.sort_by_key(|&row| times[row]);
         }
-        self.window.pick(&unsorted, &order);
-        Ok(true)
+        self.window.pick(unsorted, &order);
     }
+}
+
+/// `planned`, times two to the power of `stretch`.
+fn stretched(planned: u128, stretch: i32) -> u128 {
+    let power = stretch.unsigned_abs().min(127);
+    if stretch >= 0 {
+        planned.saturating_mul(1 << power)
+    } else {
+        (planned >> power).max(1)
+    }
+}
+
+/// The stretch, `from` at most, that makes `planned` no longer than `length`.
+fn stretch_of(planned: u128, length: u128, from: i32) -> i32 {
+    let mut stretch = from;
+    while stretched(planned, stretch) > length.max(1) {
+        stretch -= 1;
+    }
+    stretch
+}
+
+/// The length of a window to try instead of `window`, shorter than it: `times`, of rows that were read
+/// of it, say where its rows lie.
+fn shorter(window: TimeRange, times: &mut [Timestamp], descending: bool) -> u128 {
+    let at = if descending {
+        times.len() - 1 - times.len() / 4
+    } else {
+        times.len() / 4
+    };
+    let (_, quarter, _) = times.select_nth_unstable(at);
+    let length = if descending {
+        quarter.abs_diff(window.end)
+    } else {
+        quarter.abs_diff(window.start)
+    };
+    let whole = window.end.abs_diff(window.start);
+    // Both count timestamps but one.
+    u128::from(length.min(whole - 1)) + 1
 }
 
 /// Timestamps of a window at the one end of `left` that should have about `rows` rows, if those of

@@ -24,6 +24,8 @@ pub struct Profile {
     pub vectors_decoded: u64,
     /// Bytes of the blocks that decoded vectors lie in.
     pub block_bytes: u64,
+    /// Most rows that were held at once to be put in order of time.
+    pub most_rows_sorted: u64,
 }
 
 impl Profile {
@@ -38,5 +40,6 @@ impl Profile {
         self.vectors_from_statistics += other.vectors_from_statistics;
         self.vectors_decoded += other.vectors_decoded;
         self.block_bytes += other.block_bytes;
+        self.most_rows_sorted = self.most_rows_sorted.max(other.most_rows_sorted);
     }
 }

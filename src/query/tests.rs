@@ -8,6 +8,7 @@ use crate::{
 };
 
 mod aggregates;
+mod bursts;
 mod model;
 mod rows;
 
