@@ -34,7 +34,7 @@ pub(crate) struct Engine {
     pub(crate) options: Options,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
-    pub(crate) store: Store,
+    pub(crate) store: Arc<Store>,
     pub(crate) series: SeriesRegistry,
     tables: Tables,
     /// None: opened for reading only.
@@ -91,6 +91,8 @@ impl Engine {
             index_rebuilt,
             read_upto,
         } = parts;
+        let store = Arc::new(store);
+        series.set_store(store.clone());
         let signals = Signals::default();
         signals.head_bytes.store(head.memory(), Ordering::Relaxed);
         let steadiness = Steadiness::new(clock.monotonic());

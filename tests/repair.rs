@@ -244,3 +244,43 @@ fn a_damaged_block_costs_its_row_group_alone() {
     );
     assert!(plan_repair(&path).unwrap().steps.is_empty());
 }
+
+#[test]
+fn a_damaged_manifest_is_cut_where_it_is_damaged() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("db");
+    let (db, table) = make(&path);
+    write(&db, &table, 0, 5);
+    db.flush().unwrap();
+    let manifest = files(&path.join("manifest"), ".manifest").remove(0);
+    let used = |path: &Path| {
+        let bytes = std::fs::read(path).unwrap();
+        bytes.iter().rposition(|b| *b != 0).unwrap()
+    };
+    let first = files(&path.join("segments"), ".seg");
+    let sound = used(&manifest);
+    write(&db, &table, 5, 5);
+    db.flush().unwrap();
+    write(&db, &table, 10, 3);
+    drop((db, table));
+    flip(&manifest, sound + 40);
+    let error = Tidestone::open(&path, options()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+    assert_eq!(verify(&path).unwrap().damage.len(), 1);
+
+    let plan = plan_repair(&path).unwrap();
+    let [Step::CutManifest { unnamed, lost, .. }] = &plan.steps[..] else {
+        panic!("{plan:?}");
+    };
+    assert_eq!((unnamed.len(), *lost), (1, 2), "the edit and its seal");
+    assert!(!first.contains(&unnamed[0]));
+    assert_eq!(repair(&path).unwrap(), plan);
+    assert_eq!(plan_repair(&path).unwrap().steps, []);
+    // The log still had what the segment held.
+    let db = Tidestone::open(&path, options()).unwrap();
+    assert_eq!(times(&db), (0..13).collect::<Vec<_>>());
+    db.close().unwrap();
+    assert_eq!(verify(&path).unwrap().damage, []);
+    assert_eq!(files(&path.join("lost"), ".manifest").len(), 1);
+    assert_eq!(files(&path.join("lost"), ".seg").len(), 1);
+}

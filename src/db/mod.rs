@@ -326,14 +326,14 @@ impl Inner {
         let closed = log.close();
         running.workers.join();
         // A merge that a caller has under way must not reach the manifest once the lock is gone.
-        engine.store.close();
+        let sealed = engine.store.close();
         let index = if flush_first {
-            engine.series.index().and_then(|index| index.flush())
+            engine.series.flush_index()
         } else {
             Ok(())
         };
         engine.series.close();
-        flushed.and(closed).and(index)
+        flushed.and(closed).and(sealed).and(index)
     }
 }
 

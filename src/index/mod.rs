@@ -41,7 +41,7 @@ use rustc_hash::FxHashMap;
 pub(crate) use tidestone_format::log::SeriesDefinition as Definition;
 use tidestone_format::{FileUuid, Lsn, TableId};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use layout::State;
 use rocks::{Family, Store, View};
 
@@ -223,6 +223,11 @@ impl Index {
             disk_bytes,
             series,
         })
+    }
+
+    /// Whether an error of an index says that it is damaged, so that it is to be made anew.
+    pub(crate) fn is_damage(error: &Error) -> bool {
+        rocks::is_damage(error)
     }
 
     /// Puts everything applied on disk, so that the next opening need not catch up. Dropping the

@@ -7,7 +7,9 @@
 //! # Invariants
 //! 1. LSNs are given in the order frames are appended and have no gaps between two openings.
 //! 2. A group starts at a multiple of 4,096: no byte that was synced is written again before its
-//!    file is recycled.
+//!    file is recycled, but for the last groups before a crash: what replay finds and nothing proves
+//!    to be durable is written again as it is, whether or not it was synced. The same bytes over
+//!    themselves are the same bytes, however much of the write a power loss lets through.
 //! 3. Groups are written and synced in LSN order; `durable` never names an LSN whose bytes, or
 //!    the bytes of any lower LSN, were not synced.
 //! 4. A failed write or sync poisons the log with its cause. Nothing is retried.
@@ -45,7 +47,7 @@ pub(crate) use batch::{BatchRows, encode_batch};
 pub(crate) use files::number_of;
 pub(crate) use files::{LogFileInfo, Start};
 pub(crate) use group::Frame;
-pub(crate) use replay::{LogFiles, Missing, remove_unused, replay, sync_read};
+pub(crate) use replay::{LogFiles, Missing, make_durable, remove_unused, replay};
 
 use group::{Buffers, Group};
 

@@ -80,7 +80,7 @@ fn read(disk: &SimDisk, flushed: u64) -> Result<(Frames, replay::Replay)> {
 /// Replays, removes what is unused and starts a log behind it, as opening a database does.
 fn reopen(disk: &SimDisk, flushed: u64) -> Result<(Frames, Log)> {
     let (frames, found) = read(disk, flushed)?;
-    sync_read(disk, Path::new(DIR), &found.start)?;
+    make_durable(disk, Path::new(DIR), &found.unproven)?;
     let settings = settings(Path::new(DIR));
     let mut start = found.start;
     start.recycle = remove_unused(disk, Path::new(DIR), &found.unused, settings.file_len)?;

@@ -12,6 +12,7 @@ use rocksdb::{
 };
 
 use crate::error::{Error, ErrorKind, Result};
+pub(super) use errors::is_damage;
 use errors::{is_refusal, rocks_error};
 use settings::Settings;
 
