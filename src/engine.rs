@@ -15,7 +15,7 @@ use tidestone_format::log::{FrameKind, SeriesDefinition, Tombstone, encode_serie
 use tidestone_format::manifest::Entry;
 use tidestone_format::{FieldType, Lsn, SeriesId, SeriesKey, TableId, checksum};
 
-use crate::catalog::{SeriesRegistry, TableCore, Tables, add_field};
+use crate::catalog::{Hold, Pins, SeriesRegistry, TableCore, Tables, add_field};
 use crate::clock::Clock;
 use crate::config::{Backpressure, Options};
 use crate::error::{Error, ErrorKind, Result};
@@ -49,6 +49,8 @@ pub(crate) struct Engine {
     /// Held while segments are merged: two merges might choose the same ones.
     pub(crate) compacting: Mutex<()>,
     pub(crate) steadiness: Mutex<Steadiness>,
+    /// Batches being staged and snapshots being read.
+    pub(crate) pins: Pins,
     closed: AtomicBool,
 }
 
@@ -115,6 +117,7 @@ impl Engine {
             head_work: Nudge::default(),
             compacting: Mutex::new(()),
             steadiness: Mutex::new(steadiness),
+            pins: Pins::default(),
             closed: AtomicBool::new(false),
         }
     }
@@ -238,8 +241,10 @@ impl Engine {
         }
     }
 
-    /// The id of a series, defined if it is new.
-    pub(crate) fn resolve(&self, table: TableId, key: &SeriesKey) -> Result<SeriesId> {
+    /// The id of a series, held, defined if it is new.
+    pub(crate) fn resolve(&self, table: TableId, key: &SeriesKey) -> Result<(SeriesId, Arc<Hold>)> {
+        // An id that is found is not forgotten before it is held.
+        let _pin = self.pins.pin();
         self.series
             .resolve(table, key, |definition: &SeriesDefinition| {
                 let log = self.writable()?;
@@ -314,6 +319,7 @@ impl Engine {
 
     /// One table as of now.
     pub(crate) fn snapshot(&self, table: TableId) -> Result<Snapshot> {
+        let pin = self.pins.pin();
         let mut head = self.head.lock();
         let version = self.store.version();
         let view = head.view(table);
@@ -334,6 +340,7 @@ impl Engine {
             table,
             head: view,
             lsn,
+            pin,
         })
     }
 

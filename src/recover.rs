@@ -323,6 +323,10 @@ pub(crate) fn open(
     };
     let index = open_index(&ground, &version, &lone, index_in_memory, &mut report)?;
     series.attach(index, (!index_in_memory).then_some(ground));
+    // Which of them have rows is looked up later, in the background.
+    for definition in &lone {
+        series.suspect(definition.table);
+    }
     let strays = store.remove_strays()?;
     report.strays_removed = strays.removed;
     report.segments_missing = strays.missing;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tidestone_format::log::SeriesDefinition;
-use tidestone_format::{FileUuid, Lsn};
+use tidestone_format::{FileUuid, Lsn, SeriesId};
 
 use crate::error::Result;
 use crate::index::{Applied, Index};
@@ -39,12 +39,17 @@ impl Ground {
         }
     }
 
-    /// An index made anew from what manifest and segments hold now.
-    pub(super) fn rebuild(&self, store: &Store) -> Result<Index> {
+    /// An index made anew from what manifest and segments hold now, but for series that are gone.
+    pub(super) fn rebuild(
+        &self,
+        store: &Store,
+        is_gone: impl Fn(SeriesId) -> bool,
+    ) -> Result<Index> {
         let index = Index::create(&self.folder, self.memory, self.database, self.nothing())?;
         // In this order: a definition that moves between the two is in the one that is read later.
         let version: Arc<Version> = store.version();
-        let lone = store.lone_series()?;
+        let mut lone = store.lone_series()?;
+        lone.retain(|definition| !is_gone(definition.id));
         catch_up(&index, &version, &lone, Lsn(0), self.applied(&version))?;
         Ok(index)
     }
@@ -60,6 +65,16 @@ pub(crate) fn catch_up(
 ) -> Result<u64> {
     const AT_ONCE: usize = 65_536;
     let mut due = lone.to_vec();
+    if from > Lsn(0) {
+        // One whose key has a later id was being forgotten when the process ended.
+        let mut later = Vec::new();
+        for definition in &due {
+            let known = index.series_id(definition.table, &definition.key)?;
+            later.push(known.is_some_and(|id| id > definition.id));
+        }
+        let mut later = later.into_iter();
+        due.retain(|_| !later.next().unwrap_or(false));
+    }
     let mut count = due.len() as u64;
     for table in version.tables.values() {
         for segment in table.segments.iter().filter(|s| s.entry.last_lsn > from) {

@@ -5,19 +5,22 @@
 //! 2. A definition is in the log before its id is handed out, so it precedes every row of it.
 //! 3. A definition that the index has not taken in is *pending* here; a reader looks here first
 //!    and in the index second, so that one that moves between the two is always found.
-//! 4. An index that turns out to be damaged is made anew from manifest and segments by whoever
+//! 4. A series that a handle holds is not forgotten (see [`super::holders`]).
+//! 5. An index that turns out to be damaged is made anew from manifest and segments by whoever
 //!    found it out, while the others wait; the question is then answered. It is never answered
 //!    from a damaged index.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, RwLock};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use tidestone_format::log::SeriesDefinition;
 use tidestone_format::{Lsn, SeriesId, SeriesKey, TableId};
 
 use super::Ground;
+use super::holders::{Hold, Holders};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::{Applied, Index, IndexStats, TagMatch};
 use crate::store::Store;
@@ -34,6 +37,10 @@ pub(crate) struct SeriesRegistry {
     ground: OnceLock<Ground>,
     store: OnceLock<Arc<Store>>,
     rebuilds: AtomicU64,
+    holders: Arc<Holders>,
+    /// Tables of which some series may have lost their last rows, and the first series of each that
+    /// was not looked at.
+    suspects: Mutex<BTreeMap<TableId, SeriesId>>,
 }
 
 /// The index of a registry.
@@ -71,6 +78,8 @@ impl SeriesRegistry {
             ground: OnceLock::new(),
             store: OnceLock::new(),
             rebuilds: AtomicU64::new(0),
+            holders: Arc::default(),
+            suspects: Mutex::default(),
         }
     }
 
@@ -92,34 +101,49 @@ impl SeriesRegistry {
         self.rebuilds.load(Ordering::Relaxed)
     }
 
-    /// The id of a series; a new one gets its id from `define`, which puts the definition into
+    /// The id of a series, held; a new one gets its id from `define`, which puts the definition into
     /// the log and returns its LSN.
     pub(crate) fn resolve(
         &self,
         table: TableId,
         key: &SeriesKey,
         define: impl FnOnce(&SeriesDefinition) -> Result<Lsn>,
-    ) -> Result<SeriesId> {
-        if let Some(id) = self.find(table, key)? {
-            return Ok(id);
+    ) -> Result<(SeriesId, Arc<Hold>)> {
+        if let Some(held) = self.find_and_hold(table, key)? {
+            return Ok(held);
         }
         let mut next = self.next.lock();
-        if let Some(id) = self.find(table, key)? {
-            return Ok(id);
+        if let Some(held) = self.find_and_hold(table, key)? {
+            return Ok(held);
         }
+        let id = *next;
         let definition = SeriesDefinition {
             table,
-            id: *next,
+            id,
             key: key.clone(),
         };
+        let hold = self.holders.hold(id).ok_or_else(|| {
+            let message = format!("series {id} is gone before it was there");
+            Error::new(ErrorKind::Corrupt, message)
+        })?;
         let lsn = define(&definition)?;
         next.0 += 1;
         self.add(definition, lsn);
-        Ok(SeriesId(next.0 - 1))
+        Ok((id, hold))
+    }
+
+    /// The id of a series that is there, held. One that is gone counts as not there.
+    fn find_and_hold(
+        &self,
+        table: TableId,
+        key: &SeriesKey,
+    ) -> Result<Option<(SeriesId, Arc<Hold>)>> {
+        let found = self.find(table, key)?;
+        Ok(found.and_then(|id| Some((id, self.holders.hold(id)?))))
     }
 
     /// The id of a series, if it has one.
-    pub(crate) fn find(&self, table: TableId, key: &SeriesKey) -> Result<Option<SeriesId>> {
+    fn find(&self, table: TableId, key: &SeriesKey) -> Result<Option<SeriesId>> {
         if let Some(id) = self.pending.read().by_key.get(&(table, key.clone())) {
             return Ok(Some(*id));
         }
@@ -206,6 +230,9 @@ impl SeriesRegistry {
                 .map(|id| pending.by_id.get(id).map(|(_, key, _)| key.clone()))
                 .collect()
         };
+        for (key, id) in keys.iter_mut().zip(ids).filter(|(key, _)| key.is_none()) {
+            *key = self.holders.key(table, *id);
+        }
         let missing: Vec<usize> = (0..ids.len()).filter(|&i| keys[i].is_none()).collect();
         if !missing.is_empty() {
             let wanted: Vec<SeriesId> = missing.iter().map(|&i| ids[i]).collect();
@@ -232,6 +259,7 @@ impl SeriesRegistry {
         ids.extend(found.iter().map(SeriesId));
         ids.sort_unstable();
         ids.dedup();
+        self.holders.without_gone(&mut ids);
         Ok(ids)
     }
 
@@ -272,7 +300,65 @@ impl SeriesRegistry {
             pending.by_key.retain(|(of, _), _| *of != table);
             pending.by_id.retain(|_, (of, _, _)| *of != table);
         }
+        self.holders.drop_table(table);
         self.with_index(|index| index.drop_table(table, applied))
+    }
+
+    /// Some series of a table may have lost their last rows.
+    pub(crate) fn suspect(&self, table: TableId) {
+        self.suspects.lock().insert(table, SeriesId(0));
+    }
+
+    /// A table of which series are to be looked at, and the first of them.
+    pub(crate) fn next_suspects(&self) -> Option<(TableId, SeriesId)> {
+        let suspects = self.suspects.lock();
+        suspects
+            .first_key_value()
+            .map(|(table, from)| (*table, *from))
+    }
+
+    /// Goes on with the series of a table from `next` on; `None`: it is done.
+    pub(crate) fn go_on_with_suspects(&self, table: TableId, next: Option<SeriesId>) {
+        let mut suspects = self.suspects.lock();
+        match next {
+            Some(next) => suspects.insert(table, next),
+            None => suspects.remove(&table),
+        };
+    }
+
+    /// Lets series leave that have no rows, but for those that a handle holds or that the index
+    /// has not taken in.
+    pub(crate) fn let_leave(&self, mut series: Vec<SeriesDefinition>) {
+        {
+            let pending = self.pending.read();
+            series.retain(|d| !pending.by_id.contains_key(&d.id));
+        }
+        self.holders.let_leave(series);
+    }
+
+    /// The series that are leaving or gone, by id.
+    pub(crate) fn leaving(&self) -> Vec<SeriesDefinition> {
+        self.holders.leaving()
+    }
+
+    /// Those that are leaving are gone, but for those that stay. Returns all that are gone.
+    pub(crate) fn finish_leaving(&self, stay: &FxHashSet<SeriesId>) -> Vec<SeriesDefinition> {
+        self.holders.finish(stay)
+    }
+
+    /// Forgets those of the gone that nobody needs.
+    pub(crate) fn clear_gone(&self, needed: impl Fn(SeriesId) -> bool) {
+        self.holders.clear_gone(needed);
+    }
+
+    /// Whether there is a series to be looked at, or one on its way out.
+    pub(crate) fn has_suspects(&self) -> bool {
+        !self.suspects.lock().is_empty() || self.holders.is_any_leaving()
+    }
+
+    /// Takes series that are gone out of the index, durably.
+    pub(crate) fn remove_from_index(&self, gone: &[SeriesDefinition]) -> Result<()> {
+        self.with_index(|index| index.remove(gone))
     }
 
     /// How much the index holds.
@@ -321,7 +407,9 @@ impl SeriesRegistry {
         }
         // The damaged one lets go of its folder first.
         *slot = Slot::Broken(cause);
-        *slot = Slot::Ready(ground.rebuild(store)?);
+        // What is gone stays out, whether or not the manifest has forgotten it.
+        let gone = self.holders.gone();
+        *slot = Slot::Ready(ground.rebuild(store, |id| gone.contains(&id))?);
         self.rebuilds.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }

@@ -22,6 +22,7 @@ use crate::config::Options;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::flush;
+use crate::forgetting;
 use crate::ingest::Writer;
 use crate::recover::OpenReport;
 use crate::retention;
@@ -244,14 +245,15 @@ impl Tidestone {
         }
     }
 
-    /// Drops what is past the tables' retention. The background thread does it too. By age, only what is
-    /// too old by a clock that was watched for 24 hours, in any number of runs, and not set back: one that
-    /// is wrong must not delete.
+    /// Drops what is past the tables' retention, and forgets series whose rows are all gone and that no
+    /// handle holds. The background thread does it too. By age, only what is too old by a clock that was
+    /// watched for 24 hours, in any number of runs, and not set back: one that is wrong must not delete.
     ///
     /// # Errors
     /// The disk refuses.
     pub fn enforce_retention(&self) -> Result<()> {
-        retention::enforce(self.engine())
+        retention::enforce(self.engine())?;
+        forgetting::run(self.engine()).map(drop)
     }
 
     /// Registers a reader of the log by name, or moves it: log files above `lsn` are kept for it, across

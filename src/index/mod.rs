@@ -164,7 +164,8 @@ impl Index {
         let mut batch = self.store.batch()?;
         // RocksDB takes keys in their order several times faster than in any other.
         let mut sorted: Vec<&Definition> = definitions.iter().collect();
-        sorted.sort_unstable_by(|a, b| (a.table, &a.key).cmp(&(b.table, &b.key)));
+        // Of two series with one key the later one has it: the other was being forgotten.
+        sorted.sort_unstable_by(|a, b| (a.table, &a.key, a.id).cmp(&(b.table, &b.key, b.id)));
         for d in &sorted {
             let key = layout::by_key(d.table, &d.key);
             batch.put(Family::Ids, &key, &layout::encode_id(d.id));
@@ -183,6 +184,39 @@ impl Index {
         let state = State::new(self.database, applied).encode()?;
         batch.put(Family::Meta, layout::STATE, &state);
         self.store.write(batch)
+    }
+
+    /// Forgets series, durably, all of them or none. A key that a later series has stays its.
+    ///
+    /// # Errors
+    /// The index cannot be read or written; the series are still there, or not any more.
+    pub(crate) fn remove(&self, definitions: &[Definition]) -> Result<()> {
+        let view = self.store.view();
+        let mut batch = self.store.batch()?;
+        let mut sorted: Vec<&Definition> = definitions.iter().collect();
+        sorted.sort_unstable_by_key(|d| (d.table, d.id));
+        for d in &sorted {
+            let key = layout::by_key(d.table, &d.key);
+            let has = view.get(Family::Ids, &key)?;
+            if has.and_then(|bytes| layout::decode_id(&bytes)) == Some(d.id) {
+                batch.delete(Family::Ids, &key);
+            }
+            batch.delete(Family::Keys, &layout::by_id(d.table, d.id));
+        }
+        for (key, ids) in postings(&sorted) {
+            let mut posting = self.posting(&view, Some(&key))?;
+            for id in ids {
+                posting.remove(id);
+            }
+            if posting.is_empty() {
+                batch.delete(Family::Postings, &key);
+            } else {
+                let left = layout::encode_ids(posting.into_iter().collect());
+                batch.put(Family::Postings, &key, &left);
+            }
+        }
+        self.store.write(batch)?;
+        self.store.flush()
     }
 
     /// Forgets a table and notes `applied`, all or nothing. Its space is given back by and by.

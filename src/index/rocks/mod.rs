@@ -210,6 +210,11 @@ impl Batch<'_> {
         self.batch.put_cf(family, key, value);
     }
 
+    pub(super) fn delete(&mut self, family: Family, key: &[u8]) {
+        let family = self.families[family as usize];
+        self.batch.delete_cf(family, key);
+    }
+
     /// Adds the series of `posting` to the posting at `key`.
     pub(super) fn merge(&mut self, family: Family, key: &[u8], posting: &[u8]) {
         let family = self.families[family as usize];
