@@ -49,6 +49,11 @@ pub struct OpenReport {
     pub replayed: u64,
     /// An unsynced tail of the log that was cut: file, offset, why it was not readable.
     pub log_tail: Option<String>,
+    /// Damage in the log that costs nothing: what it held is in segments.
+    pub log_damage: Vec<String>,
+    /// Readers of the log that were dropped, because what they had yet to read is not there: they must
+    /// start over from a snapshot.
+    pub cursors_dropped: Vec<String>,
     /// An edit of the manifest that was never synced and was dropped.
     pub manifest_tail: Option<String>,
     /// Why the index was rebuilt, if it was.
@@ -306,6 +311,7 @@ pub(crate) fn open(
         |frame| take_in(&mut head, &series, &tables, next_table, frame),
     )?;
     report.replayed = replayed.frames;
+    report.log_damage = replayed.stepped_over.iter().map(describe).collect();
     report.log_tail = replayed.tail.as_ref().map(|tail| {
         format!(
             "log file {} at offset {}: {}",
@@ -337,8 +343,12 @@ pub(crate) fn open(
         start.recycle = wal::remove_unused(&*disk, &wal, unused, settings.file_len)?;
     }
     let log = Log::start(disk, settings, start)?;
+    let mut unserved = Vec::new();
     for (name, lsn) in cursors {
-        log.set_consumer(&name, lsn);
+        let damaged = replayed.stepped_over.iter().any(|s| *s.lsns.end() > lsn);
+        if damaged || log.set_consumer(&name, lsn).is_err() {
+            unserved.push((name, lsn));
+        }
     }
     let engine = Engine::new(Parts {
         options,
@@ -352,7 +362,23 @@ pub(crate) fn open(
         index_rebuilt: report.index_rebuilt.is_some(),
         read_upto: Lsn(0),
     });
+    for (name, lsn) in unserved {
+        engine.remove_cursor(&name)?;
+        report.cursors_dropped.push(format!(
+            "{name:?}, which had read up to LSN {lsn}: what follows is not in the log, or damaged there"
+        ));
+    }
     Ok((engine, report))
+}
+
+fn describe(damage: &wal::SteppedOver) -> String {
+    format!(
+        "{} at offset {}: LSN {} to {} are not readable; they were flushed before",
+        damage.path.display(),
+        damage.offset,
+        damage.lsns.start(),
+        damage.lsns.end()
+    )
 }
 
 /// Opens the index, or makes it anew, and lets it catch up with segments and manifest.

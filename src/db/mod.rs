@@ -261,17 +261,29 @@ impl Tidestone {
     /// [`Options::log_retained_bytes`]; then it is dropped, which [`Status::failure`] tells once.
     ///
     /// # Errors
-    /// The name is empty, or the manifest cannot be written.
+    /// The name is empty, the log files behind `lsn` were recycled (the message says which LSN is the
+    /// oldest that can be named), or the manifest cannot be written.
     pub fn set_log_cursor(&self, name: &str, lsn: Lsn) -> Result<()> {
         let log = self.engine().writable()?;
         let mut editor = self.engine().store.edit();
-        let version = editor.commit(vec![Entry::Cursor {
+        // Until the edit is durable the log keeps what either cursor needs.
+        let before = log.consumer(name);
+        log.set_consumer(name, before.map_or(lsn, |before| before.min(lsn)))?;
+        let committed = editor.commit(vec![Entry::Cursor {
             name: name.to_owned(),
             lsn,
-        }])?;
-        self.engine().publish(&mut editor, version, None);
-        log.set_consumer(name, lsn);
-        Ok(())
+        }]);
+        match (committed, before) {
+            (Ok(version), _) => {
+                self.engine().publish(&mut editor, version, None);
+                log.set_consumer(name, lsn)
+            }
+            (Err(error), Some(before)) => log.set_consumer(name, before).and(Err(error)),
+            (Err(error), None) => {
+                log.remove_consumer(name);
+                Err(error)
+            }
+        }
     }
 
     /// Forgets a reader of the log.

@@ -47,7 +47,7 @@ pub(crate) use batch::{BatchRows, encode_batch};
 pub(crate) use files::number_of;
 pub(crate) use files::{LogFileInfo, Start};
 pub(crate) use group::Frame;
-pub(crate) use replay::{LogFiles, Missing, make_durable, remove_unused, replay};
+pub(crate) use replay::{LogFiles, Missing, SteppedOver, make_durable, remove_unused, replay};
 
 use group::{Buffers, Group};
 
@@ -348,9 +348,23 @@ impl Log {
     }
 
     /// Registers a reader of the log, which has read everything up to `lsn`, or moves it.
-    pub(crate) fn set_consumer(&self, name: &str, lsn: Lsn) {
-        self.state.lock().files.set_consumer(name, lsn);
+    ///
+    /// # Errors
+    /// The log no longer has what follows `lsn`.
+    pub(crate) fn set_consumer(&self, name: &str, lsn: Lsn) -> Result<()> {
+        let set = self.state.lock().files.set_consumer(name, lsn);
         self.work.notify_all();
+        set.map_err(|oldest| {
+            Error::invalid(format!(
+                "log reader {name:?} has read up to LSN {lsn}, and the log no longer has all that follows: \
+                 it starts behind LSN {oldest}. Start over from a snapshot, with the cursor at {oldest} or later"
+            ))
+        })
+    }
+
+    /// How far a reader of the log has read, if it is registered.
+    pub(crate) fn consumer(&self, name: &str) -> Option<Lsn> {
+        self.state.lock().files.consumer(name)
     }
 
     /// Forgets a reader of the log.

@@ -1,6 +1,7 @@
 //! Reading the log at open: every frame that was acknowledged, where the log ends, what is damage.
 
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use tidestone_format::header::{Cut, FileHeader, FileKind, HEADER_LEN, LogHeader, Specific};
@@ -26,6 +27,16 @@ pub(crate) struct Replay {
     pub(crate) unused: Vec<u64>,
     /// What was read and what nothing proves to be on the disk.
     pub(crate) unproven: Vec<Unproven>,
+    /// Damage in files that are needed, in frames that are not: they are flushed.
+    pub(crate) stepped_over: Vec<SteppedOver>,
+}
+
+/// Frames that are not readable and hold nothing that is not in segments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SteppedOver {
+    pub(crate) path: PathBuf,
+    pub(crate) offset: u64,
+    pub(crate) lsns: RangeInclusive<Lsn>,
 }
 
 /// Bytes of a log file that may be in the page cache alone.
@@ -127,6 +138,7 @@ pub(crate) fn replay(
         highest: flushed,
         proven: flushed,
         pages: VecDeque::new(),
+        stepped_over: Vec::new(),
         missing: &mut missing,
     };
     let mut ends = Vec::new();
@@ -198,6 +210,7 @@ pub(crate) fn replay(
         tail,
         unused,
         unproven: run.unproven(&ends),
+        stepped_over: run.stepped_over,
     })
 }
 
@@ -221,6 +234,7 @@ struct Run<'a, 'm> {
     proven: Lsn,
     /// Pages in which frames above it start: file, offset, the last LSN that starts there.
     pages: VecDeque<(usize, u64, Lsn)>,
+    stepped_over: Vec<SteppedOver>,
     missing: &'a mut Missing<'m>,
 }
 
@@ -279,7 +293,16 @@ impl Run<'_, '_> {
                     why: None,
                 });
             }
-            let Some(frame) = cursor.next() else { break };
+            let Some(frame) = cursor.next() else {
+                let offset = cursor.offset();
+                let Some(lsns) = cursor.step_over(flushed) else {
+                    break;
+                };
+                last = *lsns.end();
+                let path = path.clone();
+                self.stepped_over.push(SteppedOver { path, offset, lsns });
+                continue;
+            };
             last = frame.header.lsn;
             end = frame.end();
             closed = frame.header.kind == FrameKind::Note;
