@@ -84,6 +84,78 @@ fn a_sound_database_verifies_and_needs_no_repair() {
     assert_eq!(times(&db), (0..20).collect::<Vec<_>>());
 }
 
+/// Every file below a folder, with its bytes and the time of its last change.
+fn tree(dir: &Path) -> Vec<(PathBuf, Vec<u8>, std::time::SystemTime)> {
+    let stat = |path: &PathBuf| std::fs::metadata(path).unwrap().modified().unwrap();
+    let files = files(dir, "").into_iter();
+    files
+        .map(|path| (path.clone(), std::fs::read(&path).unwrap(), stat(&path)))
+        .collect()
+}
+
+#[test]
+fn verifying_changes_nothing_however_damaged_the_database_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("db");
+    let (db, table) = make(&path);
+    for round in 0..4 {
+        write(&db, &table, round * 10, 10);
+        db.flush().unwrap();
+    }
+    write(&db, &table, 100, 10);
+    drop((db, table));
+    let check = |what: &str, sound: bool| {
+        let before = tree(&path);
+        let report = verify(&path).unwrap();
+        assert_eq!(report.damage.is_empty(), sound, "{what}: {report:?}");
+        assert!(tree(&path) == before, "{what}: something was written");
+    };
+    check("sound", true);
+    let all: Vec<PathBuf> = files(&path, "");
+    assert!(all.iter().any(|f| f.to_string_lossy().contains("index/")));
+    for file in all {
+        let name = file.strip_prefix(&path).unwrap().display().to_string();
+        let sound = std::fs::read(&file).unwrap();
+        if sound.is_empty() || name.starts_with("index/LOG") {
+            continue;
+        }
+        for at in [0, sound.len() / 2] {
+            let mut bytes = sound.clone();
+            bytes[at] ^= 0x10;
+            std::fs::write(&file, &bytes).unwrap();
+            let before = tree(&path);
+            let report = verify(&path).unwrap();
+            if name.ends_with(".seg") || name == "IDENTITY" {
+                assert!(!report.damage.is_empty(), "{name} at {at}");
+            }
+            assert!(
+                tree(&path) == before,
+                "{name} at {at}: something was written"
+            );
+        }
+        std::fs::remove_file(&file).unwrap();
+        let before = tree(&path);
+        let verified = verify(&path);
+        assert_eq!(
+            verified.is_err(),
+            name == "IDENTITY",
+            "{name}: {verified:?}"
+        );
+        assert!(
+            tree(&path) == before,
+            "{name} is missing: something was written"
+        );
+        std::fs::write(&file, &sound).unwrap();
+    }
+    check("sound again", true);
+    let sst = files(&path.join("index"), ".sst").pop().unwrap();
+    let sound = std::fs::read(&sst).unwrap();
+    flip(&sst, sound.len() / 4);
+    let report = verify(&path).unwrap();
+    let told = format!("{:?}", (&report.damage, &report.notes));
+    assert!(told.contains("index"), "{told}");
+}
+
 #[test]
 fn a_damaged_log_is_cut_where_it_is_damaged() {
     let dir = tempfile::tempdir().unwrap();

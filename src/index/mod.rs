@@ -100,8 +100,29 @@ impl Index {
     /// Only what creating it anew would not mend: the disk is full, the folder is locked or may
     /// not be written, the process has no more file descriptors.
     pub(crate) fn open(dir: &Path, memory_bytes: usize, database: FileUuid) -> Result<Opened> {
+        Self::open_as(dir, memory_bytes, database, false)
+    }
+
+    /// As [`Index::open`], of an index that is only read: no byte of its folder changes.
+    ///
+    /// # Errors
+    /// As [`Index::open`].
+    pub(crate) fn open_read_only(
+        dir: &Path,
+        memory_bytes: usize,
+        database: FileUuid,
+    ) -> Result<Opened> {
+        Self::open_as(dir, memory_bytes, database, true)
+    }
+
+    fn open_as(
+        dir: &Path,
+        memory_bytes: usize,
+        database: FileUuid,
+        read_only: bool,
+    ) -> Result<Opened> {
         let unusable = |why: String| Ok(Opened::Unusable { why });
-        let store = match Store::open(dir, memory_bytes)? {
+        let store = match Store::open(dir, memory_bytes, read_only)? {
             Ok(store) => store,
             Err(why) => return unusable(why),
         };

@@ -60,8 +60,6 @@ pub(crate) struct Tail {
 pub(crate) enum Missing<'a> {
     /// Fails.
     Refused,
-    /// The log may start behind what is flushed: for looking at what there is.
-    Allowed,
     /// As if the log ended before the damage, which is told: for a repair.
     Cut(&'a mut Option<Lost>),
 }
@@ -122,7 +120,7 @@ pub(crate) fn replay(
         .map_or(first.header.first_lsn.0 - 1, |cut| {
             cut.last_lsn.0.min(first.header.first_lsn.0 - 1)
         });
-    if reaches > flushed.0 && !matches!(missing, Missing::Allowed) {
+    if reaches > flushed.0 {
         let path = path_of(dir, first.number);
         let message = format!(
             "the log starts behind LSN {reaches}, but only what is up to {flushed} was flushed: \

@@ -58,10 +58,12 @@ impl std::fmt::Debug for Store {
 }
 
 impl Store {
-    /// Opens what is in `dir`; `Ok(Err(why))` if it cannot be used.
+    /// Opens what is in `dir`; `Ok(Err(why))` if it cannot be used. Opened `read_only`, nothing in the
+    /// folder is changed.
     pub(super) fn open(
         dir: &Path,
         memory_bytes: usize,
+        read_only: bool,
     ) -> Result<std::result::Result<Self, String>> {
         // RocksDB would make the folder, and would leave its lock in a folder of other things.
         for (path, missing) in [
@@ -80,7 +82,11 @@ impl Store {
             }
         }
         let settings = Settings::new(memory_bytes, None);
-        match settings.open(dir) {
+        let opened = match read_only {
+            true => settings.open_read_only(dir),
+            false => settings.open(dir),
+        };
+        match opened {
             Ok(db) => Ok(Ok(Self::new(db, settings, dir.to_owned(), false))),
             Err(e) if is_refusal(&e) => Err(rocks_error(dir, e)),
             Err(e) => Ok(Err(e.into_string())),
