@@ -120,6 +120,36 @@ fn open_many(dir: &Path) {
     );
 }
 
+/// Edits of a manifest that holds few and many series: they take the time the edit takes.
+fn edits(dir: &Path) {
+    std::fs::create_dir(dir).unwrap();
+    for count in [1, 100_000] {
+        let path = dir.join(count.to_string());
+        let db = Tidestone::create(&path, options()).unwrap();
+        let table = TableOptions::new().field("value", FieldType::F64);
+        let table = db.create_table("many", table).unwrap();
+        let series: Vec<SeriesHandle> = (0..count)
+            .map(|i| table.series(&[("host", format!("host_{i}"))]).unwrap())
+            .collect();
+        // Series without rows are defined in the manifest.
+        db.sync().unwrap();
+        db.flush().unwrap();
+        let mut times = Vec::new();
+        for _ in 0..101 {
+            let started = Instant::now();
+            db.set_log_cursor("reader", db.durable_lsn()).unwrap();
+            times.push(started.elapsed());
+        }
+        times.sort();
+        println!(
+            "  an edit with {count} series in the manifest: median {:.3} ms",
+            times[50].as_secs_f64() * 1e3
+        );
+        drop(series);
+        db.close().unwrap();
+    }
+}
+
 /// Fills the log with 256 MiB of rows that are not flushed, and dies.
 fn kill_with_full_log(dir: &Path) {
     let options = Options {
@@ -300,6 +330,7 @@ fn main() {
         match task.as_str() {
             "fill_many" => fill_many(dir),
             "open_many" => open_many(dir),
+            "edits" => edits(dir),
             "kill_with_full_log" => kill_with_full_log(dir),
             "open_after_kill" => open_after_kill(dir),
             "memory_small" => memory_small(dir),
@@ -307,11 +338,12 @@ fn main() {
         }
         return;
     }
-    let sections: [(&str, &[&str]); 3] = [
+    let sections: [(&str, &[&str]); 4] = [
         (
             "open: 100,000 series, 1,000 segments",
             &["fill_many", "open_many"],
         ),
+        ("edit: 100,000 series in the manifest", &["edits"]),
         (
             "kill: a log of 256 MiB, nothing flushed",
             &["kill_with_full_log", "open_after_kill"],

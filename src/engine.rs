@@ -15,7 +15,7 @@ use tidestone_format::log::{FrameKind, SeriesDefinition, Tombstone, encode_serie
 use tidestone_format::manifest::Entry;
 use tidestone_format::{FieldType, Lsn, SeriesId, SeriesKey, TableId, checksum};
 
-use crate::catalog::{SeriesRegistry, TableCore, Tables, add_field};
+use crate::catalog::{Hold, Pins, SeriesRegistry, TableCore, Tables, add_field};
 use crate::clock::Clock;
 use crate::config::{Backpressure, Options};
 use crate::error::{Error, ErrorKind, Result};
@@ -34,7 +34,7 @@ pub(crate) struct Engine {
     pub(crate) options: Options,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
-    pub(crate) store: Store,
+    pub(crate) store: Arc<Store>,
     pub(crate) series: SeriesRegistry,
     tables: Tables,
     /// None: opened for reading only.
@@ -49,6 +49,8 @@ pub(crate) struct Engine {
     /// Held while segments are merged: two merges might choose the same ones.
     pub(crate) compacting: Mutex<()>,
     pub(crate) steadiness: Mutex<Steadiness>,
+    /// Batches being staged and snapshots being read.
+    pub(crate) pins: Pins,
     closed: AtomicBool,
 }
 
@@ -91,6 +93,8 @@ impl Engine {
             index_rebuilt,
             read_upto,
         } = parts;
+        let store = Arc::new(store);
+        series.set_store(store.clone());
         let signals = Signals::default();
         signals.head_bytes.store(head.memory(), Ordering::Relaxed);
         let steadiness = Steadiness::new(clock.monotonic());
@@ -113,6 +117,7 @@ impl Engine {
             head_work: Nudge::default(),
             compacting: Mutex::new(()),
             steadiness: Mutex::new(steadiness),
+            pins: Pins::default(),
             closed: AtomicBool::new(false),
         }
     }
@@ -236,8 +241,10 @@ impl Engine {
         }
     }
 
-    /// The id of a series, defined if it is new.
-    pub(crate) fn resolve(&self, table: TableId, key: &SeriesKey) -> Result<SeriesId> {
+    /// The id of a series, held, defined if it is new.
+    pub(crate) fn resolve(&self, table: TableId, key: &SeriesKey) -> Result<(SeriesId, Arc<Hold>)> {
+        // An id that is found is not forgotten before it is held.
+        let _pin = self.pins.pin();
         self.series
             .resolve(table, key, |definition: &SeriesDefinition| {
                 let log = self.writable()?;
@@ -312,6 +319,7 @@ impl Engine {
 
     /// One table as of now.
     pub(crate) fn snapshot(&self, table: TableId) -> Result<Snapshot> {
+        let pin = self.pins.pin();
         let mut head = self.head.lock();
         let version = self.store.version();
         let view = head.view(table);
@@ -329,6 +337,7 @@ impl Engine {
             table,
             head: view,
             lsn,
+            pin,
         })
     }
 

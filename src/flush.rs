@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use tidestone_format::column::Column;
-use tidestone_format::log::{SeriesDefinition, Tombstone};
+use tidestone_format::log::Tombstone;
 use tidestone_format::manifest::{Entry, Tier};
 use tidestone_format::segment::SegmentMeta;
 use tidestone_format::{FieldId, Lsn, SeriesId, SeriesKey, TimeRange, Timestamp};
@@ -89,20 +89,9 @@ pub(crate) fn flush(engine: &Engine) -> Result<bool> {
         manifest_version: number,
         lsn: upto,
     };
-    take_into_index(engine, &definitions, applied)?;
+    engine.series.take_into_index(&definitions, applied)?;
     drop(editor);
     Ok(true)
-}
-
-/// Hands definitions over from the registry to the index.
-pub(crate) fn take_into_index(
-    engine: &Engine,
-    definitions: &[SeriesDefinition],
-    applied: Applied,
-) -> Result<()> {
-    engine.series.index()?.apply(definitions, applied)?;
-    engine.series.forget(definitions);
-    Ok(())
 }
 
 /// Writes one table's part of the head as segments, at most one a partition.

@@ -55,6 +55,7 @@ mod db;
 mod engine;
 mod error;
 mod flush;
+mod forgetting;
 mod head;
 mod index;
 mod ingest;

@@ -1,8 +1,9 @@
 //! From the files of a database to a running engine.
 //!
 //! Order: identity, lock, manifest, log (replayed into the head), index (caught up or rebuilt),
-//! threads. Nothing is written before the log has been read to its end; what is written then are a
-//! manifest without a torn edit, a new log file that names the cut, and the index.
+//! threads. Nothing is written before the log has been read to its end. What is written then: what
+//! was read and nothing proves to be durable, again, or a manifest without a torn edit; the index;
+//! a new log file that names the cut.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,7 +14,8 @@ use tidestone_format::manifest::Entry;
 use tidestone_format::version::LOG_PAGE;
 use tidestone_format::{FileUuid, Lsn, SeriesId, TableId};
 
-use crate::catalog::{SeriesRegistry, Tables};
+pub(crate) use crate::catalog::catch_up;
+use crate::catalog::{Ground, SeriesRegistry, Tables};
 use crate::clock::Clock;
 use crate::config::Options;
 use crate::engine::{Engine, Parts};
@@ -47,6 +49,11 @@ pub struct OpenReport {
     pub replayed: u64,
     /// An unsynced tail of the log that was cut: file, offset, why it was not readable.
     pub log_tail: Option<String>,
+    /// Damage in the log that costs nothing: what it held is in segments.
+    pub log_damage: Vec<String>,
+    /// Readers of the log that were dropped, because what they had yet to read is not there: they must
+    /// start over from a snapshot.
+    pub cursors_dropped: Vec<String>,
     /// An edit of the manifest that was never synced and was dropped.
     pub manifest_tail: Option<String>,
     /// Why the index was rebuilt, if it was.
@@ -55,6 +62,9 @@ pub struct OpenReport {
     pub index_caught_up: u64,
     /// Segment files that no manifest named, removed.
     pub strays_removed: usize,
+    /// Segments that the manifest names and whose files are not there: questions that need them fail.
+    /// While there are any, files that no manifest names are kept.
+    pub segments_missing: Vec<PathBuf>,
 }
 
 /// Makes the files of a new database.
@@ -264,55 +274,23 @@ pub(crate) fn open(
     report.manifest_tail = found.torn;
     let incarnation = manifest.state().incarnation();
     let next_series = manifest.state().next_series();
-    let next_table = manifest.state().next_table();
+    // What a repair takes from the log may be of tables that the manifest has lost.
+    let next_table = match up_to_damage {
+        true => TableId(u32::MAX),
+        false => manifest.state().next_table(),
+    };
     let cursors = manifest.state().cursors().clone();
     let lone: Vec<SeriesDefinition> = manifest.state().series().values().cloned().collect();
     let memory = options.segment_memory();
     let store = Store::new(disk.clone(), folders.clone(), database, manifest, memory)?;
     let version = store.version();
-    let applied = Applied {
-        incarnation,
-        manifest_version: version.number,
-        lsn: version.flushed,
-    };
-
-    let memory = options.index_bytes();
-    let opened = if index_in_memory {
-        Opened::Unusable {
-            why: "it is kept in memory".to_owned(),
-        }
-    } else {
-        Index::open(&folders.index(), memory, database)?
-    };
-    let (index, from) = match judge(opened, applied) {
-        Ok((index, from)) => (index, from),
-        Err(why) => {
-            let empty = Applied {
-                incarnation,
-                manifest_version: 0,
-                lsn: Lsn(0),
-            };
-            let index = if index_in_memory {
-                Index::open_in_memory(memory, database, empty)?
-            } else {
-                // A database that was only made has none yet.
-                let is_new = version.number == 1 && version.tables.is_empty();
-                report.index_rebuilt = (!is_new).then_some(why);
-                Index::create(&folders.index(), memory, database, empty)?
-            };
-            (index, Lsn(0))
-        }
-    };
-    if from < applied.lsn || report.index_rebuilt.is_some() || index_in_memory {
-        report.index_caught_up = catch_up(&index, &version, &lone, from, applied)?;
-    }
 
     let tables = Tables::default();
     for table in version.tables.values() {
         let core = tables.put(table.schema.as_ref().clone());
         core.raise_horizon(table.horizon);
     }
-    let series = SeriesRegistry::new(Arc::new(index), next_series);
+    let series = SeriesRegistry::without_index(next_series);
     let mut head = Head::new(options.spare_bytes());
     let wal = folders.wal();
     let mut lost = None;
@@ -332,16 +310,32 @@ pub(crate) fn open(
         },
         |frame| take_in(&mut head, &series, &tables, next_table, frame),
     )?;
-    // Not before the log has shown that the manifest is not an older one.
-    report.strays_removed = store.remove_strays()?;
     report.replayed = replayed.frames;
+    report.log_damage = replayed.stepped_over.iter().map(describe).collect();
     report.log_tail = replayed.tail.as_ref().map(|tail| {
         format!(
             "log file {} at offset {}: {}",
             tail.file, tail.offset, tail.why
         )
     });
-    wal::sync_read(&*disk, &wal, &replayed.start)?;
+    // From here on files are written: manifest and log have been read, and do not contradict each other.
+    store.settle()?;
+    wal::make_durable(&*disk, &wal, &replayed.unproven)?;
+    let ground = Ground {
+        folder: folders.index(),
+        memory: options.index_bytes(),
+        database,
+        incarnation,
+    };
+    let index = open_index(&ground, &version, &lone, index_in_memory, &mut report)?;
+    series.attach(index, (!index_in_memory).then_some(ground));
+    // Which of them have rows is looked up later, in the background.
+    for definition in &lone {
+        series.suspect(definition.table);
+    }
+    let strays = store.remove_strays()?;
+    report.strays_removed = strays.removed;
+    report.segments_missing = strays.missing;
     let settings = log_settings(&folders, &options, database, incarnation);
     let mut start = replayed.start;
     if lost.is_none() {
@@ -349,8 +343,12 @@ pub(crate) fn open(
         start.recycle = wal::remove_unused(&*disk, &wal, unused, settings.file_len)?;
     }
     let log = Log::start(disk, settings, start)?;
+    let mut unserved = Vec::new();
     for (name, lsn) in cursors {
-        log.set_consumer(&name, lsn);
+        let damaged = replayed.stepped_over.iter().any(|s| *s.lsns.end() > lsn);
+        if damaged || log.set_consumer(&name, lsn).is_err() {
+            unserved.push((name, lsn));
+        }
     }
     let engine = Engine::new(Parts {
         options,
@@ -364,7 +362,55 @@ pub(crate) fn open(
         index_rebuilt: report.index_rebuilt.is_some(),
         read_upto: Lsn(0),
     });
+    for (name, lsn) in unserved {
+        engine.remove_cursor(&name)?;
+        report.cursors_dropped.push(format!(
+            "{name:?}, which had read up to LSN {lsn}: what follows is not in the log, or damaged there"
+        ));
+    }
     Ok((engine, report))
+}
+
+fn describe(damage: &wal::SteppedOver) -> String {
+    format!(
+        "{} at offset {}: LSN {} to {} are not readable; they were flushed before",
+        damage.path.display(),
+        damage.offset,
+        damage.lsns.start(),
+        damage.lsns.end()
+    )
+}
+
+/// Opens the index, or makes it anew, and lets it catch up with segments and manifest.
+fn open_index(
+    ground: &Ground,
+    version: &Version,
+    lone: &[SeriesDefinition],
+    in_memory: bool,
+    report: &mut OpenReport,
+) -> Result<Index> {
+    let (memory, database) = (ground.memory, ground.database);
+    let applied = ground.applied(version);
+    if in_memory {
+        let index = Index::open_in_memory(memory, database, ground.nothing())?;
+        report.index_caught_up = catch_up(&index, version, lone, Lsn(0), applied)?;
+        return Ok(index);
+    }
+    let opened = Index::open(&ground.folder, memory, database)?;
+    let (index, from) = match judge(opened, applied) {
+        Ok((index, from)) => (index, from),
+        Err(why) => {
+            // A database that was only made has none yet.
+            let is_new = version.number == 1 && version.tables.is_empty();
+            report.index_rebuilt = (!is_new).then_some(why);
+            let index = Index::create(&ground.folder, memory, database, ground.nothing())?;
+            (index, Lsn(0))
+        }
+    };
+    if from < applied.lsn || report.index_rebuilt.is_some() {
+        report.index_caught_up = catch_up(&index, version, lone, from, applied)?;
+    }
+    Ok(index)
 }
 
 /// Whether an index can be used, and from which LSN on it lacks definitions.
@@ -385,42 +431,6 @@ fn judge(opened: Opened, ground: Applied) -> std::result::Result<(Index, Lsn), S
         }
         Opened::Ready(index, has) => Ok((index, has.lsn)),
     }
-}
-
-/// Gives the index the definitions of manifest and segments above `from`.
-pub(crate) fn catch_up(
-    index: &Index,
-    version: &Version,
-    lone: &[SeriesDefinition],
-    from: Lsn,
-    applied: Applied,
-) -> Result<u64> {
-    const AT_ONCE: usize = 65_536;
-    let mut due = lone.to_vec();
-    let mut count = 0;
-    for table in version.tables.values() {
-        for segment in table.segments.iter().filter(|s| s.entry.last_lsn > from) {
-            segment.each_series(|definition| {
-                due.push(definition);
-                count += 1;
-                if due.len() >= AT_ONCE {
-                    index.apply(
-                        &due,
-                        Applied {
-                            lsn: from,
-                            manifest_version: 0,
-                            ..applied
-                        },
-                    )?;
-                    due.clear();
-                }
-                Ok(())
-            })?;
-        }
-    }
-    count += lone.len() as u64;
-    index.apply(&due, applied)?;
-    Ok(count)
 }
 
 /// Fails for a table that the manifest has yet to number: edits of it are missing.

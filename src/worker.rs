@@ -12,6 +12,7 @@ use crate::compaction;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::flush;
+use crate::forgetting;
 use crate::retention;
 use crate::signals::{Timetable, Work};
 use crate::wal::Log;
@@ -163,6 +164,7 @@ fn flush_in_background(engine: &Engine) {
 
 fn retain(engine: &Engine) -> Result<()> {
     retention::enforce(engine)?;
+    forgetting::run(engine)?;
     engine.drop_slow_cursors()
 }
 

@@ -29,7 +29,7 @@ const TIERS: [&[&str]; 12] = [
     &["wal", "head", "store", "index"],
     &["catalog", "scan"],
     &["engine"],
-    &["ingest", "flush", "recover", "retention"],
+    &["ingest", "flush", "recover", "retention", "forgetting"],
     &["compaction", "read_only"],
     &["worker"],
     &["query"],

@@ -84,6 +84,78 @@ fn a_sound_database_verifies_and_needs_no_repair() {
     assert_eq!(times(&db), (0..20).collect::<Vec<_>>());
 }
 
+/// Every file below a folder, with its bytes and the time of its last change.
+fn tree(dir: &Path) -> Vec<(PathBuf, Vec<u8>, std::time::SystemTime)> {
+    let stat = |path: &PathBuf| std::fs::metadata(path).unwrap().modified().unwrap();
+    let files = files(dir, "").into_iter();
+    files
+        .map(|path| (path.clone(), std::fs::read(&path).unwrap(), stat(&path)))
+        .collect()
+}
+
+#[test]
+fn verifying_changes_nothing_however_damaged_the_database_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("db");
+    let (db, table) = make(&path);
+    for round in 0..4 {
+        write(&db, &table, round * 10, 10);
+        db.flush().unwrap();
+    }
+    write(&db, &table, 100, 10);
+    drop((db, table));
+    let check = |what: &str, sound: bool| {
+        let before = tree(&path);
+        let report = verify(&path).unwrap();
+        assert_eq!(report.damage.is_empty(), sound, "{what}: {report:?}");
+        assert!(tree(&path) == before, "{what}: something was written");
+    };
+    check("sound", true);
+    let all: Vec<PathBuf> = files(&path, "");
+    assert!(all.iter().any(|f| f.to_string_lossy().contains("index/")));
+    for file in all {
+        let name = file.strip_prefix(&path).unwrap().display().to_string();
+        let sound = std::fs::read(&file).unwrap();
+        if sound.is_empty() || name.starts_with("index/LOG") {
+            continue;
+        }
+        for at in [0, sound.len() / 2] {
+            let mut bytes = sound.clone();
+            bytes[at] ^= 0x10;
+            std::fs::write(&file, &bytes).unwrap();
+            let before = tree(&path);
+            let report = verify(&path).unwrap();
+            if name.ends_with(".seg") || name == "IDENTITY" {
+                assert!(!report.damage.is_empty(), "{name} at {at}");
+            }
+            assert!(
+                tree(&path) == before,
+                "{name} at {at}: something was written"
+            );
+        }
+        std::fs::remove_file(&file).unwrap();
+        let before = tree(&path);
+        let verified = verify(&path);
+        assert_eq!(
+            verified.is_err(),
+            name == "IDENTITY",
+            "{name}: {verified:?}"
+        );
+        assert!(
+            tree(&path) == before,
+            "{name} is missing: something was written"
+        );
+        std::fs::write(&file, &sound).unwrap();
+    }
+    check("sound again", true);
+    let sst = files(&path.join("index"), ".sst").pop().unwrap();
+    let sound = std::fs::read(&sst).unwrap();
+    flip(&sst, sound.len() / 4);
+    let report = verify(&path).unwrap();
+    let told = format!("{:?}", (&report.damage, &report.notes));
+    assert!(told.contains("index"), "{told}");
+}
+
 #[test]
 fn a_damaged_log_is_cut_where_it_is_damaged() {
     let dir = tempfile::tempdir().unwrap();
@@ -243,4 +315,44 @@ fn a_damaged_block_costs_its_row_group_alone() {
         "what is dropped is kept aside"
     );
     assert!(plan_repair(&path).unwrap().steps.is_empty());
+}
+
+#[test]
+fn a_damaged_manifest_is_cut_where_it_is_damaged() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("db");
+    let (db, table) = make(&path);
+    write(&db, &table, 0, 5);
+    db.flush().unwrap();
+    let manifest = files(&path.join("manifest"), ".manifest").remove(0);
+    let used = |path: &Path| {
+        let bytes = std::fs::read(path).unwrap();
+        bytes.iter().rposition(|b| *b != 0).unwrap()
+    };
+    let first = files(&path.join("segments"), ".seg");
+    let sound = used(&manifest);
+    write(&db, &table, 5, 5);
+    db.flush().unwrap();
+    write(&db, &table, 10, 3);
+    drop((db, table));
+    flip(&manifest, sound + 40);
+    let error = Tidestone::open(&path, options()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+    assert_eq!(verify(&path).unwrap().damage.len(), 1);
+
+    let plan = plan_repair(&path).unwrap();
+    let [Step::CutManifest { unnamed, lost, .. }] = &plan.steps[..] else {
+        panic!("{plan:?}");
+    };
+    assert_eq!((unnamed.len(), *lost), (1, 2), "the edit and its seal");
+    assert!(!first.contains(&unnamed[0]));
+    assert_eq!(repair(&path).unwrap(), plan);
+    assert_eq!(plan_repair(&path).unwrap().steps, []);
+    // The log still had what the segment held.
+    let db = Tidestone::open(&path, options()).unwrap();
+    assert_eq!(times(&db), (0..13).collect::<Vec<_>>());
+    db.close().unwrap();
+    assert_eq!(verify(&path).unwrap().damage, []);
+    assert_eq!(files(&path.join("lost"), ".manifest").len(), 1);
+    assert_eq!(files(&path.join("lost"), ".seg").len(), 1);
 }

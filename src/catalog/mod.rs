@@ -5,11 +5,17 @@
 //! | `tables` | open tables by name and id; options of new ones |
 //! | `names` | those to tell somebody who asked for one there is not |
 //! | `series` | series keys and ids: resolved, defined, and known before the index knows them |
+//! | `holders` | the series that handles hold, and those on their way out |
+//! | `ground` | the index filled from manifest and segments |
 
+mod ground;
+mod holders;
 mod names;
 mod series;
 mod tables;
 
+pub(crate) use ground::{Ground, catch_up};
+pub(crate) use holders::{Hold, Pin, Pins};
 pub(crate) use names::{Known, no_field};
 pub(crate) use series::SeriesRegistry;
 pub use tables::{DEFAULT_FUTURE_BOUND, DEFAULT_PARTITION, TableOptions};

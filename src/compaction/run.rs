@@ -75,6 +75,7 @@ fn watched_merge(
     kept.sort_unstable();
     kept.dedup();
     let lost = lost_series(inputs, &kept, watch)?;
+    let rows_are_gone = !lost.is_empty();
 
     let mut editor = engine.store.edit();
     // Nobody drops an input from here on.
@@ -96,6 +97,9 @@ fn watched_merge(
     entries.extend(done.into_iter().map(Entry::TombstoneDropped));
     let version = editor.commit_segments(entries, outputs)?;
     engine.publish(&mut editor, version, None);
+    if rows_are_gone {
+        engine.series.suspect(table);
+    }
     engine.counters.compactions.fetch_add(1, Ordering::Relaxed);
     Ok(())
 }

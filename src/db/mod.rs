@@ -22,6 +22,7 @@ use crate::config::Options;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::flush;
+use crate::forgetting;
 use crate::ingest::Writer;
 use crate::recover::OpenReport;
 use crate::retention;
@@ -244,14 +245,15 @@ impl Tidestone {
         }
     }
 
-    /// Drops what is past the tables' retention. The background thread does it too. By age, only what is
-    /// too old by a clock that was watched for 24 hours, in any number of runs, and not set back: one that
-    /// is wrong must not delete.
+    /// Drops what is past the tables' retention, and forgets series whose rows are all gone and that no
+    /// handle holds. The background thread does it too. By age, only what is too old by a clock that was
+    /// watched for 24 hours, in any number of runs, and not set back: one that is wrong must not delete.
     ///
     /// # Errors
     /// The disk refuses.
     pub fn enforce_retention(&self) -> Result<()> {
-        retention::enforce(self.engine())
+        retention::enforce(self.engine())?;
+        forgetting::run(self.engine()).map(drop)
     }
 
     /// Registers a reader of the log by name, or moves it: log files above `lsn` are kept for it, across
@@ -259,17 +261,29 @@ impl Tidestone {
     /// [`Options::log_retained_bytes`]; then it is dropped, which [`Status::failure`] tells once.
     ///
     /// # Errors
-    /// The name is empty, or the manifest cannot be written.
+    /// The name is empty, the log files behind `lsn` were recycled (the message says which LSN is the
+    /// oldest that can be named), or the manifest cannot be written.
     pub fn set_log_cursor(&self, name: &str, lsn: Lsn) -> Result<()> {
         let log = self.engine().writable()?;
         let mut editor = self.engine().store.edit();
-        let version = editor.commit(vec![Entry::Cursor {
+        // Until the edit is durable the log keeps what either cursor needs.
+        let before = log.consumer(name);
+        log.set_consumer(name, before.map_or(lsn, |before| before.min(lsn)))?;
+        let committed = editor.commit(vec![Entry::Cursor {
             name: name.to_owned(),
             lsn,
-        }])?;
-        self.engine().publish(&mut editor, version, None);
-        log.set_consumer(name, lsn);
-        Ok(())
+        }]);
+        match (committed, before) {
+            (Ok(version), _) => {
+                self.engine().publish(&mut editor, version, None);
+                log.set_consumer(name, lsn)
+            }
+            (Err(error), Some(before)) => log.set_consumer(name, before).and(Err(error)),
+            (Err(error), None) => {
+                log.remove_consumer(name);
+                Err(error)
+            }
+        }
     }
 
     /// Forgets a reader of the log.
@@ -326,14 +340,14 @@ impl Inner {
         let closed = log.close();
         running.workers.join();
         // A merge that a caller has under way must not reach the manifest once the lock is gone.
-        engine.store.close();
+        let sealed = engine.store.close();
         let index = if flush_first {
-            engine.series.index().and_then(|index| index.flush())
+            engine.series.flush_index()
         } else {
             Ok(())
         };
         engine.series.close();
-        flushed.and(closed).and(index)
+        flushed.and(closed).and(sealed).and(index)
     }
 }
 

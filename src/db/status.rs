@@ -94,7 +94,7 @@ pub struct ColumnStatus {
 
 pub(super) fn of(engine: &Engine) -> Result<Status> {
     let version = engine.store.version();
-    let index = engine.series.index()?.stats()?;
+    let index = engine.series.index_stats()?;
     let mut tables = Vec::new();
     for table in version.tables.values() {
         let bytes: u64 = table.segments.iter().map(|s| s.entry.file_len).sum();
@@ -139,7 +139,7 @@ pub(super) fn of(engine: &Engine) -> Result<Status> {
         rows_committed: counter(&engine.counters.rows),
         flushes: counter(&engine.counters.flushes),
         compactions: counter(&engine.counters.compactions),
-        index_rebuilds: counter(&engine.counters.index_rebuilds),
+        index_rebuilds: counter(&engine.counters.index_rebuilds) + engine.series.rebuilds(),
         failure: engine.signals.failure().map(|e| e.to_string()),
         poisoned: engine
             .log()

@@ -77,8 +77,8 @@ impl Table {
     /// # Errors
     /// As [`Table::series`].
     pub fn series_by_key(&self, key: &SeriesKey) -> Result<SeriesHandle> {
-        let id = self.engine.resolve(self.core.id, key)?;
-        Ok(SeriesHandle::new(self.core.clone(), id))
+        let (id, hold) = self.engine.resolve(self.core.id, key)?;
+        Ok(SeriesHandle::new(self.core.clone(), id, hold))
     }
 
     /// The tags of the series that match all tests, by id; all of them for no tests.

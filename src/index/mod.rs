@@ -41,7 +41,7 @@ use rustc_hash::FxHashMap;
 pub(crate) use tidestone_format::log::SeriesDefinition as Definition;
 use tidestone_format::{FileUuid, Lsn, TableId};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use layout::State;
 use rocks::{Family, Store, View};
 
@@ -100,8 +100,29 @@ impl Index {
     /// Only what creating it anew would not mend: the disk is full, the folder is locked or may
     /// not be written, the process has no more file descriptors.
     pub(crate) fn open(dir: &Path, memory_bytes: usize, database: FileUuid) -> Result<Opened> {
+        Self::open_as(dir, memory_bytes, database, false)
+    }
+
+    /// As [`Index::open`], of an index that is only read: no byte of its folder changes.
+    ///
+    /// # Errors
+    /// As [`Index::open`].
+    pub(crate) fn open_read_only(
+        dir: &Path,
+        memory_bytes: usize,
+        database: FileUuid,
+    ) -> Result<Opened> {
+        Self::open_as(dir, memory_bytes, database, true)
+    }
+
+    fn open_as(
+        dir: &Path,
+        memory_bytes: usize,
+        database: FileUuid,
+        read_only: bool,
+    ) -> Result<Opened> {
         let unusable = |why: String| Ok(Opened::Unusable { why });
-        let store = match Store::open(dir, memory_bytes)? {
+        let store = match Store::open(dir, memory_bytes, read_only)? {
             Ok(store) => store,
             Err(why) => return unusable(why),
         };
@@ -164,7 +185,8 @@ impl Index {
         let mut batch = self.store.batch()?;
         // RocksDB takes keys in their order several times faster than in any other.
         let mut sorted: Vec<&Definition> = definitions.iter().collect();
-        sorted.sort_unstable_by(|a, b| (a.table, &a.key).cmp(&(b.table, &b.key)));
+        // Of two series with one key the later one has it: the other was being forgotten.
+        sorted.sort_unstable_by(|a, b| (a.table, &a.key, a.id).cmp(&(b.table, &b.key, b.id)));
         for d in &sorted {
             let key = layout::by_key(d.table, &d.key);
             batch.put(Family::Ids, &key, &layout::encode_id(d.id));
@@ -183,6 +205,39 @@ impl Index {
         let state = State::new(self.database, applied).encode()?;
         batch.put(Family::Meta, layout::STATE, &state);
         self.store.write(batch)
+    }
+
+    /// Forgets series, durably, all of them or none. A key that a later series has stays its.
+    ///
+    /// # Errors
+    /// The index cannot be read or written; the series are still there, or not any more.
+    pub(crate) fn remove(&self, definitions: &[Definition]) -> Result<()> {
+        let view = self.store.view();
+        let mut batch = self.store.batch()?;
+        let mut sorted: Vec<&Definition> = definitions.iter().collect();
+        sorted.sort_unstable_by_key(|d| (d.table, d.id));
+        for d in &sorted {
+            let key = layout::by_key(d.table, &d.key);
+            let has = view.get(Family::Ids, &key)?;
+            if has.and_then(|bytes| layout::decode_id(&bytes)) == Some(d.id) {
+                batch.delete(Family::Ids, &key);
+            }
+            batch.delete(Family::Keys, &layout::by_id(d.table, d.id));
+        }
+        for (key, ids) in postings(&sorted) {
+            let mut posting = self.posting(&view, Some(&key))?;
+            for id in ids {
+                posting.remove(id);
+            }
+            if posting.is_empty() {
+                batch.delete(Family::Postings, &key);
+            } else {
+                let left = layout::encode_ids(posting.into_iter().collect());
+                batch.put(Family::Postings, &key, &left);
+            }
+        }
+        self.store.write(batch)?;
+        self.store.flush()
     }
 
     /// Forgets a table and notes `applied`, all or nothing. Its space is given back by and by.
@@ -223,6 +278,11 @@ impl Index {
             disk_bytes,
             series,
         })
+    }
+
+    /// Whether an error of an index says that it is damaged, so that it is to be made anew.
+    pub(crate) fn is_damage(error: &Error) -> bool {
+        rocks::is_damage(error)
     }
 
     /// Puts everything applied on disk, so that the next opening need not catch up. Dropping the

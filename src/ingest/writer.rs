@@ -9,23 +9,30 @@ use tidestone_format::schema::{SchemaMode, TableSchema};
 use tidestone_format::{Lsn, SeriesId, TableId, Timestamp, checksum};
 
 use super::{Batch, Durability, Ticket};
-use crate::catalog::{TableCore, no_field};
+use crate::catalog::{Hold, Pin, TableCore, no_field};
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::rows::Rows;
 use crate::value::Value;
 use crate::wal::{BatchRows, Frame, encode_batch};
 
-/// A series, resolved: what rows are appended to. Cheap to clone, valid as long as its table.
+/// A series, resolved: what rows are appended to. Cheap to clone, valid as long as its table. While a
+/// handle lives its series is not forgotten, even if retention or deletes take all of its rows.
 #[derive(Debug, Clone)]
 pub struct SeriesHandle {
     table: Arc<TableCore>,
     id: SeriesId,
+    /// Held, not read: the series is not forgotten.
+    _hold: Arc<Hold>,
 }
 
 impl SeriesHandle {
-    pub(crate) fn new(table: Arc<TableCore>, id: SeriesId) -> Self {
-        Self { table, id }
+    pub(crate) fn new(table: Arc<TableCore>, id: SeriesId, hold: Arc<Hold>) -> Self {
+        Self {
+            table,
+            id,
+            _hold: hold,
+        }
     }
 
     /// The series' id.
@@ -47,6 +54,8 @@ impl SeriesHandle {
 pub struct Writer {
     engine: Arc<Engine>,
     staged: Vec<Staged>,
+    /// While rows are staged: their series are not forgotten, whether or not their handles live.
+    pin: Option<Pin>,
     /// Encodes the batch; kept for its memory.
     payload: Vec<u8>,
     /// Rows up to this time need no look at the clock.
@@ -67,6 +76,7 @@ impl Writer {
         Self {
             engine,
             staged: Vec::new(),
+            pin: None,
             payload: Vec::new(),
             future_known: Timestamp::MIN,
             not_sync: PhantomData,
@@ -206,11 +216,12 @@ impl Writer {
                 }
             }
         }
+        // Before the handles of the batch are let go.
+        let at = self.staging(&table);
         let rows = batch.into_rows(&table.schema())?;
         if rows.is_empty() {
             return Ok(());
         }
-        let at = self.staging(&table);
         self.staged[at].take_in(rows);
         Ok(())
     }
@@ -225,6 +236,7 @@ impl Writer {
         for staged in &mut self.staged {
             staged.clear();
         }
+        self.pin = None;
     }
 
     /// Makes what is staged one batch that will survive a power loss; the ticket says when. The
@@ -270,6 +282,7 @@ impl Writer {
     fn submit(&mut self) -> Result<Lsn> {
         let log = self.engine.writable()?;
         if self.staged.iter().all(|s| s.rows.is_empty()) {
+            self.pin = None;
             return Ok(log.last_lsn());
         }
         for staged in self.staged.iter().filter(|s| !s.rows.is_empty()) {
@@ -283,10 +296,12 @@ impl Writer {
                 return Err(Error::new(ErrorKind::NotFound, message));
             }
         }
-        match self.staged.iter().any(|s| s.is_large()) {
+        let lsn = match self.staged.iter().any(|s| s.is_large()) {
             true => self.submit_shared(),
             false => self.submit_copied(),
-        }
+        }?;
+        self.pin = None;
+        Ok(lsn)
     }
 
     /// Commits a small batch: the rows are copied, and the buffers used again.
@@ -351,6 +366,9 @@ impl Writer {
     /// The place of a table's staged rows.
     #[inline]
     fn staging(&mut self, table: &Arc<TableCore>) -> usize {
+        if self.pin.is_none() {
+            self.pin = Some(self.engine.pins.pin());
+        }
         match self
             .staged
             .iter()

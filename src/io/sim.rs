@@ -5,7 +5,8 @@
 //! folder, those of folders among them, and [`Disk::sync_dir`]: a file is lost with a folder on its
 //! way whose name was not synced. What a power loss keeps of unsynced pages is up to a seed: each
 //! 4 KiB page of an unsynced write may be there or not. A write that fails has written the first
-//! half of its bytes.
+//! half of its bytes. A sync that fails does as Linux does: the file's pages are clean from then on and still
+//! read as they were written, so that a later sync, which succeeds, does not write them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -72,6 +73,8 @@ struct Node {
     durable: Vec<u8>,
     /// Pages written since the last sync.
     dirty: BTreeSet<usize>,
+    /// Pages that a failed sync left: nothing writes them but a new write of them.
+    unsure: BTreeSet<usize>,
 }
 
 #[derive(Debug)]
@@ -165,7 +168,10 @@ impl Node {
             self.live.resize(end, 0);
         }
         self.live[start..end].copy_from_slice(bytes);
-        self.dirty.extend(start / PAGE..end.div_ceil(PAGE));
+        for page in start / PAGE..end.div_ceil(PAGE) {
+            self.dirty.insert(page);
+            self.unsure.remove(&page);
+        }
     }
 }
 
@@ -209,7 +215,7 @@ impl SimDisk {
             .map(|(path, node)| {
                 let node = node.lock();
                 let mut image = node.durable.clone();
-                for &page in &node.dirty {
+                for &page in node.dirty.union(&node.unsure) {
                     number += 1;
                     if !keep(number) {
                         continue;
@@ -226,7 +232,7 @@ impl SimDisk {
                 let node = Node {
                     live: image.clone(),
                     durable: image,
-                    dirty: BTreeSet::default(),
+                    ..Node::default()
                 };
                 (path.clone(), Arc::new(Mutex::new(node)))
             })
@@ -277,6 +283,7 @@ impl SimDisk {
         change(&mut node.live);
         node.durable = node.live.clone();
         node.dirty.clear();
+        node.unsure.clear();
         Ok(())
     }
 
@@ -454,17 +461,21 @@ impl File for SimFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        {
+        let outcome = {
             let mut state = self.disk.0.lock();
-            state.change("sync")?;
-            state.sync()?;
-        }
+            state.change("sync").and_then(|()| state.sync())
+        };
         let mut node = self.node.lock();
         let Node {
             live,
             durable,
             dirty,
+            unsure,
         } = &mut *node;
+        if let Err(error) = outcome {
+            unsure.append(dirty);
+            return Err(error);
+        }
         durable.resize(live.len(), 0);
         for page in std::mem::take(dirty) {
             let end = (page * PAGE + PAGE).min(live.len());
@@ -565,6 +576,28 @@ mod tests {
         assert_eq!(read_text(&next.after_power_loss(|_| false), path), "one");
         file.write_all_at(b"six", 0).unwrap();
         assert_eq!(read_text(&next, path), "two", "the images are apart");
+    }
+
+    #[test]
+    fn pages_of_a_failed_sync_are_written_by_no_later_one_unless_written_again() {
+        let disk = disk();
+        let path = Path::new("/d/a");
+        let file = disk.create(path).unwrap();
+        disk.sync_dir(Path::new("/d")).unwrap();
+        file.write_all_at(b"one", 0).unwrap();
+        file.sync().unwrap();
+        file.write_all_at(b"two", 0).unwrap();
+        disk.inject(Fault::OnceAtSync(0));
+        file.sync().unwrap_err();
+        file.sync().unwrap();
+        let next = disk.after_kill();
+        assert_eq!(read_text(&next, path), "two");
+        assert_eq!(read_text(&next.after_power_loss(|_| false), path), "one");
+        assert_eq!(read_text(&next.after_power_loss(|_| true), path), "two");
+        let file = next.open_write(path).unwrap();
+        file.write_all_at(b"two", 0).unwrap();
+        file.sync().unwrap();
+        assert_eq!(read_text(&next.after_power_loss(|_| false), path), "two");
     }
 
     #[test]

@@ -17,10 +17,8 @@ pub use verify::verify;
 /// What [`verify()`] found.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct VerifyReport {
-    /// Files that were read.
-    pub files: u64,
-    /// Their bytes.
-    pub bytes: u64,
+    /// The files that were read.
+    pub files: Vec<FileReport>,
     /// Regions of segments whose checksums and content were checked.
     pub regions: u64,
     /// Frames of the log that are readable.
@@ -31,6 +29,20 @@ pub struct VerifyReport {
     pub damage: Vec<Damage>,
     /// What is worth knowing and is no damage.
     pub notes: Vec<String>,
+}
+
+/// A file that was read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FileReport {
+    /// The file.
+    pub path: PathBuf,
+    /// What it is: `identity`, `manifest`, `log` or `segment`.
+    pub kind: &'static str,
+    /// Its length; 0 if it could not be read.
+    pub bytes: u64,
+    /// The rows of a segment, as the manifest says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rows: Option<u64>,
 }
 
 /// A damaged file, or part of one.

@@ -17,10 +17,13 @@ use crate::compaction;
 use crate::config::Options;
 use crate::db::Tidestone;
 use crate::error::{Error, Result};
-use crate::io::{Disk, OsDisk};
+use crate::io::{self, Disk, OsDisk};
 use crate::random::{OsRandom, Random};
 use crate::recover;
-use crate::store::{Folders, Manifest, Segment, Segments, newest_manifest, read_manifest};
+use crate::store::{
+    Folders, Manifest, Segment, Segments, newest_manifest, place_of, read_manifest_up_to_damage,
+    segment_files,
+};
 use crate::wal;
 
 /// What a repair would do.
@@ -33,6 +36,22 @@ pub struct RepairPlan {
 /// One step of a repair.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub enum Step {
+    /// Changes of the manifest are dropped, from one that is damaged on: which tables and segments
+    /// there are is as it was before them. What they had added is moved to `lost/`.
+    CutManifest {
+        /// The file.
+        path: PathBuf,
+        /// Where in it.
+        offset: u64,
+        /// The version of the manifest that stays.
+        version: u64,
+        /// How many versions are dropped.
+        lost: u64,
+        /// Segments that no manifest names then.
+        unnamed: Vec<PathBuf>,
+        /// What is wrong.
+        what: String,
+    },
     /// Everything of the log from an LSN on is dropped.
     CutLog {
         /// The file that is damaged.
@@ -90,8 +109,8 @@ pub enum Step {
 /// most), a damaged index page or dictionary the segment.
 ///
 /// # Errors
-/// There is no database, its identity or manifest is damaged (restore them from a backup), or another
-/// process has it open for writing.
+/// There is no database, its identity or the first edit of its manifest is damaged (restore them from
+/// a backup), or another process has it open for writing.
 pub fn plan_repair(path: &Path) -> Result<RepairPlan> {
     let folders = Folders::new(path);
     let (database, _) = recover::identity(&OsDisk, &folders)?;
@@ -105,10 +124,23 @@ fn plan(folders: &Folders, database: FileUuid) -> Result<RepairPlan> {
     let file = disk
         .open(&manifest)
         .map_err(|e| Error::io("open the manifest", &manifest, e))?;
-    let bytes =
-        crate::io::read_all(&*file).map_err(|e| Error::io("read the manifest", &manifest, e))?;
-    let (_, replay) = read_manifest(&manifest, &bytes)?;
+    let bytes = io::read_all(&*file).map_err(|e| Error::io("read the manifest", &manifest, e))?;
+    let (_, replay, damage) = read_manifest_up_to_damage(&manifest, &bytes)?;
     let mut steps = Vec::new();
+    if let Some(damage) = damage {
+        let mut unnamed = segment_files(&*disk, &folders.segments())?;
+        let live = replay.state.segments().values();
+        let live: Vec<PathBuf> = live.map(|e| place_of(&folders.segments(), e)).collect();
+        unnamed.retain(|file| !live.contains(file));
+        steps.push(Step::CutManifest {
+            path: manifest.clone(),
+            offset: damage.error.offset,
+            version: replay.version,
+            lost: damage.last_version - replay.version,
+            unnamed,
+            what: damage.error.to_string(),
+        });
+    }
     let memory = Options::default().segment_memory();
     let segments = Segments::new(disk.clone(), folders.segments(), database, memory)?;
     for entry in replay.state.segments().values() {
@@ -187,8 +219,9 @@ fn step_for(segment: &Segment) -> Result<Option<Step>> {
     }))
 }
 
-/// Does what [`plan_repair`] says: drops damaged segments from the manifest, keeps what the log gives
-/// before its damage, moves the damaged files to `lost/`, starts a new log in a new incarnation.
+/// Does what [`plan_repair`] says: cuts the manifest before its damage, drops damaged segments, keeps
+/// what the log gives before its damage, moves the damaged files to `lost/`, starts a new log in a
+/// new incarnation.
 ///
 /// # Errors
 /// As [`plan_repair`], or the disk refuses. It can be run again.
@@ -198,20 +231,16 @@ pub fn repair(path: &Path) -> Result<RepairPlan> {
     let plan = {
         let _lock = recover::lock(&OsDisk, &folders)?;
         let plan = plan(&folders, database)?;
+        cut_manifest(&folders, database, &plan)?;
         drop_segments(&folders, database, &plan)?;
         plan
     };
-    let log_damage = plan
-        .steps
-        .iter()
-        .find(|s| matches!(s, Step::CutLog { .. } | Step::NewLog { .. }));
-    match log_damage {
-        Some(Step::CutLog { .. }) => {
-            keep_what_the_log_gives(path)?;
-            new_log(&folders, database)?;
-        }
-        Some(_) => new_log(&folders, database)?,
-        None => {}
+    let has = |which: fn(&Step) -> bool| plan.steps.iter().any(which);
+    if has(|s| matches!(s, Step::NewLog { .. })) {
+        new_log(&folders, database)?;
+    } else if has(|s| matches!(s, Step::CutLog { .. } | Step::CutManifest { .. })) {
+        keep_what_the_log_gives(path)?;
+        new_log(&folders, database)?;
     }
     drop_rows(path, &folders, &plan)?;
     Ok(plan)
@@ -244,6 +273,23 @@ fn drop_rows(path: &Path, folders: &Folders, plan: &RepairPlan) -> Result<()> {
     db.close()
 }
 
+/// Cuts the manifest. The damaged file is kept in `lost/` before, and so are the segments that the
+/// cut one does not name.
+fn cut_manifest(folders: &Folders, database: FileUuid, plan: &RepairPlan) -> Result<()> {
+    let disk: Arc<dyn Disk> = Arc::new(OsDisk);
+    for step in &plan.steps {
+        let Step::CutManifest { path, unnamed, .. } = step else {
+            continue;
+        };
+        copy_to_lost(&*disk, folders, path)?;
+        for segment in unnamed {
+            move_to_lost(&*disk, folders, segment)?;
+        }
+        Manifest::cut(disk.clone(), &folders.manifest(), &folders.tmp(), database)?;
+    }
+    Ok(())
+}
+
 fn drop_segments(folders: &Folders, database: FileUuid, plan: &RepairPlan) -> Result<()> {
     let damaged: Vec<&PathBuf> = plan
         .steps
@@ -264,7 +310,7 @@ fn drop_segments(folders: &Folders, database: FileUuid, plan: &RepairPlan) -> Re
         .segments()
         .values()
         .filter(|e| {
-            let path = crate::store::place_of(&folders.segments(), e);
+            let path = place_of(&folders.segments(), e);
             damaged.iter().any(|d| **d == path)
         })
         .map(|e| Entry::SegmentDropped {
@@ -347,29 +393,32 @@ fn new_log(folders: &Folders, database: FileUuid) -> Result<()> {
 /// LSNs skipped after a loss: more than a log can hold.
 const LOST_LSNS: u64 = 1 << 32;
 
-/// Copies a file to `lost/`, whole or not at all.
-fn copy_to_lost(disk: &dyn Disk, folders: &Folders, path: &Path) -> Result<()> {
+fn lost_folder(disk: &dyn Disk, folders: &Folders) -> Result<PathBuf> {
     let lost = folders.root.join("lost");
     disk.create_dir_all(&lost)
         .map_err(|e| Error::io("make the folder", &lost, e))?;
+    Ok(lost)
+}
+
+/// Copies a file to `lost/`, whole or not at all.
+fn copy_to_lost(disk: &dyn Disk, folders: &Folders, path: &Path) -> Result<()> {
+    let lost = lost_folder(disk, folders)?;
     let Some(name) = path.file_name() else {
         return Ok(());
     };
     let copy = || -> std::io::Result<()> {
-        let bytes = crate::io::read_all(&*disk.open(path)?)?;
+        let bytes = io::read_all(&*disk.open(path)?)?;
         let (tmp, to) = (folders.tmp().join(name), lost.join(name));
         match disk.remove(&tmp) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e),
-            _ => crate::io::write_atomically(disk, &tmp, &to, &bytes),
+            _ => io::write_atomically(disk, &tmp, &to, &bytes),
         }
     };
     copy().map_err(|e| Error::io("copy a damaged file to lost/", path, e))
 }
 
 fn move_to_lost(disk: &dyn Disk, folders: &Folders, path: &Path) -> Result<()> {
-    let lost = folders.root.join("lost");
-    disk.create_dir_all(&lost)
-        .map_err(|e| Error::io("make the folder", &lost, e))?;
+    let lost = lost_folder(disk, folders)?;
     let Some(name) = path.file_name() else {
         return Ok(());
     };

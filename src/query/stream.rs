@@ -31,6 +31,8 @@ pub struct RowStream {
     lsn: Lsn,
     failed: bool,
     profile: Profile,
+    /// Held: the keys of the series it gives are known as long as it lasts.
+    _pin: Arc<()>,
 }
 
 /// Below so many rows no threads are started.
@@ -89,6 +91,7 @@ impl RowStream {
             lsn: snapshot.lsn,
             failed: false,
             profile,
+            _pin: snapshot.pin,
         })
     }
 

@@ -125,6 +125,9 @@ fn enforce_table(engine: &Engine, id: TableId) -> Result<()> {
     }
     let version = editor.commit(entries)?;
     engine.publish(&mut editor, version, None);
+    if !behind.is_empty() {
+        engine.series.suspect(id);
+    }
     if let Some(core) = engine.tables().by_id(id) {
         core.raise_horizon(target);
     }

@@ -37,6 +37,8 @@ pub(crate) struct Snapshot {
     pub(crate) head: HeadView,
     /// The last LSN it sees.
     pub(crate) lsn: Lsn,
+    /// Held as long as series are asked for by what it showed.
+    pub(crate) pin: Arc<()>,
 }
 
 /// What a scan reads.

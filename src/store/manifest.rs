@@ -7,7 +7,11 @@
 //! 3. A failed write or sync poisons the manifest; the state stays what it was before. Space is
 //!    reserved before an edit is written, so a full disk refuses it and harms nothing.
 //! 4. What was read at open is durable before anything is built on it: a process that was killed leaves
-//!    bytes and names that no sync has covered.
+//!    bytes and names that no sync has covered, and one whose sync failed leaves bytes that no later
+//!    sync writes. [`Manifest::settle`] sees to it; opening alone writes nothing.
+//! 5. An edit that was synced is followed by an empty one, its *seal*, which is written and not
+//!    synced. So the last edit too, if it is damaged, is told from one that was torn when the power
+//!    failed: behind a torn one stands no seal.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,7 +19,8 @@ use std::sync::Arc;
 use tidestone_format::FileUuid;
 use tidestone_format::header::{FileHeader, FileKind};
 use tidestone_format::manifest::{
-    EDITS_START, Edit, Entry, ManifestIdentity, Replay, State, append_edit, replay,
+    DamagedEdit, EDIT_HEADER_LEN, EDITS_START, Edit, Entry, ManifestIdentity, Replay, State,
+    append_edit, replay, replay_up_to_damage,
 };
 
 use crate::error::{Error, ErrorKind, Result};
@@ -41,7 +46,20 @@ pub(crate) struct Manifest {
     snapshot_len: u64,
     version: u64,
     state: State,
+    /// Set until the manifest was settled.
+    unsettled: Option<Unsettled>,
+    /// Behind the last edit stands its seal, or it is the snapshot, without which there is nothing.
+    sealed: bool,
     poisoned: Option<Error>,
+}
+
+/// What is to be done before a manifest that was read is built on.
+#[derive(Debug)]
+enum Unsettled {
+    /// An edit was torn: a new file without it.
+    Torn,
+    /// From this offset on, what was read may be in the page cache alone.
+    Unproven(u64),
 }
 
 /// What [`Manifest::open`] found.
@@ -112,6 +130,18 @@ pub(crate) fn read(path: &Path, bytes: &[u8]) -> Result<(FileHeader, Replay)> {
     Ok((header, replay))
 }
 
+/// Reads a manifest file as if it ended before an edit that is damaged, which is told.
+pub(crate) fn read_up_to_damage(
+    path: &Path,
+    bytes: &[u8],
+) -> Result<(FileHeader, Replay, Option<DamagedEdit>)> {
+    let format = |e| Error::format(path, e);
+    let header = FileHeader::decode_kind(bytes, FileKind::Manifest).map_err(format)?;
+    let (replay, damage) =
+        replay_up_to_damage(bytes, ManifestIdentity::of(&header)).map_err(format)?;
+    Ok((header, replay, damage))
+}
+
 /// Checks that the file is the one it is named, of this database.
 fn check_header(path: &Path, header: &FileHeader, database: FileUuid, number: u64) -> Result<()> {
     if header.database != database {
@@ -145,7 +175,8 @@ impl Manifest {
             .map_err(|unfinished| unfinished.error)
     }
 
-    /// The manifest of a database that is there.
+    /// The manifest of a database that is there. Nothing is written: that is for
+    /// [`Manifest::settle`], once everything else was read too and is sound.
     pub(crate) fn open(
         disk: Arc<dyn Disk>,
         dir: &Path,
@@ -157,45 +188,86 @@ impl Manifest {
             .open_write(&path)
             .map_err(|e| Error::io("open the manifest", &path, e))?;
         let bytes = io::read_all(&*file).map_err(|e| Error::io("read the manifest", &path, e))?;
-        let (
-            header,
-            Replay {
-                state,
-                version,
-                end: position,
-                torn,
-            },
-        ) = read(&path, &bytes)?;
+        let (header, replay) = read(&path, &bytes)?;
         check_header(&path, &header, database, number)?;
-        let identity = ManifestIdentity::of(&header);
-        file.sync()
-            .and_then(|()| disk.sync_dir(dir))
-            .map_err(|e| Error::io("sync the manifest that was read", &path, e))?;
-        let len = bytes.len() as u64;
-        if let Some(error) = torn {
-            let report = ManifestReport {
-                torn: Some(error.to_string()),
-            };
-            let next = number + 1;
-            let this = Self::write_snapshot(disk, dir, tmp, database, next, version + 1, state)
-                .map_err(|unfinished| unfinished.error)?;
-            return Ok((this, report));
-        }
+        let unsettled = match replay.torn {
+            Some(_) => Unsettled::Torn,
+            None => Unsettled::Unproven(replay.proven),
+        };
         let this = Self {
             disk,
             dir: dir.to_owned(),
             tmp: tmp.to_owned(),
-            identity,
+            identity: ManifestIdentity::of(&header),
             file,
-            position,
-            len,
+            position: replay.end,
+            len: bytes.len() as u64,
             snapshot_len: 0,
-            version,
-            state,
+            version: replay.version,
+            state: replay.state,
+            unsettled: Some(unsettled),
+            sealed: replay.sealed,
             poisoned: None,
         };
-        this.remove_older();
-        Ok((this, ManifestReport { torn: None }))
+        let torn = replay.torn.map(|error| error.to_string());
+        Ok((this, ManifestReport { torn }))
+    }
+
+    /// Writes a manifest without an edit that is damaged and those behind it.
+    pub(crate) fn cut(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        tmp: &Path,
+        database: FileUuid,
+    ) -> Result<()> {
+        let (number, path) = newest(&*disk, dir)?;
+        let read = disk.open(&path).and_then(|file| io::read_all(&*file));
+        let bytes = read.map_err(|e| Error::io("read the manifest", &path, e))?;
+        let (header, replay, damage) = read_up_to_damage(&path, &bytes)?;
+        check_header(&path, &header, database, number)?;
+        let last = damage.map_or(replay.version, |damage| damage.last_version);
+        Self::write_snapshot(disk, dir, tmp, database, number + 1, last + 1, replay.state)
+            .map(drop)
+            .map_err(|unfinished| unfinished.error)
+    }
+
+    /// Makes what was read durable and drops what was torn. Before that nothing can be committed.
+    pub(crate) fn settle(&mut self) -> Result<()> {
+        let path = path_of(&self.dir, self.identity.number);
+        match self.unsettled {
+            None => return Ok(()),
+            Some(Unsettled::Torn) => {
+                let state = std::mem::take(&mut self.state);
+                *self = Self::write_snapshot(
+                    self.disk.clone(),
+                    &self.dir,
+                    &self.tmp,
+                    self.identity.database,
+                    self.identity.number + 1,
+                    self.version + 1,
+                    state,
+                )
+                .map_err(|unfinished| unfinished.error)?;
+            }
+            Some(Unsettled::Unproven(from)) => {
+                // The same bytes in the same place, so that the sync writes them in any case.
+                let rewrite = || -> std::io::Result<()> {
+                    let len = usize::try_from(self.position - from);
+                    let mut bytes = vec![0; len.map_err(std::io::Error::other)?];
+                    self.file.read_exact_at(&mut bytes, from)?;
+                    self.file.write_all_at(&bytes, from)?;
+                    self.file.sync()?;
+                    self.disk.sync_dir(&self.dir)
+                };
+                rewrite().map_err(|e| Error::io("sync the manifest that was read", &path, e))?;
+                self.unsettled = None;
+                self.remove_older();
+                if !self.sealed {
+                    self.seal(&path);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The manifest as another process has left it by now. It cannot be committed to.
@@ -235,6 +307,8 @@ impl Manifest {
             snapshot_len: 0,
             version,
             state,
+            unsettled: None,
+            sealed: true,
             poisoned: Some(read_only),
         })
     }
@@ -247,49 +321,83 @@ impl Manifest {
         }
     }
 
-    /// Makes entries durable, all or none, and returns the version that has them.
+    /// Makes entries durable, all or none, and returns the version that has them. It takes the time
+    /// that the entries take, however much the manifest holds.
     pub(crate) fn commit(&mut self, entries: Vec<Entry>) -> std::result::Result<u64, Unfinished> {
         self.check().map_err(Unfinished::before)?;
+        self.settle().map_err(Unfinished::before)?;
         let path = path_of(&self.dir, self.identity.number);
-        let wrong = |e| Unfinished::before(Error::format(&path, e));
-        let mut next = self.state.clone();
-        for entry in &entries {
-            next.apply(entry).map_err(wrong)?;
-        }
+        let undo = self.state.apply_all(&entries);
+        let undo = undo.map_err(|e| Unfinished::before(Error::format(&path, e)))?;
         let version = self.version + 1;
+        if let Err(unfinished) = self.write_edit(&path, &Edit { version, entries }) {
+            self.state.take_back(undo);
+            return Err(unfinished);
+        }
+        self.version = version;
+        self.sealed = false;
+        self.seal(&path);
+        self.maintain();
+        Ok(version)
+    }
+
+    /// Writes and syncs an edit. Without space it leaves everything as it was.
+    fn write_edit(&mut self, path: &Path, edit: &Edit) -> std::result::Result<(), Unfinished> {
         let mut bytes = Vec::new();
-        append_edit(&mut bytes, self.identity, &Edit { version, entries })
-            .map_err(|e| Unfinished::before(e.into()))?;
+        append_edit(&mut bytes, self.identity, edit).map_err(|e| Unfinished::before(e.into()))?;
         let end = self.position + bytes.len() as u64;
-        if end > self.len {
-            self.reserve(end).map_err(|e| {
-                Unfinished::before(Error::io("reserve space for the manifest", &path, e))
+        if end + EDIT_HEADER_LEN as u64 > self.len {
+            self.reserve(end + EDIT_HEADER_LEN as u64).map_err(|e| {
+                Unfinished::before(Error::io("reserve space for the manifest", path, e))
             })?;
         }
-        let written = self
-            .file
-            .write_all_at(&bytes, self.position)
-            .map_err(|e| Error::io("write the manifest", &path, e));
+        let written = self.file.write_all_at(&bytes, self.position);
+        let written = written.map_err(|e| Error::io("write the manifest", path, e));
         let synced = written.and_then(|()| {
-            self.file
-                .sync()
-                .map_err(|e| Error::io("sync the manifest", &path, e))
+            let synced = self.file.sync();
+            synced.map_err(|e| Error::io("sync the manifest", path, e))
         });
         if let Err(error) = synced {
             self.poisoned = Some(error.clone());
             return Err(Unfinished::perhaps(error));
         }
         self.position = end;
-        self.version = version;
-        self.state = next;
-        self.maintain();
-        Ok(version)
+        Ok(())
     }
 
-    /// Refuses edits from here on.
-    pub(crate) fn close(&mut self) {
-        let closed = || Error::new(ErrorKind::Closed, "the database was closed");
-        self.poisoned.get_or_insert_with(closed);
+    /// Writes an empty edit behind one that was synced, to be synced with the next. The edit before it
+    /// is durable whatever becomes of this: a failure is one of the edits to come.
+    fn seal(&mut self, path: &Path) {
+        let mut bytes = Vec::new();
+        let seal = Edit {
+            version: self.version + 1,
+            entries: Vec::new(),
+        };
+        let written = append_edit(&mut bytes, self.identity, &seal)
+            .map_err(Error::from)
+            .and_then(|()| {
+                let written = self.file.write_all_at(&bytes, self.position);
+                written.map_err(|e| Error::io("write the manifest", path, e))
+            });
+        match written {
+            Ok(()) => {
+                self.position += bytes.len() as u64;
+                self.version = seal.version;
+                self.sealed = true;
+            }
+            Err(error) => self.poisoned = Some(error),
+        }
+    }
+
+    /// Refuses edits from here on, and makes the last seal durable.
+    pub(crate) fn close(&mut self) -> Result<()> {
+        if self.poisoned.is_some() {
+            return Ok(());
+        }
+        self.poisoned = Some(Error::new(ErrorKind::Closed, "the database was closed"));
+        let path = path_of(&self.dir, self.identity.number);
+        let synced = self.file.sync();
+        synced.map_err(|e| Error::io("sync the manifest", &path, e))
     }
 
     pub(crate) fn state(&self) -> &State {
@@ -405,6 +513,8 @@ impl Manifest {
             snapshot_len: position,
             version,
             state,
+            unsettled: None,
+            sealed: true,
             poisoned: None,
         };
         this.remove_older();

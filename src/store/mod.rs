@@ -23,18 +23,21 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
 use rustc_hash::{FxHashMap, FxHashSet};
-use tidestone_format::log::Tombstone;
+use tidestone_format::log::{SeriesDefinition, Tombstone};
 use tidestone_format::manifest::{Entry, SegmentEntry, State};
 use tidestone_format::schema::TableSchema;
 use tidestone_format::segment::WriteError;
 use tidestone_format::{FileUuid, Lsn, TableId, Timestamp};
 
-pub(crate) use manifest::{Manifest, newest as newest_manifest, read as read_manifest};
+pub(crate) use manifest::{
+    Manifest, newest as newest_manifest, read as read_manifest,
+    read_up_to_damage as read_manifest_up_to_damage,
+};
 pub(crate) use new_segments::NewSegments;
 pub(crate) use segment::{OpenSegment, Segment, Segments, place_of};
 
 use crate::config::SegmentMemory;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::io::Disk;
 
 /// What a reader sees of manifest and segments.
@@ -55,6 +58,15 @@ pub(crate) struct TableVersion {
     pub(crate) tombstones: Vec<(Lsn, Arc<Tombstone>)>,
     /// Rows before it are gone.
     pub(crate) horizon: Timestamp,
+}
+
+/// Where manifest and segment files do not agree.
+#[derive(Debug, Default)]
+pub(crate) struct Strays {
+    /// Files that the manifest names and that are not there.
+    pub(crate) missing: Vec<PathBuf>,
+    /// How many were removed because the manifest does not name them.
+    pub(crate) removed: usize,
 }
 
 /// The folders of a database.
@@ -134,9 +146,14 @@ impl Store {
         })
     }
 
+    /// Makes the manifest that was read durable, once the rest of the database was read too.
+    pub(crate) fn settle(&self) -> Result<()> {
+        self.manifest.lock().settle()
+    }
+
     /// Refuses edits from here on: another process may be the one that writes.
-    pub(crate) fn close(&self) {
-        self.manifest.lock().close();
+    pub(crate) fn close(&self) -> Result<()> {
+        self.manifest.lock().close()
     }
 
     /// The newest version.
@@ -165,28 +182,51 @@ impl Store {
         self.segments.fall_behind();
     }
 
+    /// The series that may be in no live segment, as the manifest's file says now: who edits it may
+    /// be waiting for the answer.
+    pub(crate) fn lone_series(&self) -> Result<Vec<SeriesDefinition>> {
+        /// A file that was written anew has another name.
+        const ATTEMPTS: usize = 16;
+        let folder = self.folders.manifest();
+        let read = || Manifest::open_read_only(self.disk.clone(), &folder, self.database());
+        let mut manifest = read();
+        for _ in 1..ATTEMPTS {
+            match &manifest {
+                Err(e) if e.kind() == ErrorKind::NotFound => manifest = read(),
+                _ => break,
+            }
+        }
+        Ok(manifest?.state().series().values().cloned().collect())
+    }
+
     /// Bytes of the manifest file.
     pub(crate) fn manifest_len(&self) -> u64 {
         self.manifest.lock().len()
     }
 
     /// Removes files of segments that no manifest names: left by a crash between a segment and
-    /// its edit, or between an edit and the removal. Called at open, before anything else.
-    pub(crate) fn remove_strays(&self) -> Result<usize> {
+    /// its edit, or between an edit and the removal. Called at open, before anything else. While a
+    /// segment that the manifest names is not there none is removed: it may be what that one was
+    /// merged to, by an edit that is lost.
+    pub(crate) fn remove_strays(&self) -> Result<Strays> {
         let version = self.version();
-        let live: FxHashSet<PathBuf> = version
+        let mut missing: FxHashSet<PathBuf> = version
             .tables
             .values()
             .flat_map(|t| t.segments.iter().map(|s| s.path().to_owned()))
             .collect();
-        let mut removed = 0;
-        for file in segment_files(&*self.disk, &self.folders.segments())? {
-            if !live.contains(&file) {
-                self.disk
-                    .remove(&file)
-                    .map_err(|e| Error::io("remove a segment no manifest names", &file, e))?;
-                removed += 1;
-            }
+        let mut strays = segment_files(&*self.disk, &self.folders.segments())?;
+        strays.retain(|file| !missing.remove(file));
+        let mut found = Strays {
+            missing: missing.into_iter().collect(),
+            removed: 0,
+        };
+        found.missing.sort_unstable();
+        for file in strays.iter().filter(|_| found.missing.is_empty()) {
+            self.disk
+                .remove(file)
+                .map_err(|e| Error::io("remove a segment no manifest names", file, e))?;
+            found.removed += 1;
         }
         let tmp = self.folders.tmp();
         let list = self
@@ -199,7 +239,7 @@ impl Store {
                 .remove(&path)
                 .map_err(|e| Error::io("remove", &path, e))?;
         }
-        Ok(removed)
+        Ok(found)
     }
 }
 

@@ -224,8 +224,20 @@ impl Files {
         self.flushed = self.flushed.max(flushed);
     }
 
-    pub(super) fn set_consumer(&mut self, name: &str, lsn: Lsn) {
+    /// Registers a consumer, or moves it; the oldest LSN that one can have read up to, if what follows
+    /// `lsn` is there no more.
+    pub(super) fn set_consumer(&mut self, name: &str, lsn: Lsn) -> std::result::Result<(), Lsn> {
+        let oldest = self.retired.first().unwrap_or(&self.current);
+        let oldest = Lsn(oldest.first.0.saturating_sub(1));
+        if lsn < oldest {
+            return Err(oldest);
+        }
         self.consumers.insert(name.to_owned(), lsn);
+        Ok(())
+    }
+
+    pub(super) fn consumer(&self, name: &str) -> Option<Lsn> {
+        self.consumers.get(name).copied()
     }
 
     pub(super) fn remove_consumer(&mut self, name: &str) {

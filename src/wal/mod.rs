@@ -7,7 +7,9 @@
 //! # Invariants
 //! 1. LSNs are given in the order frames are appended and have no gaps between two openings.
 //! 2. A group starts at a multiple of 4,096: no byte that was synced is written again before its
-//!    file is recycled.
+//!    file is recycled, but for the last groups before a crash: what replay finds and nothing proves
+//!    to be durable is written again as it is, whether or not it was synced. The same bytes over
+//!    themselves are the same bytes, however much of the write a power loss lets through.
 //! 3. Groups are written and synced in LSN order; `durable` never names an LSN whose bytes, or
 //!    the bytes of any lower LSN, were not synced.
 //! 4. A failed write or sync poisons the log with its cause. Nothing is retried.
@@ -45,7 +47,7 @@ pub(crate) use batch::{BatchRows, encode_batch};
 pub(crate) use files::number_of;
 pub(crate) use files::{LogFileInfo, Start};
 pub(crate) use group::Frame;
-pub(crate) use replay::{LogFiles, Missing, remove_unused, replay, sync_read};
+pub(crate) use replay::{LogFiles, Missing, SteppedOver, make_durable, remove_unused, replay};
 
 use group::{Buffers, Group};
 
@@ -346,9 +348,23 @@ impl Log {
     }
 
     /// Registers a reader of the log, which has read everything up to `lsn`, or moves it.
-    pub(crate) fn set_consumer(&self, name: &str, lsn: Lsn) {
-        self.state.lock().files.set_consumer(name, lsn);
+    ///
+    /// # Errors
+    /// The log no longer has what follows `lsn`.
+    pub(crate) fn set_consumer(&self, name: &str, lsn: Lsn) -> Result<()> {
+        let set = self.state.lock().files.set_consumer(name, lsn);
         self.work.notify_all();
+        set.map_err(|oldest| {
+            Error::invalid(format!(
+                "log reader {name:?} has read up to LSN {lsn}, and the log no longer has all that follows: \
+                 it starts behind LSN {oldest}. Start over from a snapshot, with the cursor at {oldest} or later"
+            ))
+        })
+    }
+
+    /// How far a reader of the log has read, if it is registered.
+    pub(crate) fn consumer(&self, name: &str) -> Option<Lsn> {
+        self.state.lock().files.consumer(name)
     }
 
     /// Forgets a reader of the log.

@@ -1,10 +1,13 @@
 //! Reading the log at open: every frame that was acknowledged, where the log ends, what is damage.
 
+use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use tidestone_format::header::{Cut, FileHeader, FileKind, HEADER_LEN, LogHeader, Specific};
 use tidestone_format::log::frame::{Frame, FrameKind, LogIdentity};
 use tidestone_format::log::scan::{FrameCursor, Stop, find_later_evidence};
+use tidestone_format::version::LOG_PAGE;
 use tidestone_format::{FileUuid, FormatError, Lsn};
 
 use super::files::{LogFileInfo, Start, number_of, path_of};
@@ -22,6 +25,26 @@ pub(crate) struct Replay {
     pub(crate) tail: Option<Tail>,
     /// Files behind the end, of which nothing is used: to be removed before the log goes on.
     pub(crate) unused: Vec<u64>,
+    /// What was read and what nothing proves to be on the disk.
+    pub(crate) unproven: Vec<Unproven>,
+    /// Damage in files that are needed, in frames that are not: they are flushed.
+    pub(crate) stepped_over: Vec<SteppedOver>,
+}
+
+/// Frames that are not readable and hold nothing that is not in segments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SteppedOver {
+    pub(crate) path: PathBuf,
+    pub(crate) offset: u64,
+    pub(crate) lsns: RangeInclusive<Lsn>,
+}
+
+/// Bytes of a log file that may be in the page cache alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Unproven {
+    pub(crate) file: u64,
+    pub(crate) from: u64,
+    pub(crate) to: u64,
 }
 
 /// An unsynced tail of the log: nothing in it was acknowledged as durable.
@@ -37,8 +60,6 @@ pub(crate) struct Tail {
 pub(crate) enum Missing<'a> {
     /// Fails.
     Refused,
-    /// The log may start behind what is flushed: for looking at what there is.
-    Allowed,
     /// As if the log ended before the damage, which is told: for a repair.
     Cut(&'a mut Option<Lost>),
 }
@@ -99,7 +120,7 @@ pub(crate) fn replay(
         .map_or(first.header.first_lsn.0 - 1, |cut| {
             cut.last_lsn.0.min(first.header.first_lsn.0 - 1)
         });
-    if reaches > flushed.0 && !matches!(missing, Missing::Allowed) {
+    if reaches > flushed.0 {
         let path = path_of(dir, first.number);
         let message = format!(
             "the log starts behind LSN {reaches}, but only what is up to {flushed} was flushed: \
@@ -113,8 +134,12 @@ pub(crate) fn replay(
         live: &live,
         frames: 0,
         highest: flushed,
+        proven: flushed,
+        pages: VecDeque::new(),
+        stepped_over: Vec::new(),
         missing: &mut missing,
     };
+    let mut ends = Vec::new();
     let mut old = Vec::new();
     let mut tail = None;
     let mut cut = None;
@@ -137,6 +162,7 @@ pub(crate) fn replay(
             continue;
         }
         let end = run.file(at, flushed, &mut visit)?;
+        ends.push((at, end.offset));
         let (number, len, first) = (file.number, file.len, file.header.first_lsn);
         old.push(LogFileInfo {
             number,
@@ -181,6 +207,8 @@ pub(crate) fn replay(
         frames: run.frames,
         tail,
         unused,
+        unproven: run.unproven(&ends),
+        stepped_over: run.stepped_over,
     })
 }
 
@@ -200,6 +228,11 @@ struct Run<'a, 'm> {
     frames: u64,
     /// The highest LSN seen anywhere, readable or not.
     highest: Lsn,
+    /// The highest LSN that something says was durable.
+    proven: Lsn,
+    /// Pages in which frames above it start: file, offset, the last LSN that starts there.
+    pages: VecDeque<(usize, u64, Lsn)>,
+    stepped_over: Vec<SteppedOver>,
     missing: &'a mut Missing<'m>,
 }
 
@@ -258,11 +291,21 @@ impl Run<'_, '_> {
                     why: None,
                 });
             }
-            let Some(frame) = cursor.next() else { break };
+            let Some(frame) = cursor.next() else {
+                let offset = cursor.offset();
+                let Some(lsns) = cursor.step_over(flushed) else {
+                    break;
+                };
+                last = *lsns.end();
+                let path = path.clone();
+                self.stepped_over.push(SteppedOver { path, offset, lsns });
+                continue;
+            };
             last = frame.header.lsn;
             end = frame.end();
             closed = frame.header.kind == FrameKind::Note;
             self.see(last);
+            self.note_proof(at, &frame);
             if last > flushed {
                 self.frames += u64::from(frame.header.kind != FrameKind::Note);
                 visit(&frame).map_err(|e| e.with_path(&path))?;
@@ -405,6 +448,49 @@ impl Run<'_, '_> {
     fn see(&mut self, lsn: Lsn) {
         self.highest = self.highest.max(lsn);
     }
+
+    /// Takes note of what a frame says was durable, and of where it stands.
+    fn note_proof(&mut self, at: usize, frame: &Frame<'_>) {
+        let (page, lsn) = (
+            frame.offset - frame.offset % LOG_PAGE as u64,
+            frame.header.lsn,
+        );
+        match self.pages.back_mut() {
+            Some((file, of, last)) if (*file, *of) == (at, page) => *last = lsn,
+            _ => self.pages.push_back((at, page, lsn)),
+        }
+        self.prove(frame.header.durable_lsn);
+    }
+
+    fn prove(&mut self, durable: Lsn) {
+        self.proven = self.proven.max(durable);
+        while self.pages.pop_front_if(|p| p.2 <= self.proven).is_some() {}
+    }
+
+    /// What of the files, read up to `ends`, is not proven to be on the disk: everything from the
+    /// page on where the first such frame starts, and the headers of files begun behind it.
+    fn unproven(&mut self, ends: &[(usize, u64)]) -> Vec<Unproven> {
+        // A log is begun anew only behind what was made durable.
+        let cuts = self.live.iter().filter_map(|f| f.header.cut);
+        if let Some(cut) = cuts.map(|cut| cut.last_lsn).max() {
+            self.prove(cut.min(self.highest));
+        }
+        let mut unproven = Vec::new();
+        for &(at, to) in ends {
+            let file = &self.live[at];
+            let page = self.pages.iter().find(|p| p.0 == at).map(|p| p.1);
+            let from = match file.header.first_lsn > self.proven {
+                true => Some(0),
+                false => page,
+            };
+            unproven.extend(from.map(|from| Unproven {
+                file: file.number,
+                from,
+                to,
+            }));
+        }
+        unproven
+    }
 }
 
 /// The log files with a sound header of this database, by number, and the numbers of those that
@@ -535,12 +621,27 @@ fn read(files: &LogFiles<'_>, path: &Path) -> Result<Mapping> {
 }
 
 /// Makes what replay read durable, before it counts as such: a process that was killed leaves bytes
-/// in the page cache that no sync has covered.
-pub(crate) fn sync_read(disk: &dyn Disk, dir: &Path, start: &Start) -> Result<()> {
-    for file in start.old.iter().filter(|f| f.last > start.flushed) {
-        let path = path_of(dir, file.number);
-        let synced = disk.open_write(&path).and_then(|file| file.sync());
-        synced.map_err(|e| Error::io("sync a log file that was read", &path, e))?;
+/// in the page cache that no sync has covered, and one whose sync failed leaves bytes there that no
+/// later sync writes. So they are written again, the same bytes in the same place, and then synced.
+/// Nothing that is proven to be durable is touched.
+pub(crate) fn make_durable(disk: &dyn Disk, dir: &Path, unproven: &[Unproven]) -> Result<()> {
+    /// Bytes read and written at a time.
+    const CHUNK: u64 = 1 << 20;
+    for Unproven { file, from, to } in unproven {
+        let path = path_of(dir, *file);
+        let rewrite = || -> std::io::Result<()> {
+            let file = disk.open_write(&path)?;
+            let mut at = *from;
+            while at < *to {
+                let step = usize::try_from((to - at).min(CHUNK)).map_err(std::io::Error::other)?;
+                let mut bytes = vec![0; step];
+                file.read_exact_at(&mut bytes, at)?;
+                file.write_all_at(&bytes, at)?;
+                at += step as u64;
+            }
+            file.sync()
+        };
+        rewrite().map_err(|e| Error::io("make the end of the log durable", &path, e))?;
     }
     Ok(())
 }

@@ -80,7 +80,7 @@ fn read(disk: &SimDisk, flushed: u64) -> Result<(Frames, replay::Replay)> {
 /// Replays, removes what is unused and starts a log behind it, as opening a database does.
 fn reopen(disk: &SimDisk, flushed: u64) -> Result<(Frames, Log)> {
     let (frames, found) = read(disk, flushed)?;
-    sync_read(disk, Path::new(DIR), &found.start)?;
+    make_durable(disk, Path::new(DIR), &found.unproven)?;
     let settings = settings(Path::new(DIR));
     let mut start = found.start;
     start.recycle = remove_unused(disk, Path::new(DIR), &found.unused, settings.file_len)?;
@@ -330,7 +330,7 @@ fn a_consumer_holds_files_back_until_it_is_dropped_for_it() {
             log.trim(lsn);
         };
         fill();
-        log.set_consumer("mirror", Lsn(0));
+        log.set_consumer("mirror", Lsn(0)).unwrap();
         (0..3).for_each(|_| fill());
         assert_eq!(
             log.file_infos()[0].first,
@@ -338,7 +338,7 @@ fn a_consumer_holds_files_back_until_it_is_dropped_for_it() {
             "the first file is still there"
         );
         assert!(log.take_dropped_consumers().is_empty());
-        log.set_consumer("mirror", Lsn(2));
+        log.set_consumer("mirror", Lsn(2)).unwrap();
         fill();
         until(&log, "recycling up to the consumer", || {
             log.file_infos()[0].first > Lsn(1)
@@ -352,7 +352,7 @@ fn a_consumer_holds_files_back_until_it_is_dropped_for_it() {
             [("mirror".to_owned(), Lsn(2))]
         );
         assert!(log.take_dropped_consumers().is_empty(), "each is told once");
-        log.set_consumer("backup", log.last_lsn());
+        log.set_consumer("backup", log.last_lsn()).unwrap();
         log.remove_consumer("backup");
     });
 }

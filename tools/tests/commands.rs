@@ -436,9 +436,13 @@ fn verify_names_what_is_damaged() {
     check(
         &file,
         200,
-        &format!("{name}: block at 192: expected checksum"),
+        &format!("{name}: block at offset 192: expected checksum"),
     );
-    check(&db.join("IDENTITY"), 30, "IDENTITY: file header at 188");
+    check(
+        &db.join("IDENTITY"),
+        30,
+        "IDENTITY: file header at offset 188",
+    );
     let manifest = db.join("manifest/00000000000000000001.manifest");
     check(
         &manifest,

@@ -5,7 +5,9 @@
 //! [`find_later_evidence`], of this file and of all later ones, tells whether that frame had been
 //! acknowledged: if so the log is damaged, if not it ends there.
 
-use super::frame::{FRAME_HEADER_LEN, FRAME_MAGIC, Frame, LogIdentity, WholeFrame};
+use std::ops::RangeInclusive;
+
+use super::frame::{FRAME_ALIGN, FRAME_HEADER_LEN, FRAME_MAGIC, Frame, LogIdentity, WholeFrame};
 use crate::bytes::Reader;
 use crate::header::HEADER_LEN;
 use crate::version::LOG_PAGE;
@@ -73,6 +75,31 @@ impl<'a> FrameCursor<'a> {
     /// be zero and is not. It harms no frame, but something wrote where nothing should have.
     pub fn stray_bytes(&self) -> Option<&FormatError> {
         self.stray.as_ref()
+    }
+
+    /// Steps over frames that are not readable where the cursor stopped, if a whole frame of this file
+    /// stands behind them and all of their LSNs, which it returns, are at most `most`. Whoever needs
+    /// nothing up to `most` loses nothing by it.
+    pub fn step_over(&mut self, most: Lsn) -> Option<RangeInclusive<Lsn>> {
+        if !matches!(self.stop, Some(Stop::Invalid(_) | Stop::Zeros)) {
+            return None;
+        }
+        let first = self.next_lsn;
+        let from = self.at.checked_next_multiple_of(FRAME_ALIGN)?;
+        // LSNs ascend in a file: the first whole frame behind says which ones are missing.
+        let (at, lsn) = (from..self.bytes.len())
+            .step_by(FRAME_ALIGN)
+            .filter(|at| self.has_magic(*at))
+            .find_map(|at| {
+                let frame = WholeFrame::at(self.bytes, at as u64, self.file).ok()?;
+                Some((at, frame.lsn))
+            })?;
+        let last = Lsn(lsn.0.checked_sub(1)?);
+        if last < first || last > most {
+            return None;
+        }
+        (self.at, self.next_lsn, self.stop) = (at, lsn, None);
+        Some(first..=last)
     }
 
     /// The frame at the place of the next one, or why there is none.

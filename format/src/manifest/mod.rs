@@ -7,6 +7,7 @@
 mod edit;
 mod entry;
 mod state;
+mod undo;
 
 pub use crate::segment_entry::{SegmentEntry, Tier};
 pub use edit::{
@@ -14,4 +15,5 @@ pub use edit::{
     ManifestIdentity, Stop, append_edit, find_later_edit,
 };
 pub use entry::{ClockTrust, Entry, EntryTag};
-pub use state::{Replay, State, replay};
+pub use state::{DamagedEdit, Replay, State, replay, replay_up_to_damage};
+pub use undo::Undo;

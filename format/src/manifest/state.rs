@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::edit::{EDITS_START, EditCursor, ManifestIdentity, Stop, find_later_edit};
 use super::entry::{ClockTrust, Entry};
+use super::undo::{Before, WholeTable};
 use crate::bytes::Reader;
 use crate::header::HEADER_LEN;
 use crate::log::record::{SeriesDefinition, Tombstone};
@@ -116,33 +117,44 @@ impl State {
     /// is not there, adds one that is, takes an id that was not given out, or turns back what only
     /// grows. The state is then as it was.
     pub fn apply(&mut self, entry: &Entry) -> Result<()> {
-        match entry {
+        self.change(entry).map(drop)
+    }
+
+    /// Makes a change and says what was there before.
+    pub(super) fn change(&mut self, entry: &Entry) -> Result<Before> {
+        Ok(match entry {
             Entry::NextIds { series, table } => {
                 grows("next series id", self.next_series, *series)?;
                 grows("next table id", self.next_table, *table)?;
-                (self.next_series, self.next_table) = (*series, *table);
+                Before::NextIds(
+                    std::mem::replace(&mut self.next_series, *series),
+                    std::mem::replace(&mut self.next_table, *table),
+                )
             }
-            Entry::Incarnation(uuid) => self.incarnation = *uuid,
-            Entry::Table(table) => self.put_table(table)?,
-            Entry::TableDropped(table) => self.drop_table(*table)?,
+            Entry::Incarnation(uuid) => {
+                Before::Incarnation(std::mem::replace(&mut self.incarnation, *uuid))
+            }
+            Entry::Table(table) => Before::Table(table.id, self.put_table(table)?),
+            Entry::TableDropped(table) => Before::WholeTable(Box::new(self.drop_table(*table)?)),
             Entry::SegmentAdded(segment) => {
                 self.known_table(segment.table)?;
                 if let Some(there) = self.segments.get(&segment.uuid) {
                     let actual = format_args!("{}, live in table {}", there.uuid, there.table);
                     return Err(contradiction("a segment that is not live", actual));
                 }
-                self.segments.insert(segment.uuid, segment.clone());
+                let before = self.segments.insert(segment.uuid, segment.clone());
+                Before::Segment(segment.uuid, before)
             }
             Entry::SegmentDropped { table, uuid } => {
                 if self.segments.get(uuid).is_none_or(|s| s.table != *table) {
                     let actual = format_args!("{uuid}, which is none of table {table}");
                     return Err(contradiction("a live segment", actual));
                 }
-                self.segments.remove(uuid);
+                Before::Segment(*uuid, self.segments.remove(uuid))
             }
             Entry::Flushed(lsn) => {
                 grows("flushed LSN", self.flushed, *lsn)?;
-                self.flushed = *lsn;
+                Before::Flushed(std::mem::replace(&mut self.flushed, *lsn))
             }
             Entry::Tombstone { lsn, tombstone } => {
                 self.known_table(tombstone.table)?;
@@ -150,40 +162,68 @@ impl State {
                     let actual = format_args!("one more of LSN {lsn}");
                     return Err(contradiction("one tombstone an LSN", actual));
                 }
-                self.tombstones.insert(*lsn, tombstone.clone());
+                Before::Tombstone(*lsn, self.tombstones.insert(*lsn, tombstone.clone()))
             }
             Entry::TombstoneDropped(lsn) => {
-                if self.tombstones.remove(lsn).is_none() {
+                let before = self.tombstones.remove(lsn);
+                if before.is_none() {
                     return Err(contradiction("a tombstone that is there", lsn));
                 }
+                Before::Tombstone(*lsn, before)
             }
-            Entry::SeriesDefined(definition) => self.define_series(definition)?,
+            Entry::SeriesDefined(definition) => {
+                Before::Series(definition.id, self.define_series(definition)?)
+            }
             Entry::Horizon { table, from } => {
                 self.known_table(*table)?;
-                grows(
-                    "horizon",
-                    self.horizons.get(table).copied().unwrap_or(i64::MIN),
-                    *from,
-                )?;
-                self.horizons.insert(*table, *from);
+                let known = self.horizons.get(table).copied();
+                grows("horizon", known.unwrap_or(i64::MIN), *from)?;
+                Before::Horizon(*table, self.horizons.insert(*table, *from))
             }
             Entry::Cursor { name, lsn } => {
-                self.cursors.insert(name.clone(), *lsn);
+                Before::Cursor(name.clone(), self.cursors.insert(name.clone(), *lsn))
             }
             Entry::CursorDropped { name } => {
-                if self.cursors.remove(name).is_none() {
+                let before = self.cursors.remove(name);
+                if before.is_none() {
                     let actual = format_args!("{name:?}");
                     return Err(contradiction("a cursor that is there", actual));
                 }
+                Before::Cursor(name.clone(), before)
             }
             Entry::SeriesForgotten(id) => {
-                if self.series.remove(id).is_none() {
+                let before = self.series.remove(id);
+                if before.is_none() {
                     return Err(contradiction("a series that is defined", id));
                 }
+                Before::Series(*id, before)
             }
-            Entry::ClockTrust(trust) => self.clock = Some(*trust),
+            Entry::ClockTrust(trust) => Before::Clock(self.clock.replace(*trust)),
+        })
+    }
+
+    /// Puts back what a change replaced or removed.
+    pub(super) fn put_back(&mut self, before: Before) {
+        match before {
+            Before::NextIds(series, table) => (self.next_series, self.next_table) = (series, table),
+            Before::Incarnation(uuid) => self.incarnation = uuid,
+            Before::Table(id, table) => put(&mut self.tables, id, table),
+            Before::WholeTable(whole) => {
+                let id = whole.table.id;
+                self.tables.insert(id, whole.table);
+                self.segments.extend(whole.segments);
+                self.tombstones.extend(whole.tombstones);
+                self.series.extend(whole.series);
+                put(&mut self.horizons, id, whole.horizon);
+            }
+            Before::Segment(uuid, segment) => put(&mut self.segments, uuid, segment),
+            Before::Flushed(lsn) => self.flushed = lsn,
+            Before::Tombstone(lsn, tombstone) => put(&mut self.tombstones, lsn, tombstone),
+            Before::Series(id, definition) => put(&mut self.series, id, definition),
+            Before::Horizon(table, from) => put(&mut self.horizons, table, from),
+            Before::Cursor(name, lsn) => put(&mut self.cursors, name, lsn),
+            Before::Clock(trust) => self.clock = trust,
         }
-        Ok(())
     }
 
     /// Forgets the definitions of series for which `keep` is false: those a live segment holds,
@@ -229,7 +269,7 @@ impl State {
         }
     }
 
-    fn put_table(&mut self, table: &TableSchema) -> Result<()> {
+    fn put_table(&mut self, table: &TableSchema) -> Result<Option<TableSchema>> {
         if table.id >= self.next_table {
             let expected = format_args!("a table id below the next one, {}", self.next_table);
             return Err(contradiction(expected, table.id));
@@ -250,24 +290,26 @@ impl State {
                 }
             }
         }
-        self.tables.insert(table.id, table.clone());
-        Ok(())
+        Ok(self.tables.insert(table.id, table.clone()))
     }
 
-    fn drop_table(&mut self, table: TableId) -> Result<()> {
-        if self.tables.remove(&table).is_none() {
-            return Err(contradiction("a table that is there", table));
-        }
-        self.segments.retain(|_, segment| segment.table != table);
-        self.tombstones
-            .retain(|_, tombstone| tombstone.table != table);
-        self.series
-            .retain(|_, definition| definition.table != table);
-        self.horizons.remove(&table);
-        Ok(())
+    fn drop_table(&mut self, id: TableId) -> Result<WholeTable> {
+        let Some(table) = self.tables.remove(&id) else {
+            return Err(contradiction("a table that is there", id));
+        };
+        let segments = self.segments.extract_if(.., |_, s| s.table == id);
+        let tombstones = self.tombstones.extract_if(.., |_, t| t.table == id);
+        let series = self.series.extract_if(.., |_, d| d.table == id);
+        Ok(WholeTable {
+            table,
+            segments: segments.collect(),
+            tombstones: tombstones.collect(),
+            series: series.collect(),
+            horizon: self.horizons.remove(&id),
+        })
     }
 
-    fn define_series(&mut self, definition: &SeriesDefinition) -> Result<()> {
+    fn define_series(&mut self, definition: &SeriesDefinition) -> Result<Option<SeriesDefinition>> {
         self.known_table(definition.table)?;
         let id = definition.id;
         if id >= self.next_series {
@@ -281,12 +323,16 @@ impl State {
                 let actual = format_args!("{:?} of table {}", definition.key, definition.table);
                 Err(contradiction(expected, actual))
             }
-            _ => {
-                self.series.insert(id, definition.clone());
-                Ok(())
-            }
+            _ => Ok(self.series.insert(id, definition.clone())),
         }
     }
+}
+
+fn put<K: Ord, V>(map: &mut BTreeMap<K, V>, key: K, value: Option<V>) {
+    match value {
+        Some(value) => map.insert(key, value),
+        None => map.remove(&key),
+    };
 }
 
 fn contradiction(expected: impl fmt::Display, actual: impl fmt::Display) -> FormatError {
@@ -310,8 +356,22 @@ pub struct Replay {
     pub version: u64,
     /// Offset of the first byte behind the last edit.
     pub end: u64,
+    /// Up to here every byte was synced when it was followed by another edit. What stands between here
+    /// and `end` may have been in the page cache alone.
+    pub proven: u64,
+    /// The last edit is empty, or the snapshot: there is no change that could be taken for a torn one.
+    pub sealed: bool,
     /// What stands there, if it is neither nothing nor zeros: an edit that was never synced.
     pub torn: Option<FormatError>,
+}
+
+/// An edit of a manifest that was synced and is damaged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DamagedEdit {
+    /// What is wrong, and where in the file.
+    pub error: FormatError,
+    /// The version of the last whole edit behind it.
+    pub last_version: u64,
 }
 
 /// Replays the edits of a manifest file; its header has been decoded before and says `file`.
@@ -321,12 +381,36 @@ pub struct Replay {
 /// is damaged (a whole one of a higher version stands behind it), an edit is whole and unknown to
 /// this version, or one contradicts those before. Offsets are those in the file.
 pub fn replay(file_bytes: &[u8], file: ManifestIdentity) -> Result<Replay> {
+    match replay_up_to_damage(file_bytes, file)? {
+        (replay, None) => Ok(replay),
+        (_, Some(damage)) => Err(damage.error),
+    }
+}
+
+/// As [`replay`], but for an edit that was synced and is damaged: it, and all behind it, count as
+/// not there, and it is told. For a repair.
+///
+/// # Errors
+/// As [`replay`].
+pub fn replay_up_to_damage(
+    file_bytes: &[u8],
+    file: ManifestIdentity,
+) -> Result<(Replay, Option<DamagedEdit>)> {
     let mut r = Reader::new(file_bytes, WHAT);
     r.take(HEADER_LEN)?;
     r.zeros(EDITS_START - HEADER_LEN)?;
     let mut state = State::new();
     let mut cursor = EditCursor::new(file_bytes, file);
+    let mut proven = EDITS_START as u64;
+    let mut last = None;
     for located in cursor.by_ref() {
+        proven = last.take().unwrap_or(proven);
+        if proven == EDITS_START as u64 {
+            // The snapshot: it was synced before its file got its name.
+            proven = located.end;
+        } else if !located.edit.entries.is_empty() {
+            last = Some(located.end);
+        }
         for entry in &located.edit.entries {
             state.apply(entry).map_err(|e| e.at_base(located.offset))?;
         }
@@ -338,21 +422,40 @@ pub fn replay(file_bytes: &[u8], file: ManifestIdentity) -> Result<Replay> {
         Some(Stop::Invalid(error)) => Some(error.clone()),
     };
     let version = cursor.version().unwrap_or(0);
-    if let Some(error) = &torn
-        && find_later_edit(file_bytes, file, end, version).is_some()
-    {
-        return Err(error.clone());
-    }
+    let damage = torn.as_ref().and_then(|error| {
+        Some(DamagedEdit {
+            error: error.clone(),
+            last_version: last_later_edit(file_bytes, file, end, version)?,
+        })
+    });
     if version == 0 {
         let actual = torn.map_or("nothing".to_string(), |e| e.to_string());
         return Err(FormatError::invalid(WHAT, end, "a snapshot", actual));
     }
-    Ok(Replay {
+    let replay = Replay {
         state,
         version,
         end,
+        proven,
+        sealed: last.is_none(),
         torn,
-    })
+    };
+    Ok((replay, damage))
+}
+
+/// The version of the last whole edit behind `from`, if there is one above `version`.
+fn last_later_edit(
+    bytes: &[u8],
+    file: ManifestIdentity,
+    mut from: u64,
+    version: u64,
+) -> Option<u64> {
+    let mut last = None;
+    while let Some((at, found)) = find_later_edit(bytes, file, from, last.unwrap_or(version)) {
+        last = Some(found);
+        from = at + 1;
+    }
+    last
 }
 
 #[cfg(test)]

@@ -22,6 +22,16 @@ pub(super) fn is_refusal(error: &rocksdb::Error) -> bool {
         .any(|(text, _)| error.as_ref().contains(text))
 }
 
+/// Whether an error of the index says that it, or its place on the disk, is damaged: making it anew
+/// would mend it.
+pub(in crate::index) fn is_damage(error: &Error) -> bool {
+    let refused = || {
+        let text = error.to_string();
+        REFUSALS.iter().any(|(refusal, _)| text.contains(refusal))
+    };
+    matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Io) && !refused()
+}
+
 pub(super) fn rocks_error(path: &Path, error: rocksdb::Error) -> Error {
     let refusal = REFUSALS
         .iter()

@@ -12,6 +12,7 @@ use rocksdb::{
 };
 
 use crate::error::{Error, ErrorKind, Result};
+pub(super) use errors::is_damage;
 use errors::{is_refusal, rocks_error};
 use settings::Settings;
 
@@ -57,10 +58,12 @@ impl std::fmt::Debug for Store {
 }
 
 impl Store {
-    /// Opens what is in `dir`; `Ok(Err(why))` if it cannot be used.
+    /// Opens what is in `dir`; `Ok(Err(why))` if it cannot be used. Opened `read_only`, nothing in the
+    /// folder is changed.
     pub(super) fn open(
         dir: &Path,
         memory_bytes: usize,
+        read_only: bool,
     ) -> Result<std::result::Result<Self, String>> {
         // RocksDB would make the folder, and would leave its lock in a folder of other things.
         for (path, missing) in [
@@ -79,7 +82,11 @@ impl Store {
             }
         }
         let settings = Settings::new(memory_bytes, None);
-        match settings.open(dir) {
+        let opened = match read_only {
+            true => settings.open_read_only(dir),
+            false => settings.open(dir),
+        };
+        match opened {
             Ok(db) => Ok(Ok(Self::new(db, settings, dir.to_owned(), false))),
             Err(e) if is_refusal(&e) => Err(rocks_error(dir, e)),
             Err(e) => Ok(Err(e.into_string())),
@@ -207,6 +214,11 @@ impl Batch<'_> {
     pub(super) fn put(&mut self, family: Family, key: &[u8], value: &[u8]) {
         let family = self.families[family as usize];
         self.batch.put_cf(family, key, value);
+    }
+
+    pub(super) fn delete(&mut self, family: Family, key: &[u8]) {
+        let family = self.families[family as usize];
+        self.batch.delete_cf(family, key);
     }
 
     /// Adds the series of `posting` to the posting at `key`.

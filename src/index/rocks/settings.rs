@@ -69,6 +69,12 @@ impl Settings {
         DB::open_cf_descriptors(&self.base, dir, families)
     }
 
+    pub(super) fn open_read_only(&self, dir: &Path) -> std::result::Result<DB, rocksdb::Error> {
+        let families = Family::ALL
+            .map(|family| ColumnFamilyDescriptor::new(family.name(), self.family(family)));
+        DB::open_cf_descriptors_read_only(&self.base, dir, families, false)
+    }
+
     fn family(&self, family: Family) -> Options {
         let mut blocks = BlockBasedOptions::default();
         blocks.set_block_cache(&self.cache);

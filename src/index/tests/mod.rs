@@ -251,3 +251,42 @@ fn readers_see_whole_batches_while_one_thread_applies() {
         }
     });
 }
+
+#[test]
+fn removed_series_are_nowhere_and_the_others_everywhere() {
+    let index = index();
+    let all = hosts(1, 50);
+    index.apply(&all, applied(9)).unwrap();
+    let (gone, left): (Vec<_>, Vec<_>) =
+        all.into_iter().partition(|d| d.id.0 % 3 == 0 || d.id.0 < 5);
+    index.remove(&gone).unwrap();
+    index.remove(&gone).unwrap();
+    assert_eq!(index.verify().unwrap(), left.len() as u64);
+    for d in &gone {
+        assert_eq!(index.series_id(TABLE, &d.key).unwrap(), None);
+        assert_eq!(index.series_key(TABLE, d.id).unwrap(), None);
+    }
+    for d in &left {
+        assert_eq!(index.series_id(TABLE, &d.key).unwrap(), Some(d.id));
+    }
+    assert_eq!(index.tag_values(TABLE, "rack").unwrap(), ["r1", "r2"]);
+    index.remove(&left).unwrap();
+    assert_eq!(index.verify().unwrap(), 0);
+    assert!(index.tag_names(TABLE).unwrap().is_empty());
+}
+
+#[test]
+fn a_key_is_the_later_series_while_the_earlier_one_is_forgotten() {
+    let index = index();
+    let tags: &[(&str, &str)] = &[("host", "a")];
+    let (earlier, later) = (definition(TABLE, 1, tags), definition(TABLE, 2, tags));
+    index
+        .apply(&[later.clone(), earlier.clone()], applied(9))
+        .unwrap();
+    assert_eq!(index.series_id(TABLE, &later.key).unwrap(), Some(later.id));
+    assert_eq!(index.verify().unwrap(), 2);
+    index.remove(&[earlier]).unwrap();
+    assert_eq!(index.series_id(TABLE, &later.key).unwrap(), Some(later.id));
+    assert_eq!(index.series_count(TABLE).unwrap(), 1);
+    assert_eq!(index.verify().unwrap(), 1);
+}

@@ -98,6 +98,16 @@ fn report_open(db: &Tidestone) {
     if let Some(tail) = &report.manifest_tail {
         eprintln!("tidestone: an unsynced edit of the manifest was dropped: {tail}");
     }
+    for damage in &report.log_damage {
+        eprintln!("tidestone: damage in the log that costs nothing: {damage}");
+    }
+    for cursor in &report.cursors_dropped {
+        eprintln!("tidestone: a reader of the log was dropped: {cursor}");
+    }
+    for segment in &report.segments_missing {
+        let segment = segment.display();
+        eprintln!("tidestone: {segment} is missing; files that no manifest names are kept");
+    }
     if report.strays_removed > 0 {
         let n = report.strays_removed;
         eprintln!("tidestone: {n} segment files that no manifest named were removed");

@@ -44,6 +44,24 @@ fn print(plan: &RepairPlan, done: bool, out: &mut dyn Write) -> std::io::Result<
     let verb = if done { "dropped" } else { "would drop" };
     for step in &plan.steps {
         match step {
+            Step::CutManifest {
+                path,
+                offset,
+                version,
+                lost,
+                unnamed,
+                what,
+            } => {
+                writeln!(
+                    out,
+                    "{verb} the last {lost} versions of the manifest, back to version {version}: {} at offset \
+                     {offset}: {what}",
+                    path.display()
+                )?;
+                for segment in unnamed {
+                    writeln!(out, "  and so segment {}", segment.display())?;
+                }
+            }
             Step::CutLog {
                 path,
                 offset,

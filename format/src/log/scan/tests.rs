@@ -398,3 +398,32 @@ proptest! {
         let _ = find_later_evidence(&bytes, from, log_file(1), Lsn(1));
     }
 }
+
+#[test]
+fn damage_below_what_is_needed_is_stepped_over() {
+    let mut file = File::new(NUMBER, 8, 1);
+    let first = file.group(0, &[20, 20, 20]);
+    file.group(3, &[20]);
+    file.group(4, &[20]);
+    let check = |damaged: &[usize], most: u64, expected: &[u64]| {
+        let mut bytes = file.bytes.clone();
+        damaged.iter().for_each(|at| bytes[*at] ^= 4);
+        let mut cursor = FrameCursor::new(&bytes, log_file(NUMBER), Lsn(1));
+        let mut lsns = Vec::new();
+        loop {
+            lsns.extend(cursor.by_ref().map(|frame| frame.header.lsn.0));
+            if cursor.step_over(Lsn(most)).is_none() {
+                break;
+            }
+        }
+        assert_eq!(lsns, expected, "{damaged:?}, {most}");
+    };
+    check(&[], 5, &[1, 2, 3, 4, 5]);
+    check(&[first[1] + 30], 1, &[1]);
+    check(&[first[1] + 30], 2, &[1, 3, 4, 5]);
+    check(&[first[0]], 2, &[2, 3, 4, 5]);
+    check(&[first[1] + 66, first[2] + 10], 2, &[1]);
+    check(&[first[1] + 66, first[2] + 10], 3, &[1, 4, 5]);
+    check(&[first[0] + 5, 2 * LOG_PAGE + 5], 4, &[2, 3, 5]);
+    check(&[3 * LOG_PAGE + 70], 9, &[1, 2, 3, 4]);
+}

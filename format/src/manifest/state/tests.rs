@@ -432,6 +432,36 @@ fn a_name_cannot_forge_an_edit() {
     }
 }
 
+#[test]
+fn an_edit_counts_as_synced_once_another_stands_behind_it() {
+    let flushed = |lsn| vec![Entry::Flushed(Lsn(lsn))];
+    let check = |edits: &[Vec<Entry>], proven: usize, sealed: bool| {
+        let (bytes, offsets) = file(edits);
+        let replay = replay(&bytes, FILE).unwrap();
+        let end = offsets.get(proven).map_or(replay.end, |at| *at as u64);
+        assert_eq!((replay.proven, replay.sealed), (end, sealed), "{edits:?}");
+    };
+    // The snapshot is the first.
+    check(&[], 1, true);
+    check(&[flushed(30)], 1, false);
+    check(&[flushed(30), vec![]], 2, true);
+    check(&[flushed(30), vec![], flushed(31)], 2, false);
+    check(&[flushed(30), vec![], flushed(31), vec![]], 4, true);
+    check(&[flushed(30), flushed(31)], 2, false);
+}
+
+#[test]
+fn what_stands_behind_a_damaged_edit_is_counted() {
+    let flushed = |lsn| vec![Entry::Flushed(Lsn(lsn))];
+    let (mut bytes, offsets) = file(&[flushed(30), vec![], flushed(31), vec![]]);
+    let sound = replay(&bytes, FILE).unwrap();
+    bytes[offsets[1] + 30] ^= 1;
+    assert!(replay(&bytes, FILE).is_err());
+    let (before, damage) = replay_up_to_damage(&bytes, FILE).unwrap();
+    assert_eq!(before.version, sound.version - 4);
+    assert_eq!(damage.unwrap().last_version, sound.version);
+}
+
 proptest! {
     /// Any sequence of entries: those that are refused change nothing, and the state can always be
     /// said in a snapshot.
@@ -458,6 +488,11 @@ proptest! {
                 _ => one_of_each()[1].clone(),
             };
             let before = state.clone();
+            // All or none: twice the same is often a contradiction.
+            if let Ok(undo) = state.apply_all(&[entry.clone(), entry.clone()]) {
+                state.take_back(undo);
+            }
+            prop_assert_eq!(&state, &before);
             if state.apply(&entry).is_err() {
                 prop_assert_eq!(&state, &before);
             }

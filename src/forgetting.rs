@@ -1,0 +1,147 @@
+//! Forgetting series whose rows are all gone.
+//!
+//! A series that is in no live segment, not in the head, not in the part of the log that anybody reads, and
+//! held by no handle, needs its definition no more. In bounded batches: the series start to leave
+//! ([`crate::catalog::Pins`] tells when nobody can write or read them any more), then the index forgets them, durably,
+//! then the manifest.
+//!
+//! # Invariants
+//! 1. The index forgets before the manifest: what the index gives out as a series is defined in the
+//!    ground state. After a crash in between the manifest still has the series, and it is forgotten
+//!    then; its key may have got a new id meanwhile, which counts.
+//! 2. An id is never given again.
+//! 3. Nothing is forgotten while a reader of the log has yet to read what is flushed.
+
+use std::collections::BTreeSet;
+
+use rustc_hash::FxHashSet;
+use tidestone_format::log::SeriesDefinition;
+use tidestone_format::manifest::Entry;
+use tidestone_format::{SeriesId, TableId};
+
+use crate::engine::Engine;
+use crate::error::{ErrorKind, Result};
+use crate::store::{Editor, TableVersion};
+
+/// Series that are looked at, and forgotten by one edit, at a time.
+const BATCH: usize = 4_096;
+
+/// Forgets what can be forgotten now, and says how many series that are.
+pub(crate) fn run(engine: &Engine) -> Result<u64> {
+    engine.writable()?;
+    let mut forgotten = 0;
+    while engine.series.has_suspects() {
+        let mut editor = engine.store.edit();
+        if !engine.pins.is_quiet() {
+            break;
+        }
+        // Nobody is left who learnt of the batch before the last from the index.
+        let known = editor.state().series();
+        engine.series.clear_gone(|id| known.contains_key(&id));
+        forgotten += finish(engine, &mut editor)?;
+        if !begin(engine, &editor)? {
+            break;
+        }
+        engine.pins.advance();
+    }
+    Ok(forgotten)
+}
+
+/// Lets a batch of series leave. Returns whether there is more to do.
+fn begin(engine: &Engine, editor: &Editor<'_>) -> Result<bool> {
+    let state = editor.state();
+    if state.cursors().values().any(|lsn| *lsn < state.flushed()) {
+        return Ok(false);
+    }
+    let Some((table, from)) = engine.series.next_suspects() else {
+        return Ok(false);
+    };
+    let suspects = state.series().range(from..).map(|(_, d)| d);
+    let suspects = suspects.filter(|d| d.table == table).take(BATCH);
+    let suspects: Vec<&SeriesDefinition> = suspects.collect();
+    let next = suspects.last().map(|d| SeriesId(d.id.0 + 1));
+    engine.series.go_on_with_suspects(table, next);
+    let ids = suspects.iter().map(|d| d.id).collect();
+    let ids = without_rows(engine, table, ids)?;
+    let leaving = suspects.into_iter().filter(|d| ids.contains(&d.id));
+    engine.series.let_leave(leaving.cloned().collect());
+    Ok(true)
+}
+
+/// Those of a table's series that have no rows, neither in a live segment nor in the head.
+fn without_rows(
+    engine: &Engine,
+    table: TableId,
+    mut ids: BTreeSet<SeriesId>,
+) -> Result<BTreeSet<SeriesId>> {
+    if ids.is_empty() {
+        return Ok(ids);
+    }
+    let view = engine.lock_head().view(table);
+    for chunk in &view.chunks {
+        for id in &chunk.sorted().series {
+            ids.remove(id);
+        }
+    }
+    if let Some(of) = engine.store.version().tables.get(&table) {
+        match leave_out_living(of, &mut ids) {
+            // Who reads the segment is told of its damage; until that is mended all are kept.
+            Err(error) if error.kind() == ErrorKind::Corrupt => ids.clear(),
+            outcome => outcome?,
+        }
+    }
+    Ok(ids)
+}
+
+/// Leaves out the series that a live segment has.
+fn leave_out_living(table: &TableVersion, ids: &mut BTreeSet<SeriesId>) -> Result<()> {
+    for segment in &table.segments {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let open = segment.open()?;
+        for number in 0..open.root().series_pages.len() {
+            let page = &open.root().series_pages[number];
+            if ids
+                .range(page.first_series..=page.last_series)
+                .next()
+                .is_none()
+            {
+                continue;
+            }
+            for id in open.series_page(number)?.ids() {
+                ids.remove(&id);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Forgets the series that have been leaving: first in the index, then in the manifest.
+fn finish(engine: &Engine, editor: &mut Editor<'_>) -> Result<u64> {
+    let leaving = engine.series.leaving();
+    // Rows that were staged when a series began to leave may have been committed, and flushed.
+    let mut stay: FxHashSet<SeriesId> = leaving.iter().map(|d| d.id).collect();
+    let mut tables: Vec<TableId> = leaving.iter().map(|d| d.table).collect();
+    tables.sort_unstable();
+    tables.dedup();
+    for table in tables {
+        let of_table = leaving.iter().filter(|d| d.table == table);
+        for id in without_rows(engine, table, of_table.map(|d| d.id).collect())? {
+            stay.remove(&id);
+        }
+    }
+    let mut gone = engine.series.finish_leaving(&stay);
+    // The rest was forgotten before, or with its table.
+    gone.retain(|d| editor.state().series().contains_key(&d.id));
+    if gone.is_empty() {
+        return Ok(0);
+    }
+    engine.series.remove_from_index(&gone)?;
+    let entries = gone.iter().map(|d| Entry::SeriesForgotten(d.id)).collect();
+    let version = editor.commit(entries)?;
+    engine.publish(editor, version, None);
+    // Their keys are told until those are gone who may have learnt of them from the index.
+    engine.pins.advance();
+    Ok(gone.len() as u64)
+}

@@ -1,0 +1,269 @@
+//! Reading every byte of a closed database.
+//!
+//! | file | what |
+//! |---|---|
+//! | `mod` | identity, manifest, log, and whether they belong together |
+//! | `segment` | segments, and whether they are the ones the manifest means |
+//! | `index` | whether the index says what the segments say |
+
+mod index;
+mod segment;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tidestone_format::header::{FileHeader, FileKind, HEADER_LEN, Specific};
+use tidestone_format::log::{FrameCursor, LogIdentity, Record};
+use tidestone_format::manifest::State;
+use tidestone_format::{FileUuid, FormatError, Lsn};
+
+use super::{Damage, FileReport, VerifyReport};
+use crate::error::{Error, ErrorKind, Result};
+use crate::io::{self, Disk, OsDisk};
+use crate::recover;
+use crate::store::{Folders, newest_manifest, read_manifest, segment_files};
+use crate::wal;
+
+/// Checks every file of a database that no process has open for writing: each by itself, whether they
+/// belong together, and whether the index says what the segments say. Nothing is changed, not a byte
+/// of any file.
+///
+/// # Errors
+/// There is no database, another process has it open for writing, or its folders cannot be listed.
+/// Damage is no error: it is in the report.
+pub fn verify(path: &Path) -> Result<VerifyReport> {
+    let folders = Folders::new(path);
+    let disk: Arc<dyn Disk> = Arc::new(OsDisk);
+    let mut verifier = Verifier {
+        disk: disk.clone(),
+        folders: folders.clone(),
+        report: VerifyReport::default(),
+    };
+    let database = match recover::identity(&*disk, &folders) {
+        Err(error) if !is_damage(&error) => return Err(error),
+        _ => verifier.identity(),
+    };
+    let _lock = match disk.open(&folders.lock()) {
+        // Nobody holds a lock that is not there, and taking it would make its file.
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
+        _ => Some(recover::lock(&*disk, &folders)?),
+    };
+    let state = verifier.manifest(database)?;
+    verifier.log_files(database)?;
+    if let Some(state) = &state {
+        verifier.segments(state, database)?;
+        if let Some(database) = database {
+            verifier.log_as_a_whole(state, database)?;
+            verifier.index(state, database)?;
+        }
+    }
+    Ok(verifier.report)
+}
+
+/// Whether an error is about bytes, not about getting at them.
+pub(super) fn is_damage(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Unsupported)
+}
+
+struct Verifier {
+    disk: Arc<dyn Disk>,
+    folders: Folders,
+    report: VerifyReport,
+}
+
+impl Verifier {
+    fn damaged(&mut self, path: &Path, error: &FormatError) {
+        self.report.damage.push(Damage {
+            path: path.to_owned(),
+            offset: Some(error.offset),
+            what: error.to_string(),
+        });
+    }
+
+    fn note(&mut self, path: &Path, what: impl std::fmt::Display) {
+        let path = path.display();
+        self.report.notes.push(format!("{path}: {what}"));
+    }
+
+    /// The bytes of a file. That it cannot be read is damage.
+    fn read(&mut self, path: &Path, kind: &'static str, rows: Option<u64>) -> Option<Vec<u8>> {
+        let read = self.disk.open(path).and_then(|f| io::read_all(&*f));
+        self.report.files.push(FileReport {
+            path: path.to_owned(),
+            kind,
+            bytes: read.as_ref().map_or(0, |bytes| bytes.len() as u64),
+            rows,
+        });
+        match read {
+            Ok(bytes) => Some(bytes),
+            Err(error) => {
+                let error = FormatError::invalid(kind, 0, "a file that can be read", error);
+                self.damaged(path, &error);
+                None
+            }
+        }
+    }
+
+    /// The header of a file, if it is sound.
+    fn header(
+        &mut self,
+        path: &Path,
+        bytes: &[u8],
+        kind: FileKind,
+        database: Option<FileUuid>,
+    ) -> Option<FileHeader> {
+        match FileHeader::decode_kind(bytes, kind) {
+            Ok(header) => {
+                if let Some(database) = database.filter(|&d| d != header.database) {
+                    let expected = format_args!("database {database}, as IDENTITY says");
+                    let of = header.database;
+                    let error = FormatError::invalid("file header", 24, expected, of);
+                    self.damaged(path, &error);
+                }
+                Some(header)
+            }
+            Err(error) => {
+                self.damaged(path, &error);
+                None
+            }
+        }
+    }
+
+    fn identity(&mut self) -> Option<FileUuid> {
+        let path = self.folders.identity();
+        let bytes = self.read(&path, "identity", None)?;
+        if bytes.len() > HEADER_LEN {
+            let expected = format_args!("{HEADER_LEN} bytes");
+            let error = FormatError::invalid("identity file", 0, expected, bytes.len());
+            self.damaged(&path, &error);
+        }
+        let header = self.header(&path, &bytes, FileKind::Identity, None);
+        header.map(|header| header.database)
+    }
+
+    fn manifest(&mut self, database: Option<FileUuid>) -> Result<Option<State>> {
+        let path = match newest_manifest(&*self.disk, &self.folders.manifest()) {
+            Ok((_, path)) => path,
+            Err(error) if is_damage(&error) => {
+                let folder = self.folders.manifest();
+                self.report.damage.push(Damage::of(&error, &folder));
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        let Some(bytes) = self.read(&path, "manifest", None) else {
+            return Ok(None);
+        };
+        if self
+            .header(&path, &bytes, FileKind::Manifest, database)
+            .is_none()
+        {
+            return Ok(None);
+        }
+        match read_manifest(&path, &bytes) {
+            Ok((_, replay)) => {
+                if let Some(torn) = &replay.torn {
+                    self.note(
+                        &path,
+                        format_args!("the last edit was never synced: {torn}"),
+                    );
+                }
+                Ok(Some(replay.state))
+            }
+            Err(error) => {
+                self.report.damage.push(Damage::of(&error, &path));
+                Ok(None)
+            }
+        }
+    }
+
+    /// Each log file by itself: its header, and what the frames up to the first that is not there hold.
+    fn log_files(&mut self, database: Option<FileUuid>) -> Result<()> {
+        let folder = self.folders.wal();
+        let list = self.disk.list(&folder);
+        let list = list.map_err(|e| Error::io("list the log folder", &folder, e))?;
+        let files = list.iter().filter(|e| wal::number_of(&e.name).is_some());
+        for path in files
+            .map(|e| folder.join(&e.name))
+            .collect::<Vec<PathBuf>>()
+        {
+            let Some(bytes) = self.read(&path, "log", None) else {
+                continue;
+            };
+            if bytes.iter().take(HEADER_LEN).all(|&b| b == 0) {
+                // Made ahead of its use.
+                continue;
+            }
+            let Some(header) = self.header(&path, &bytes, FileKind::Log, database) else {
+                continue;
+            };
+            let first = match header.specific {
+                Specific::Log(log) => log.first_lsn,
+                _ => Lsn(1),
+            };
+            let file = LogIdentity {
+                incarnation: header.file,
+                file_number: header.number,
+            };
+            for frame in FrameCursor::new(&bytes, file, first) {
+                self.report.frames += 1;
+                if let Err(error) = Record::decode(frame.header.kind, frame.payload) {
+                    self.damaged(&path, &error.at_base(frame.payload_offset()));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// All log files together, which tell where the log ends: as opening the database reads them.
+    fn log_as_a_whole(&mut self, state: &State, database: FileUuid) -> Result<()> {
+        let folder = self.folders.wal();
+        let replayed = wal::replay(
+            &wal::LogFiles {
+                disk: &*self.disk.clone(),
+                dir: &folder,
+                database,
+                incarnation: state.incarnation(),
+                exclusive: true,
+            },
+            state.flushed(),
+            wal::Missing::Refused,
+            |_| Ok(()),
+        );
+        match replayed {
+            Ok(replayed) => {
+                for over in replayed.stepped_over {
+                    let (from, to) = (over.lsns.start(), over.lsns.end());
+                    self.report.damage.push(Damage {
+                        path: over.path,
+                        offset: Some(over.offset),
+                        what: format!(
+                            "LSN {from} to {to} are not readable; nothing is lost: they were flushed"
+                        ),
+                    });
+                }
+                if let Some(tail) = replayed.tail {
+                    self.report.notes.push(format!(
+                        "the log ends with an unsynced tail in file {} at offset {}: {}",
+                        tail.file, tail.offset, tail.why
+                    ));
+                }
+            }
+            Err(error) if is_damage(&error) => {
+                self.report.damage.push(Damage::of(&error, &folder));
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Notes segment files that no manifest names.
+    fn strays(&mut self, live: &[PathBuf]) -> Result<()> {
+        for file in segment_files(&*self.disk, &self.folders.segments())? {
+            if !live.contains(&file) {
+                self.note(&file, "no manifest names it; the next open removes it");
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,115 @@
+//! Segments: their bytes, and whether they are the ones the manifest means.
+
+use tidestone_format::manifest::{SegmentEntry, State, Tier};
+use tidestone_format::segment::Segment;
+use tidestone_format::{FileUuid, FormatError};
+
+use super::Verifier;
+use crate::error::Result;
+use crate::store::place_of;
+
+impl Verifier {
+    pub(super) fn segments(&mut self, state: &State, database: Option<FileUuid>) -> Result<()> {
+        let mut live = Vec::new();
+        for entry in state.segments().values() {
+            let path = place_of(&self.folders.segments(), entry);
+            live.push(path.clone());
+            if entry.tier == Tier::Archive && self.disk.open(&path).is_err() {
+                self.note(&path, "it is in the archive: not read");
+                continue;
+            }
+            self.report.rows += entry.rows;
+            let Some(bytes) = self.read(&path, "segment", Some(entry.rows)) else {
+                continue;
+            };
+            for error in self.differences(&bytes, entry, database) {
+                self.damaged(&path, &error);
+            }
+        }
+        self.strays(&live)
+    }
+
+    /// Everything that is wrong with a segment.
+    fn differences(
+        &mut self,
+        bytes: &[u8],
+        entry: &SegmentEntry,
+        database: Option<FileUuid>,
+    ) -> Vec<FormatError> {
+        let segment = match Segment::open(bytes) {
+            Ok(segment) => segment,
+            Err(error) => return vec![error],
+        };
+        let mut wrong = Vec::new();
+        if let Some(database) = database.filter(|&d| d != segment.header().database) {
+            let expected = format_args!("database {database}, as IDENTITY says");
+            let actual = segment.header().database;
+            wrong.push(FormatError::invalid("file header", 24, expected, actual));
+        }
+        wrong.extend(said_otherwise(&segment, entry));
+        segment.verify(|_, result| {
+            self.report.regions += 1;
+            if let Err(error) = result
+                && !wrong.contains(&error)
+            {
+                wrong.push(error);
+            }
+        });
+        wrong
+    }
+}
+
+/// Where the manifest says something else than the file.
+fn said_otherwise(segment: &Segment<'_>, entry: &SegmentEntry) -> Vec<FormatError> {
+    let (root, trailer) = (segment.root(), segment.trailer());
+    let crc = |crc: u32| format!("{crc:#010x}");
+    let checks = [
+        ("uuid", entry.uuid.to_string(), trailer.file.to_string()),
+        ("table", entry.table.to_string(), root.table.to_string()),
+        (
+            "length",
+            entry.file_len.to_string(),
+            trailer.file_len.to_string(),
+        ),
+        (
+            "tail length",
+            entry.tail_len.to_string(),
+            trailer.tail_len.to_string(),
+        ),
+        (
+            "root checksum",
+            crc(entry.root_crc),
+            crc(trailer.root_region().crc),
+        ),
+        ("rows", entry.rows.to_string(), root.rows.to_string()),
+        ("series", entry.series.to_string(), root.series.to_string()),
+        (
+            "first LSN",
+            entry.first_lsn.to_string(),
+            root.first_lsn.to_string(),
+        ),
+        (
+            "last LSN",
+            entry.last_lsn.to_string(),
+            root.last_lsn.to_string(),
+        ),
+        (
+            "times",
+            format!("{:?}", entry.times),
+            format!("{:?}", root.times),
+        ),
+        (
+            "partition",
+            format!("{:?}", entry.partition),
+            format!("{:?}", root.partition),
+        ),
+    ];
+    let offset = trailer.root_region().offset;
+    let differs = checks.into_iter().filter(|(_, said, found)| said != found);
+    differs
+        .map(|(what, said, found)| {
+            let expected = format_args!("a {what} of {said}, as the manifest says");
+            FormatError::invalid("root of a segment", offset, expected, found)
+        })
+        .collect()
+}
