@@ -39,13 +39,16 @@ pub(crate) fn open(path: &Path, components: &Components, options: Options) -> Re
                 }
                 last = Some(error);
             }
-            other => return other,
+            Err(error) => return Err(error),
+            Ok(Some(engine)) => return Ok(engine),
+            Ok(None) => {}
         }
     }
     Err(last.unwrap_or_else(|| Error::new(ErrorKind::Busy, "the writer was always quicker")))
 }
 
-fn attempt(path: &Path, components: &Components, options: Options) -> Result<Engine> {
+/// Reads what there is. `None`: the writer was quicker.
+fn attempt(path: &Path, components: &Components, options: Options) -> Result<Option<Engine>> {
     let Components {
         disk,
         clock,
@@ -98,8 +101,14 @@ fn attempt(path: &Path, components: &Components, options: Options) -> Result<Eng
             recover::take_in(&mut head, &series, &tables, TableId(u32::MAX), frame)
         },
     )?;
+    // A log file that was recycled while it was read looks like the end of the log. That is done
+    // only once its last LSN is flushed: if no more is flushed than was read, nothing was missed.
+    let newest = Manifest::open_read_only(disk.clone(), &folders.manifest(), database)?;
+    if newest.state().flushed() > read_upto {
+        return Ok(None);
+    }
     store.fall_behind();
-    Ok(Engine::new(Parts {
+    Ok(Some(Engine::new(Parts {
         options,
         clock,
         random,
@@ -110,5 +119,5 @@ fn attempt(path: &Path, components: &Components, options: Options) -> Result<Eng
         head,
         index_rebuilt: false,
         read_upto,
-    }))
+    })))
 }
