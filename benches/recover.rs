@@ -15,7 +15,8 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use tidestone::{
@@ -306,17 +307,20 @@ fn ask(db: &Tidestone, table: &Table) {
 
 /// How long something takes, and the most anonymous memory meanwhile, kB.
 fn peak_of(work: impl FnOnce()) -> (f64, u64) {
-    let (peak, done) = (AtomicU64::new(0), AtomicBool::new(false));
+    const SAMPLE_EVERY: Duration = Duration::from_millis(20);
+    let peak = AtomicU64::new(0);
     let started = Instant::now();
     std::thread::scope(|scope| {
+        // It is dropped when the work is done, which ends the wait for it.
+        let (working, done) = mpsc::channel::<()>();
         scope.spawn(|| {
-            while !done.load(Ordering::Relaxed) {
+            let done = done;
+            while done.recv_timeout(SAMPLE_EVERY) == Err(RecvTimeoutError::Timeout) {
                 peak.fetch_max(status_kb("RssAnon"), Ordering::Relaxed);
-                std::thread::sleep(Duration::from_millis(20));
             }
         });
         work();
-        done.store(true, Ordering::Relaxed);
+        drop(working);
     });
     (started.elapsed().as_secs_f64(), peak.into_inner())
 }
