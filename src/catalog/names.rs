@@ -55,34 +55,12 @@ fn distance(a: &str, b: &str) -> usize {
     if a.len().max(b.len()) > COMPARED_MAX {
         return usize::MAX;
     }
-    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
-    for (i, of_a) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, of_b) in b.chars().enumerate() {
-            let changed = diagonal + usize::from(of_a != of_b);
-            diagonal = row[j + 1];
-            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.chars().count()]
+    strsim::levenshtein(a, b)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn distances_count_changes() {
-        let check = |a: &str, b: &str, expected| {
-            assert_eq!(distance(a, b), expected, "{a} {b}");
-            assert_eq!(distance(b, a), expected, "{b} {a}");
-        };
-        check("", "", 0);
-        check("", "ab", 2);
-        check("price", "prize", 1);
-        check("kitten", "sitting", 3);
-        check("höhe", "hohe", 1);
-    }
 
     #[test]
     fn of_many_names_the_nearest_are_told() {

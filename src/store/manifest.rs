@@ -238,16 +238,7 @@ impl Manifest {
             None => return Ok(()),
             Some(Unsettled::Torn) => {
                 let state = std::mem::take(&mut self.state);
-                *self = Self::write_snapshot(
-                    self.disk.clone(),
-                    &self.dir,
-                    &self.tmp,
-                    self.identity.database,
-                    self.identity.number + 1,
-                    self.version + 1,
-                    state,
-                )
-                .map_err(|unfinished| unfinished.error)?;
+                *self = self.anew(state).map_err(|unfinished| unfinished.error)?;
             }
             Some(Unsettled::Unproven(from)) => {
                 // The same bytes in the same place, so that the sync writes them in any case.
@@ -417,16 +408,7 @@ impl Manifest {
     /// failure (a full disk, say) only means that it is tried again after the next edit.
     fn maintain(&mut self) {
         if self.position > COMPACT_AT.max(4 * self.snapshot_len) {
-            let rewritten = Self::write_snapshot(
-                self.disk.clone(),
-                &self.dir,
-                &self.tmp,
-                self.identity.database,
-                self.identity.number + 1,
-                self.version + 1,
-                self.state.clone(),
-            );
-            match rewritten {
+            match self.anew(self.state.clone()) {
                 Ok(rewritten) => {
                     *self = rewritten;
                     return;
@@ -449,6 +431,19 @@ impl Manifest {
             self.len += RESERVE;
         }
         Ok(())
+    }
+
+    /// The next manifest file, with a snapshot of `state`.
+    fn anew(&self, state: State) -> std::result::Result<Self, Unfinished> {
+        Self::write_snapshot(
+            self.disk.clone(),
+            &self.dir,
+            &self.tmp,
+            self.identity.database,
+            self.identity.number + 1,
+            self.version + 1,
+            state,
+        )
     }
 
     /// Writes a manifest file whose only edit is a snapshot of `state`, and removes older ones.
