@@ -22,6 +22,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::head::{self, Head};
 use crate::nudge::Nudge;
 use crate::random::Random;
+use crate::scan;
 pub(crate) use crate::scan::Snapshot;
 use crate::signals::Signals;
 use crate::steadiness::Steadiness;
@@ -39,8 +40,9 @@ pub(crate) struct Engine {
     tables: Tables,
     /// None: opened for reading only.
     log: Option<Log>,
-    /// The last LSN that was read, where the database was opened for reading only.
-    pub(crate) read_upto: Lsn,
+    /// The last LSN that was read, where the database was opened for reading only. Changed under the
+    /// commit lock.
+    read_upto: AtomicU64,
     head: Mutex<Head>,
     pub(crate) signals: Signals,
     pub(crate) counters: Counters,
@@ -110,7 +112,7 @@ impl Engine {
             series,
             tables,
             log,
-            read_upto,
+            read_upto: AtomicU64::new(read_upto.0),
             head: Mutex::new(head),
             signals,
             counters,
@@ -317,13 +319,45 @@ impl Engine {
         }
     }
 
+    /// The last LSN that queries see.
+    pub(crate) fn visible_lsn(&self) -> Lsn {
+        let read = || Lsn(self.read_upto.load(Ordering::Relaxed));
+        self.log.as_ref().map_or_else(read, Log::last_lsn)
+    }
+
+    /// Lets queries see what was read of the log since: `add` puts it into the head, and says up to
+    /// which LSN. For a database opened for reading only.
+    pub(crate) fn see_more(&self, add: impl FnOnce(&mut Head) -> Result<Lsn>) -> Result<()> {
+        let mut head = self.head.lock();
+        let upto = add(&mut head)?;
+        self.read_upto.fetch_max(upto.0, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Lets queries see a version of the manifest that was read since, and, where given, another head
+    /// with everything up to an LSN. For a database opened for reading only.
+    pub(crate) fn see_version(&self, version: Arc<Version>, head: Option<(Head, Lsn)>) {
+        let mut current = self.head.lock();
+        let before = match head {
+            None => None,
+            Some((head, upto)) => {
+                self.signals.set_head_bytes(head.memory());
+                self.read_upto.fetch_max(upto.0, Ordering::Relaxed);
+                Some(std::mem::replace(&mut *current, head))
+            }
+        };
+        let version = self.store.go_on_with(version);
+        drop(current);
+        drop((before, version));
+    }
+
     /// One table as of now.
     pub(crate) fn snapshot(&self, table: TableId) -> Result<Snapshot> {
         let pin = self.pins.pin();
         let mut head = self.head.lock();
         let version = self.store.version();
         let view = head.view(table);
-        let lsn = self.log.as_ref().map_or(self.read_upto, Log::last_lsn);
+        let lsn = self.visible_lsn();
         let merge = head.wants_merge();
         drop(head);
         if merge {
@@ -333,11 +367,15 @@ impl Engine {
             version.tables.get(&table).cloned().ok_or_else(|| {
                 Error::new(ErrorKind::NotFound, format!("table {table} was dropped"))
             })?;
+        let hold = scan::Hold {
+            series: pin,
+            files: table.lease.clone(),
+        };
         Ok(Snapshot {
             table,
             head: view,
             lsn,
-            pin,
+            hold,
         })
     }
 
@@ -383,6 +421,7 @@ impl Engine {
         }
         let before = editor.publish(version);
         drop(head);
+        self.store.tell_readers();
         // Unmapping and unlinking what only that version had waits for nobody's commit.
         drop(before);
     }

@@ -69,7 +69,7 @@ fn begin(engine: &Engine, editor: &Editor<'_>) -> Result<bool> {
 }
 
 /// Those of a table's series that have no rows, neither in a live segment nor in the head.
-fn without_rows(
+pub(crate) fn without_rows(
     engine: &Engine,
     table: TableId,
     mut ids: BTreeSet<SeriesId>,

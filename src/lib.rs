@@ -69,6 +69,7 @@ mod recover;
 mod retention;
 mod rows;
 mod scan;
+mod sharing;
 mod signals;
 mod steadiness;
 mod store;
@@ -82,7 +83,9 @@ pub use config::{
     Backpressure, DEFAULT_BACKPRESSURE, DEFAULT_FLUSH_AFTER, DEFAULT_LOG_FILE,
     DEFAULT_LOG_RETAINED, DEFAULT_MAPPED_SEGMENTS, DEFAULT_MEMORY_BUDGET, Options,
 };
-pub use db::{Builder, ColumnStatus, LogStatus, Status, Table, TableStatus, Tidestone};
+pub use db::{
+    Builder, ColumnStatus, LogStatus, ReaderStatus, Status, Table, TableStatus, Tidestone,
+};
 pub use error::{Error, ErrorKind, Result};
 pub use index::{TagMatch, TagPattern, TagTest};
 pub use ingest::{Batch, Durability, SeriesHandle, Ticket, Writer};

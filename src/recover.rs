@@ -22,9 +22,10 @@ use crate::engine::{Engine, Parts};
 use crate::error::{Error, ErrorKind, Result};
 use crate::head::Head;
 use crate::index::{Applied, Index, Opened};
-use crate::io::{self, Disk};
+use crate::io::{self, Disk, Lock};
 use crate::random::Random;
 use crate::rows::Rows;
+use crate::sharing::{Leases, Publisher};
 use crate::store::{Folders, Manifest, Store, Version, read_manifest};
 use crate::wal::{self, Log, LogSettings};
 
@@ -62,6 +63,13 @@ pub struct OpenReport {
     pub index_caught_up: u64,
     /// Segment files that no manifest named, removed.
     pub strays_removed: usize,
+    /// Segment files that no manifest names and that readers in other processes may need: they go
+    /// with those.
+    pub strays_kept: usize,
+    /// Opened for reading only: why nothing keeps the process that writes from removing segments that
+    /// are still to be read. Questions that meet one that is gone are
+    /// [`Busy`](crate::ErrorKind::Busy) until the next [`refresh`](crate::Tidestone::refresh).
+    pub unleased: Option<String>,
     /// Segments that the manifest names and whose files are not there: questions that need them fail.
     /// While there are any, files that no manifest names are kept.
     pub segments_missing: Vec<PathBuf>,
@@ -97,11 +105,18 @@ pub(crate) fn create(path: &Path, components: &Components, options: &Options) ->
         folders.manifest(),
         folders.segments(),
         folders.tmp(),
+        folders.readers(),
     ] {
         disk.create_dir_all(&folder).map_err(io)?;
     }
     let _lock = lock(&**disk, &folders)?;
-    for folder in [folders.wal(), folders.manifest(), folders.tmp()] {
+    let new = [
+        folders.wal(),
+        folders.manifest(),
+        folders.tmp(),
+        folders.readers(),
+    ];
+    for folder in new {
         for left in disk.list(&folder).map_err(io)? {
             disk.remove(&folder.join(left.name)).map_err(io)?;
         }
@@ -169,7 +184,7 @@ fn is_unfinished(
     folders: &Folders,
     names: &[io::DirEntry],
 ) -> std::io::Result<bool> {
-    const OWN: [&str; 5] = ["LOCK", "manifest", "segments", "tmp", "wal"];
+    const OWN: [&str; 6] = ["LOCK", "manifest", "readers", "segments", "tmp", "wal"];
     if names.iter().any(|n| !OWN.contains(&n.name.as_str())) {
         return Ok(false);
     }
@@ -221,7 +236,7 @@ pub(crate) fn identity(disk: &dyn Disk, folders: &Folders) -> Result<(FileUuid, 
 }
 
 /// Takes the lock that one writer holds.
-pub(crate) fn lock(disk: &dyn Disk, folders: &Folders) -> Result<Box<dyn Send + Sync>> {
+pub(crate) fn lock(disk: &dyn Disk, folders: &Folders) -> Result<Lock> {
     let path = folders.lock();
     disk.lock(&path).map_err(|e| match e.kind() {
         std::io::ErrorKind::WouldBlock => {
@@ -282,7 +297,14 @@ pub(crate) fn open(
     let cursors = manifest.state().cursors().clone();
     let lone: Vec<SeriesDefinition> = manifest.state().series().values().cloned().collect();
     let memory = options.segment_memory();
-    let store = Store::new(disk.clone(), folders.clone(), database, manifest, memory)?;
+    let store = Store::new(
+        disk.clone(),
+        folders.clone(),
+        database,
+        manifest,
+        memory,
+        None,
+    )?;
     let version = store.version();
 
     let tables = Tables::default();
@@ -333,8 +355,13 @@ pub(crate) fn open(
     for definition in &lone {
         series.suspect(definition.table);
     }
+    let readers = folders.readers();
+    disk.create_dir_all(&readers)
+        .map_err(|e| Error::io("make the folder for readers", &readers, e))?;
+    Leases::new(disk.clone(), readers.clone()).remove_unfinished()?;
     let strays = store.remove_strays()?;
     report.strays_removed = strays.removed;
+    report.strays_kept = strays.kept;
     report.segments_missing = strays.missing;
     let settings = log_settings(&folders, &options, database, incarnation);
     let mut start = replayed.start;
@@ -342,7 +369,13 @@ pub(crate) fn open(
         let unused = &replayed.unused;
         start.recycle = wal::remove_unused(&*disk, &wal, unused, settings.file_len)?;
     }
-    let log = Log::start(disk, settings, start)?;
+    let log = Log::start(disk.clone(), settings, start)?;
+    // What was read is durable, and the log goes on in a file that readers find.
+    let (names, at) = ((database, incarnation), version.number);
+    let publisher = Publisher::start(&*disk, &readers, names, log.durable_lsn(), at)?;
+    let publisher = Arc::new(publisher);
+    store.publish_to(publisher.clone());
+    log.publish_to(publisher);
     let mut unserved = Vec::new();
     for (name, lsn) in cursors {
         let damaged = replayed.stepped_over.iter().any(|s| *s.lsns.end() > lsn);

@@ -165,6 +165,7 @@ fn flush_in_background(engine: &Engine) {
 fn retain(engine: &Engine) -> Result<()> {
     retention::enforce(engine)?;
     forgetting::run(engine)?;
+    engine.store.remove_kept();
     engine.drop_slow_cursors()
 }
 

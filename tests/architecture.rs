@@ -25,7 +25,7 @@ const TIERS: [&[&str]; 12] = [
         "steadiness",
         "nudge",
     ],
-    &["rows", "signals"],
+    &["rows", "sharing", "signals"],
     &["wal", "head", "store", "index"],
     &["catalog", "scan"],
     &["engine"],

@@ -18,9 +18,10 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use common::{contents, quiet};
-use tidestone::io::{DirEntry, Disk, File, SimDisk};
+use tidestone::io::{DirEntry, Disk, File, Lock, SimDisk};
 use tidestone::{
-    ErrorKind, FieldType, ManualClock, Options, SeededRandom, Table, TableOptions, Tidestone, Value,
+    ErrorKind, FieldType, FileUuid, ManualClock, Options, SeededRandom, Table, TableOptions,
+    Tidestone, Value,
 };
 
 const HOUR: i64 = 3_600_000_000_000;
@@ -113,8 +114,14 @@ impl Disk for HoldingDisk {
     fn list(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
         self.disk.list(path)
     }
-    fn lock(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>> {
+    fn lock(&self, path: &Path) -> io::Result<Lock> {
         self.disk.lock(path)
+    }
+    fn is_locked(&self, path: &Path) -> io::Result<bool> {
+        self.disk.is_locked(path)
+    }
+    fn boot(&self) -> Option<FileUuid> {
+        self.disk.boot()
     }
 }
 

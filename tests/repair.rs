@@ -84,6 +84,47 @@ fn a_sound_database_verifies_and_needs_no_repair() {
     assert_eq!(times(&db), (0..20).collect::<Vec<_>>());
 }
 
+#[test]
+fn what_is_durable_is_verified_beside_a_process_that_writes() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("db");
+    let (db, table) = make(&path);
+    write(&db, &table, 0, 10);
+    db.flush().unwrap();
+    write(&db, &table, 10, 10);
+    let report = verify(&path).unwrap();
+    assert_eq!(report.damage, []);
+    assert_eq!((report.rows, report.frames), (10, 10));
+    assert!(
+        report.notes[0].contains("another process writes"),
+        "{report:?}"
+    );
+    assert_eq!(db.status().unwrap().readers.leases, 0, "its lease is gone");
+    let segment = files(&path, ".seg").remove(0);
+    flip(&segment, 300);
+    let damaged = verify(&path).unwrap().damage;
+    assert!(damaged.iter().all(|d| d.path == segment) && !damaged.is_empty());
+    flip(&segment, 300);
+    let log = files(&path.join("wal"), ".log");
+    let last_group = log.iter().rev().find_map(|log| {
+        let bytes = std::fs::read(log).unwrap();
+        let pages = (4096..bytes.len()).step_by(4096);
+        Some((log, pages.rev().find(|page| bytes[*page] != 0)?))
+    });
+    let (log, at) = last_group.unwrap();
+    flip(log, at + 80);
+    let report = verify(&path).unwrap();
+    let [damage] = &report.damage[..] else {
+        panic!("{report:?}");
+    };
+    assert!(damage.what.contains("published as durable"), "{damage:?}");
+    // Without a lease nothing keeps its files from going meanwhile.
+    std::fs::remove_dir_all(path.join("readers")).unwrap();
+    let error = verify(&path).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Locked);
+    assert!(error.to_string().contains("readers"), "{error}");
+}
+
 /// Every file below a folder, with its bytes and the time of its last change.
 fn tree(dir: &Path) -> Vec<(PathBuf, Vec<u8>, std::time::SystemTime)> {
     let stat = |path: &PathBuf| std::fs::metadata(path).unwrap().modified().unwrap();

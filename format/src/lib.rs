@@ -12,6 +12,7 @@
 //! | [`schema`] | tables: settings, fields, types |
 //! | [`manifest`] | edits: which segments live, tables, tombstones, next ids |
 //! | [`segment`] | blocks, dictionaries, index pages, root and trailer of a data file |
+//! | [`sharing`] | what processes that use one database tell each other |
 //! | [`codec`] | how 1,024 values become few bytes |
 //! | [`mod@column`] | values in memory, before encoding and after decoding |
 //!
@@ -30,6 +31,7 @@ pub mod manifest;
 pub mod schema;
 pub mod segment;
 mod segment_entry;
+pub mod sharing;
 mod types;
 pub mod version;
 

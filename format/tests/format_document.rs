@@ -20,6 +20,7 @@ use tidestone_format::log::frame::{
 use tidestone_format::manifest::{
     EDIT_HEADER_LEN, EDIT_MAGIC, EDITS_START, Edit, Entry, EntryTag, ManifestIdentity, append_edit,
 };
+use tidestone_format::sharing::{LeaseRecord, Published};
 use tidestone_format::version::{FORMAT_VERSION, LOG_PAGE};
 use tidestone_format::{FieldId, FieldType, FileUuid, Lsn, SeriesId, TableId};
 
@@ -194,6 +195,48 @@ fn the_frame_header_is_where_the_document_says() {
         .map(|k| format!("{} {k}", k.tag()))
         .collect();
     assert_eq!(kinds, format!("kind: {}", expected.join(", ")));
+}
+
+#[test]
+fn the_records_of_processes_are_where_the_document_says() {
+    let published = Published {
+        database: FileUuid([0xdb; 16]),
+        incarnation: FileUuid([0xf1; 16]),
+        boot: FileUuid([0xb0; 16]),
+        durable: Lsn(0x0706_0504_0302_0100),
+        version: 0x1716_1514_1312_1110,
+    };
+    let bytes = published.encode();
+    assert_laid_out(
+        "### 6.1 `published`",
+        &bytes,
+        &[
+            ("magic `TidestPB`", b"TidestPB"),
+            ("database uuid", &[0xdb; 16]),
+            ("incarnation", &[0xf1; 16]),
+            ("boot", &[0xb0; 16]),
+            ("durable LSN", &published.durable.0.to_le_bytes()),
+            ("version of the manifest", &published.version.to_le_bytes()),
+            ("reserved", &[0; 20]),
+            ("CRC-32 of bytes 0..92", &crc32(&bytes[..92]).to_le_bytes()),
+        ],
+    );
+    let lease = LeaseRecord {
+        database: FileUuid([0xdb; 16]),
+        version: 0x2726_2524_2322_2120,
+    };
+    let bytes = lease.encode();
+    assert_laid_out(
+        "### 6.2 `<uuid>.lease`",
+        &bytes,
+        &[
+            ("magic `TidestLS`", b"TidestLS"),
+            ("database uuid", &[0xdb; 16]),
+            ("version of the manifest", &lease.version.to_le_bytes()),
+            ("reserved", &[0; 28]),
+            ("CRC-32 of bytes 0..60", &crc32(&bytes[..60]).to_le_bytes()),
+        ],
+    );
 }
 
 #[test]

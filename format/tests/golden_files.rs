@@ -29,6 +29,7 @@ use tidestone_format::manifest::{
     replay,
 };
 use tidestone_format::schema::{DuplicatePolicy, Field, SchemaMode, TableSchema, TableSettings};
+use tidestone_format::sharing::{LeaseRecord, Published};
 use tidestone_format::version::LOG_PAGE;
 use tidestone_format::{
     FieldId, FieldType, FileUuid, Lsn, SeriesId, SeriesKey, TableId, TimeRange,
@@ -439,4 +440,23 @@ fn manifest_with_clock_trust() {
     let replayed = replay(&stored, identity).unwrap();
     assert_eq!(replayed.version, 2);
     assert_eq!(replayed.state.clock(), Some(last));
+}
+
+#[test]
+fn what_processes_tell_each_other() {
+    let published = Published {
+        database: DATABASE,
+        incarnation: INCARNATION,
+        boot: FileUuid(*b"boot------golden"),
+        durable: Lsn(1_234_567),
+        version: 89,
+    };
+    let stored = golden("published.bin", &published.encode());
+    assert_eq!(Published::decode(&stored).unwrap(), published);
+    let lease = LeaseRecord {
+        database: DATABASE,
+        version: 88,
+    };
+    let stored = golden("lease.bin", &lease.encode());
+    assert_eq!(LeaseRecord::decode(&stored).unwrap(), lease);
 }

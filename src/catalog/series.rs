@@ -19,11 +19,11 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use tidestone_format::log::SeriesDefinition;
 use tidestone_format::{Lsn, SeriesId, SeriesKey, TableId};
 
-use super::Ground;
 use super::holders::{Hold, Holders};
+use super::{Ground, catch_up};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::{Applied, Index, IndexStats, TagMatch};
-use crate::store::Store;
+use crate::store::{Store, Version};
 
 /// Which id a series key has, and the other way round.
 #[derive(Debug)]
@@ -207,6 +207,18 @@ impl SeriesRegistry {
             self.forget(definitions);
             Ok(())
         })
+    }
+
+    /// Gives the index the definitions of manifest and segments above `from`: of a version that was
+    /// read since.
+    pub(crate) fn catch_up(
+        &self,
+        version: &Version,
+        lone: &[SeriesDefinition],
+        from: Lsn,
+        applied: Applied,
+    ) -> Result<()> {
+        self.with_index(|index| catch_up(index, version, lone, from, applied).map(drop))
     }
 
     /// Forgets definitions that the index has taken in.

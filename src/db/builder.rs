@@ -109,6 +109,7 @@ impl Builder {
             path: self.path,
             report,
             running: Mutex::new(Some(running)),
+            reader: None,
         };
         Ok(Tidestone(Arc::new(inner)))
     }
@@ -130,7 +131,7 @@ impl Builder {
     /// As [`Tidestone::open_read_only`].
     pub fn open_read_only(self) -> Result<Tidestone> {
         self.options.validate()?;
-        let engine = read_only::open(&self.path, &self.components, self.options)?;
+        let (engine, reader) = read_only::open(&self.path, &self.components, self.options)?;
         let running = Running {
             workers: Workers::default(),
             _lock: None,
@@ -138,8 +139,12 @@ impl Builder {
         let inner = Inner {
             engine: Arc::new(engine),
             path: self.path,
-            report: recover::OpenReport::default(),
+            report: recover::OpenReport {
+                unleased: reader.unleased().map(str::to_owned),
+                ..recover::OpenReport::default()
+            },
             running: Mutex::new(Some(running)),
+            reader: Some(Mutex::new(reader)),
         };
         Ok(Tidestone(Arc::new(inner)))
     }

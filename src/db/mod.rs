@@ -13,7 +13,7 @@ use tidestone_format::manifest::Entry;
 use tidestone_format::{FileUuid, Lsn, TableId};
 
 pub use builder::Builder;
-pub use status::{ColumnStatus, LogStatus, Status, TableStatus};
+pub use status::{ColumnStatus, LogStatus, ReaderStatus, Status, TableStatus};
 pub use table::Table;
 
 use crate::catalog::TableOptions;
@@ -24,6 +24,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::flush;
 use crate::forgetting;
 use crate::ingest::Writer;
+use crate::io::Lock;
+use crate::read_only::Reader;
 use crate::recover::OpenReport;
 use crate::retention;
 use crate::worker::Workers;
@@ -43,13 +45,15 @@ struct Inner {
     path: PathBuf,
     report: OpenReport,
     running: Mutex<Option<Running>>,
+    /// Of a database opened for reading only: what goes on reading it.
+    reader: Option<Mutex<Reader>>,
 }
 
 /// What an open database holds until it is closed.
 struct Running {
     workers: Workers,
     /// Held, not read: the right to write.
-    _lock: Option<Box<dyn Send + Sync>>,
+    _lock: Option<Lock>,
 }
 
 impl std::fmt::Debug for Running {
@@ -78,13 +82,55 @@ impl Tidestone {
         Self::builder(path).options(options).open()
     }
 
-    /// Opens a database for reading, beside a process that may be writing to it. It sees what is in
-    /// segments and in the log at this moment; open again to see more.
+    /// Opens a database for reading, beside a process that may be writing to it. It sees what is
+    /// durable at this moment; [`refresh`](Tidestone::refresh) to see more. Where no process writes, it
+    /// sees what one that opened it would find.
+    ///
+    /// A *lease*, a small file in the folder `readers` of the database, keeps the writer from
+    /// removing what is being read. Where it cannot be made (a folder that may not be written to),
+    /// [`OpenReport::unleased`] says so.
     ///
     /// # Errors
     /// There is none, settings are out of bounds, or its files are damaged.
     pub fn open_read_only(path: impl AsRef<Path>, options: Options) -> Result<Self> {
         Self::builder(path).options(options).open_read_only()
+    }
+
+    /// Lets a database that was opened for reading see what has become durable since. Returns whether
+    /// there was anything: in rows, tables or segments. Queries that are under way go on with what they
+    /// saw. Without news it costs one read of a hundred bytes, so it may be called often. A
+    /// database that was opened for writing has no need of it: `false`.
+    ///
+    /// ```
+    /// # use tidestone::{FieldType, Options, TableOptions, Tidestone, Value};
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("db");
+    /// let db = Tidestone::create(&path, Options::default())?;
+    /// let table = db.create_table("t", TableOptions::new().field("v", FieldType::F64))?;
+    /// // Most likely in another process:
+    /// let reader = Tidestone::open_read_only(&path, Options::default())?;
+    /// let mut writer = db.writer();
+    /// writer.append(&table.series(&[("host", "a")])?, 1, &[Value::F64(0.5)])?;
+    /// writer.commit_and_wait()?;
+    /// assert!(reader.refresh()?);
+    /// assert_eq!(reader.durable_lsn(), db.durable_lsn());
+    /// assert!(!reader.refresh()?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Files are damaged or cannot be read. [`ErrorKind::Busy`]: the writer was too quick, try again.
+    /// [`ErrorKind::Closed`]: the database was closed here, or it was repaired or restored: open it
+    /// again.
+    pub fn refresh(&self) -> Result<bool> {
+        let Some(reader) = &self.0.reader else {
+            return Ok(false);
+        };
+        let mut reader = reader.lock();
+        if self.0.running.lock().is_none() {
+            return Err(Error::new(ErrorKind::Closed, "the database was closed"));
+        }
+        reader.refresh(self.engine())
     }
 
     /// A builder, for components other than the machine's own: a simulated disk, a set clock.
@@ -189,11 +235,12 @@ impl Tidestone {
         Writer::new(self.engine().clone())
     }
 
-    /// The highest LSN that survives a power loss.
+    /// The highest LSN that survives a power loss; of a database opened for reading, the highest that
+    /// it sees.
     pub fn durable_lsn(&self) -> Lsn {
         match self.engine().log() {
             Some(log) => log.durable_lsn(),
-            None => self.engine().store.version().flushed,
+            None => self.engine().visible_lsn(),
         }
     }
 
@@ -245,13 +292,14 @@ impl Tidestone {
         }
     }
 
-    /// Drops what is past the tables' retention, and forgets series whose rows are all gone and that no
-    /// handle holds. The background thread does it too. By age, only what is too old by a clock that was
+    /// Drops what is past the tables' retention, forgets series whose rows are all gone and that no
+    /// handle holds, and removes files that were kept for readers which have ended. The background thread does it too. By age, only what is too old by a clock that was
     /// watched for 24 hours, in any number of runs, and not set back: one that is wrong must not delete.
     ///
     /// # Errors
     /// The disk refuses.
     pub fn enforce_retention(&self) -> Result<()> {
+        self.engine().store.remove_kept();
         retention::enforce(self.engine())?;
         forgetting::run(self.engine()).map(drop)
     }
@@ -327,6 +375,9 @@ impl Inner {
         let Some(log) = engine.log() else {
             engine.mark_closed();
             engine.series.close();
+            // With the version goes its lease.
+            let version = engine.store.version();
+            drop(engine.store.go_on_with(Arc::new(version.without_tables())));
             return Ok(());
         };
         engine.signals.close();

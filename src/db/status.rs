@@ -38,6 +38,8 @@ pub struct Status {
     pub compactions: u64,
     /// Rebuilds of the index since the database was opened.
     pub index_rebuilds: u64,
+    /// Readers in other processes.
+    pub readers: ReaderStatus,
     /// Why the last work in the background failed, if it did.
     pub failure: Option<String>,
     /// Why nothing can be written any more, if that is so.
@@ -55,6 +57,20 @@ pub struct LogStatus {
     pub bytes: u64,
     /// Groups that were synced.
     pub syncs: u64,
+}
+
+/// Readers in other processes, in a [`Status`].
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct ReaderStatus {
+    /// Leases that are held: a reader holds one, and one more for each older version that a query of it
+    /// still reads.
+    pub leases: usize,
+    /// The oldest version of the manifest that one of them pins; 0: everything.
+    pub oldest_version: Option<u64>,
+    /// Segment files that are kept for them alone.
+    pub kept_files: usize,
+    /// Their length together, bytes.
+    pub kept_bytes: u64,
 }
 
 /// One table's part of a [`Status`].
@@ -112,7 +128,10 @@ pub(super) fn of(engine: &Engine) -> Result<Status> {
     }
     tables.sort_by(|a, b| a.name.cmp(&b.name));
     let (log, last, durable) = match engine.log() {
-        None => (LogStatus::default(), version.flushed, version.flushed),
+        None => {
+            let seen = engine.visible_lsn();
+            (LogStatus::default(), seen, seen)
+        }
         Some(log) => {
             let infos = log.file_infos();
             let bytes = infos.iter().map(|f| f.len).sum();
@@ -124,6 +143,14 @@ pub(super) fn of(engine: &Engine) -> Result<Status> {
             (status, log.last_lsn(), log.durable_lsn())
         }
     };
+    let (kept, pinned) = engine.store.kept()?;
+    let readers = ReaderStatus {
+        leases: pinned.len(),
+        oldest_version: pinned.first().copied(),
+        kept_files: kept.files,
+        kept_bytes: kept.bytes,
+    };
+    let unpublished = || engine.log().and_then(|log| log.publisher_failure());
     let counter = |c: &std::sync::atomic::AtomicU64| c.load(Ordering::Relaxed);
     Ok(Status {
         last_lsn: last.0,
@@ -140,7 +167,12 @@ pub(super) fn of(engine: &Engine) -> Result<Status> {
         flushes: counter(&engine.counters.flushes),
         compactions: counter(&engine.counters.compactions),
         index_rebuilds: counter(&engine.counters.index_rebuilds) + engine.series.rebuilds(),
-        failure: engine.signals.failure().map(|e| e.to_string()),
+        readers,
+        failure: engine
+            .signals
+            .failure()
+            .or_else(unpublished)
+            .map(|e| e.to_string()),
         poisoned: engine
             .log()
             .and_then(|l| l.poisoned())

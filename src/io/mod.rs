@@ -13,6 +13,8 @@ use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
 
+use tidestone_format::FileUuid;
+
 pub use os::OsDisk;
 pub use sim::{Fault, SimDisk};
 
@@ -67,12 +69,26 @@ pub trait Disk: Send + Sync + Debug {
     fn list(&self, path: &Path) -> io::Result<Vec<DirEntry>>;
 
     /// Takes an advisory lock on a file, which is made if it is not there. The lock is held until
-    /// the answer is dropped, or the process ends.
+    /// the answer is dropped, or the process ends. It is the file's, whatever name that gets.
     ///
     /// # Errors
     /// [`io::ErrorKind::WouldBlock`] if another holds it; else as the operating system says.
-    fn lock(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>>;
+    fn lock(&self, path: &Path) -> io::Result<Lock>;
+
+    /// Whether somebody, of this process or another, holds the lock on a file that is there. For a
+    /// moment it may itself keep others from taking the lock.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    fn is_locked(&self, path: &Path) -> io::Result<bool>;
+
+    /// Which start of the machine this is: another one after a power loss, when what was not synced
+    /// may be gone. `None` if the machine does not say.
+    fn boot(&self) -> Option<FileUuid>;
 }
+
+/// A lock that is held as long as this lives.
+pub type Lock = Box<dyn Send + Sync>;
 
 /// A name in a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]

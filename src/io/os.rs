@@ -10,7 +10,9 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{DirEntry, Disk, File, Mapping};
+use tidestone_format::FileUuid;
+
+use super::{DirEntry, Disk, File, Lock, Mapping};
 
 /// The disk of the machine.
 #[derive(Debug, Default, Clone, Copy)]
@@ -69,7 +71,7 @@ impl Disk for OsDisk {
         Ok(entries)
     }
 
-    fn lock(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>> {
+    fn lock(&self, path: &Path) -> io::Result<Lock> {
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -82,6 +84,32 @@ impl Disk for OsDisk {
         })?;
         Ok(Box::new(file))
     }
+
+    fn is_locked(&self, path: &Path) -> io::Result<bool> {
+        match fs::File::open(path)?.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(fs::TryLockError::WouldBlock) => Ok(true),
+            Err(fs::TryLockError::Error(e)) => Err(e),
+        }
+    }
+
+    fn boot(&self) -> Option<FileUuid> {
+        let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+        parse_uuid(text.trim())
+    }
+}
+
+/// A uuid as the system writes it.
+fn parse_uuid(text: &str) -> Option<FileUuid> {
+    let digits: Vec<u8> = text.bytes().filter(|&b| b != b'-').collect();
+    let mut uuid = FileUuid::default();
+    if digits.len() != 2 * uuid.0.len() {
+        return None;
+    }
+    for (byte, pair) in uuid.0.iter_mut().zip(digits.chunks_exact(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(uuid)
 }
 
 impl File for OsFile {
@@ -127,4 +155,34 @@ fn map_immutable(file: &fs::File, len: usize) -> io::Result<Mapping> {
     // one while it is mapped causes SIGBUS: a documented limit of maps.
     let map = unsafe { memmap2::MmapOptions::new().len(len).map(file)? };
     Ok(Mapping::Os(map))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_of_the_machine_has_a_name() {
+        let boot = OsDisk.boot().unwrap();
+        assert_ne!(boot, FileUuid::default());
+        assert_eq!(Some(boot), OsDisk.boot());
+        assert_eq!(parse_uuid(&boot.to_string()), Some(boot));
+        for wrong in ["", "0011", "zz112233-4455-6677-8899-aabbccddeeff"] {
+            assert_eq!(parse_uuid(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_lock_is_the_files_whatever_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let (a, b) = (folder.path().join("a"), folder.path().join("b"));
+        assert!(OsDisk.is_locked(&a).is_err());
+        let held = OsDisk.lock(&a).unwrap();
+        assert!(OsDisk.is_locked(&a).unwrap() && OsDisk.lock(&a).is_err());
+        OsDisk.rename(&a, &b).unwrap();
+        assert!(OsDisk.is_locked(&b).unwrap());
+        drop(held);
+        assert!(!OsDisk.is_locked(&b).unwrap());
+        drop(OsDisk.lock(&b).unwrap());
+    }
 }

@@ -16,7 +16,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
-use super::{DirEntry, Disk, File, Mapping};
+use tidestone_format::FileUuid;
+
+use super::{DirEntry, Disk, File, Lock, Mapping};
 
 const PAGE: usize = 4096;
 
@@ -47,6 +49,8 @@ struct State {
     /// Folders whose name in the folder above was synced.
     durable_dirs: BTreeSet<PathBuf>,
     locks: BTreeMap<PathBuf, Arc<AtomicBool>>,
+    /// How often the power was lost.
+    boots: u64,
     faults: Vec<Fault>,
     syncs: u64,
     changes: u64,
@@ -60,6 +64,7 @@ impl Default for State {
             dirs: BTreeSet::from([PathBuf::from("/")]),
             durable_dirs: BTreeSet::new(),
             locks: BTreeMap::new(),
+            boots: 0,
             faults: Vec::new(),
             syncs: 0,
             changes: 0,
@@ -244,6 +249,7 @@ impl SimDisk {
             files,
             durable_dirs: dirs.clone(),
             dirs: dirs.into_iter().chain([PathBuf::from("/")]).collect(),
+            boots: state.boots + 1,
             ..State::default()
         };
         SimDisk(Arc::new(Mutex::new(state)))
@@ -268,6 +274,7 @@ impl SimDisk {
             durable_names: copy(&state.durable_names),
             dirs: state.dirs.clone(),
             durable_dirs: state.durable_dirs.clone(),
+            boots: state.boots,
             ..State::default()
         };
         SimDisk(Arc::new(Mutex::new(state)))
@@ -341,12 +348,16 @@ impl Disk for SimDisk {
         state.parent_exists(to)?;
         let node = state.files.remove(from).ok_or_else(|| missing(from))?;
         state.files.insert(to.to_owned(), node);
+        let lock = state.locks.remove(from);
+        state.locks.remove(to);
+        state.locks.extend(lock.map(|lock| (to.to_owned(), lock)));
         Ok(())
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         let mut state = self.0.lock();
         state.change("remove")?;
+        state.locks.remove(path);
         state
             .files
             .remove(path)
@@ -406,18 +417,31 @@ impl Disk for SimDisk {
         Ok(entries)
     }
 
-    fn lock(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>> {
-        let held = self
-            .0
-            .lock()
-            .locks
-            .entry(path.to_owned())
-            .or_default()
-            .clone();
+    fn lock(&self, path: &Path) -> io::Result<Lock> {
+        let mut state = self.0.lock();
+        if !state.files.contains_key(path) {
+            state.change("create")?;
+            state.parent_exists(path)?;
+            state.files.insert(path.to_owned(), Arc::default());
+        }
+        let held = state.locks.entry(path.to_owned()).or_default().clone();
         if held.swap(true, Ordering::SeqCst) {
             return Err(io::Error::from(io::ErrorKind::WouldBlock));
         }
         Ok(Box::new(SimLock(held)))
+    }
+
+    fn is_locked(&self, path: &Path) -> io::Result<bool> {
+        let state = self.0.lock();
+        state.node(path)?;
+        let lock = state.locks.get(path);
+        Ok(lock.is_some_and(|lock| lock.load(Ordering::SeqCst)))
+    }
+
+    fn boot(&self) -> Option<FileUuid> {
+        let mut uuid = FileUuid([0xb0; 16]);
+        uuid.0[..8].copy_from_slice(&self.0.lock().boots.to_le_bytes());
+        Some(uuid)
     }
 }
 

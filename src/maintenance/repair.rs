@@ -142,7 +142,7 @@ fn plan(folders: &Folders, database: FileUuid) -> Result<RepairPlan> {
         });
     }
     let memory = Options::default().segment_memory();
-    let segments = Segments::new(disk.clone(), folders.segments(), database, memory)?;
+    let segments = Segments::new(disk.clone(), folders, database, memory)?;
     for entry in replay.state.segments().values() {
         let segment = segments.segment(entry);
         steps.extend(step_for(&segment)?);

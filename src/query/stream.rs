@@ -12,6 +12,7 @@ use super::{Order, Profile, Query, RowBatch, plan};
 use crate::catalog::TableCore;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
+use crate::scan::Hold;
 
 /// Rows of a batch: enough that what a batch costs does not count, and a few columns stay in cache.
 pub(super) const BATCH_ROWS: usize = 16_384;
@@ -31,8 +32,8 @@ pub struct RowStream {
     lsn: Lsn,
     failed: bool,
     profile: Profile,
-    /// Held: the keys of the series it gives are known as long as it lasts.
-    _pin: Arc<()>,
+    /// The keys of the series it gives are known, and its files are there, as long as it lasts.
+    _hold: Hold,
 }
 
 /// Below so many rows no threads are started.
@@ -91,7 +92,7 @@ impl RowStream {
             lsn: snapshot.lsn,
             failed: false,
             profile,
-            _pin: snapshot.pin,
+            _hold: snapshot.hold,
         })
     }
 

@@ -25,6 +25,7 @@ pub(crate) use source::{Part, Source};
 use crate::error::Result;
 use crate::head::HeadView;
 use crate::rows::{self, Rows};
+use crate::sharing::Lease;
 use crate::store::{Segment, TableVersion};
 
 /// Rows that one call of [`Scan::next`] gives, about.
@@ -37,8 +38,18 @@ pub(crate) struct Snapshot {
     pub(crate) head: HeadView,
     /// The last LSN it sees.
     pub(crate) lsn: Lsn,
-    /// Held as long as series are asked for by what it showed.
-    pub(crate) pin: Arc<()>,
+    /// Held as long as anything is read of it.
+    pub(crate) hold: Hold,
+}
+
+/// What a snapshot keeps from going while it is read.
+#[derive(Debug, Clone)]
+#[expect(dead_code, reason = "held, not read")]
+pub(crate) struct Hold {
+    /// Its series are not forgotten.
+    pub(crate) series: Arc<()>,
+    /// Its files are not removed by another process, which writes.
+    pub(crate) files: Option<Arc<Lease>>,
 }
 
 /// What a scan reads.

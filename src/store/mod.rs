@@ -19,7 +19,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, MutexGuard};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -34,11 +34,12 @@ pub(crate) use manifest::{
     read_up_to_damage as read_manifest_up_to_damage,
 };
 pub(crate) use new_segments::NewSegments;
-pub(crate) use segment::{OpenSegment, Segment, Segments, place_of};
+pub(crate) use segment::{KeptFiles, OpenSegment, Segment, Segments, place_of};
 
 use crate::config::SegmentMemory;
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::Disk;
+use crate::sharing::{Lease, Publisher};
 
 /// What a reader sees of manifest and segments.
 #[derive(Debug)]
@@ -58,6 +59,8 @@ pub(crate) struct TableVersion {
     pub(crate) tombstones: Vec<(Lsn, Arc<Tombstone>)>,
     /// Rows before it are gone.
     pub(crate) horizon: Timestamp,
+    /// Keeps the writer, another process, from removing the files.
+    pub(crate) lease: Option<Arc<Lease>>,
 }
 
 /// Where manifest and segment files do not agree.
@@ -67,6 +70,8 @@ pub(crate) struct Strays {
     pub(crate) missing: Vec<PathBuf>,
     /// How many were removed because the manifest does not name them.
     pub(crate) removed: usize,
+    /// How many stay for a while, because readers in other processes may need them.
+    pub(crate) kept: usize,
 }
 
 /// The folders of a database.
@@ -99,6 +104,9 @@ impl Folders {
     pub(crate) fn index(&self) -> PathBuf {
         self.root.join("index")
     }
+    pub(crate) fn readers(&self) -> PathBuf {
+        self.root.join("readers")
+    }
     pub(crate) fn tmp(&self) -> PathBuf {
         self.root.join("tmp")
     }
@@ -113,6 +121,8 @@ pub(crate) struct Store {
     /// Locked by whoever edits, from the decision to the publication of the new version.
     manifest: Mutex<Manifest>,
     current: Mutex<Arc<Version>>,
+    /// Tells readers in other processes which version is current.
+    publisher: OnceLock<Arc<Publisher>>,
 }
 
 /// The right to edit the manifest.
@@ -129,21 +139,68 @@ impl Store {
         database: FileUuid,
         manifest: Manifest,
         memory: SegmentMemory,
+        lease: Option<&Arc<Lease>>,
     ) -> Result<Self> {
-        let segments = Segments::new(disk.clone(), folders.segments(), database, memory)?;
-        let version = version_of(
-            manifest.state(),
-            manifest.version(),
-            &FxHashMap::default(),
-            |entry| segments.segment(entry),
-        );
+        let segments = Segments::new(disk.clone(), &folders, database, memory)?;
+        let nothing = FxHashMap::default();
+        let make = |entry: &SegmentEntry| segments.segment(entry);
+        let number = manifest.version();
+        let version = version_of(manifest.state(), number, &nothing, make, lease);
         Ok(Self {
             disk,
             folders,
             segments,
             manifest: Mutex::new(manifest),
             current: Mutex::new(Arc::new(version)),
+            publisher: OnceLock::new(),
         })
+    }
+
+    /// The version of a manifest that was read anew, of a database that another process writes to.
+    pub(crate) fn read_version(
+        &self,
+        manifest: &Manifest,
+        lease: Option<&Arc<Lease>>,
+    ) -> Arc<Version> {
+        let before = self.version();
+        let known = before.segments();
+        let make = |entry: &SegmentEntry| self.segments.segment(entry);
+        let (state, number) = (manifest.state(), manifest.version());
+        Arc::new(version_of(state, number, &known, make, lease))
+    }
+
+    /// Makes a version that was read the one that queries get, and gives back the one before.
+    pub(crate) fn go_on_with(&self, version: Arc<Version>) -> Arc<Version> {
+        std::mem::replace(&mut *self.current.lock(), version)
+    }
+
+    /// Says whether another process may remove files that the current version names.
+    pub(crate) fn set_unleased(&self, unleased: bool) {
+        self.segments.set_unleased(unleased);
+    }
+
+    /// Tells readers in other processes which version is current from here on.
+    pub(crate) fn publish_to(&self, publisher: Arc<Publisher>) {
+        publisher.version(self.version().number);
+        let _first = self.publisher.set(publisher);
+    }
+
+    /// Tells readers in other processes that there is a newer version.
+    pub(crate) fn tell_readers(&self) {
+        if let Some(publisher) = self.publisher.get() {
+            publisher.version(self.version().number);
+        }
+    }
+
+    /// Removes files that were kept for readers in other processes which have ended since.
+    pub(crate) fn remove_kept(&self) {
+        self.segments.remove_kept();
+    }
+
+    /// What is kept for readers in other processes, and the versions that they pin.
+    pub(crate) fn kept(&self) -> Result<(KeptFiles, Vec<u64>)> {
+        let pinned = self.segments.pinned()?;
+        Ok((self.segments.kept(), pinned))
     }
 
     /// Makes the manifest that was read durable, once the rest of the database was read too.
@@ -177,11 +234,6 @@ impl Store {
         self.segments.database()
     }
 
-    /// Another process may change what was read: see [`Segments::fall_behind`].
-    pub(crate) fn fall_behind(&self) {
-        self.segments.fall_behind();
-    }
-
     /// The series that may be in no live segment, as the manifest's file says now: who edits it may
     /// be waiting for the answer.
     pub(crate) fn lone_series(&self) -> Result<Vec<SeriesDefinition>> {
@@ -207,7 +259,7 @@ impl Store {
     /// Removes files of segments that no manifest names: left by a crash between a segment and
     /// its edit, or between an edit and the removal. Called at open, before anything else. While a
     /// segment that the manifest names is not there none is removed: it may be what that one was
-    /// merged to, by an edit that is lost.
+    /// merged to, by an edit that is lost. What readers in other processes may need stays for them.
     pub(crate) fn remove_strays(&self) -> Result<Strays> {
         let version = self.version();
         let mut missing: FxHashSet<PathBuf> = version
@@ -219,13 +271,22 @@ impl Store {
         strays.retain(|file| !missing.remove(file));
         let mut found = Strays {
             missing: missing.into_iter().collect(),
-            removed: 0,
+            ..Strays::default()
         };
         found.missing.sort_unstable();
-        for file in strays.iter().filter(|_| found.missing.is_empty()) {
-            self.disk
-                .remove(file)
-                .map_err(|e| Error::io("remove a segment no manifest names", file, e))?;
+        let pinned = self.segments.pinned()?;
+        let needed = pinned
+            .first()
+            .is_some_and(|oldest| *oldest < version.number);
+        for file in strays.into_iter().filter(|_| found.missing.is_empty()) {
+            let io = |e| Error::io("remove a segment no manifest names", &file, e);
+            if needed {
+                let bytes = self.disk.open(&file).and_then(|f| f.len()).map_err(io)?;
+                self.segments.let_go(file, bytes, version.number);
+                found.kept += 1;
+                continue;
+            }
+            self.disk.remove(&file).map_err(io)?;
             found.removed += 1;
         }
         let tmp = self.folders.tmp();
@@ -311,23 +372,13 @@ impl Editor<'_> {
         };
         added.named();
         let store = self.store;
-        let before = store.version();
-        let known: FxHashMap<FileUuid, Arc<Segment>> = before
-            .tables
-            .values()
-            .flat_map(|t| t.segments.iter().map(|s| (s.entry.uuid, s.clone())))
-            .collect();
-        let after = version_of(self.manifest.state(), number, &known, |entry| {
-            store.segments.segment(entry)
-        });
-        let live: FxHashSet<FileUuid> = after
-            .tables
-            .values()
-            .flat_map(|t| t.segments.iter().map(|s| s.entry.uuid))
-            .collect();
+        let known = store.version().segments();
+        let make = |entry: &SegmentEntry| store.segments.segment(entry);
+        let after = version_of(self.manifest.state(), number, &known, make, None);
+        let live = after.segments();
         for (uuid, segment) in &known {
-            if !live.contains(uuid) {
-                segment.doom();
+            if !live.contains_key(uuid) {
+                segment.doom(number);
             }
         }
         Ok(Arc::new(after))
@@ -339,11 +390,28 @@ impl Editor<'_> {
     }
 }
 
+impl Version {
+    /// The same version of a database that is closed.
+    pub(crate) fn without_tables(&self) -> Self {
+        Self {
+            tables: BTreeMap::new(),
+            ..*self
+        }
+    }
+
+    /// The live segments by name.
+    pub(crate) fn segments(&self) -> FxHashMap<FileUuid, Arc<Segment>> {
+        let all = self.tables.values().flat_map(|table| &table.segments);
+        all.map(|s| (s.entry.uuid, s.clone())).collect()
+    }
+}
+
 fn version_of(
     state: &State,
     number: u64,
     known: &FxHashMap<FileUuid, Arc<Segment>>,
     make: impl Fn(&SegmentEntry) -> Arc<Segment>,
+    lease: Option<&Arc<Lease>>,
 ) -> Version {
     let mut tables: BTreeMap<TableId, TableVersion> = state
         .tables()
@@ -358,6 +426,7 @@ fn version_of(
                     .get(&schema.id)
                     .copied()
                     .unwrap_or(Timestamp::MIN),
+                lease: lease.cloned(),
             };
             (schema.id, table)
         })

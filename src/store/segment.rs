@@ -11,13 +11,15 @@
 //!    not a signal; what is compared are the mapped bytes, those that are used. That a region was
 //!    compared is a bit that is kept while the segment is open, whatever is kept of what was decoded:
 //!    mapped bytes do not change.
-//! 3. A file is removed when the manifest no longer names it and the last reader has let go.
+//! 3. A file is removed when the manifest no longer names it and the last reader has let go, of
+//!    this process and of others ([`crate::sharing`]).
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use parking_lot::Mutex;
 use tidestone_format::codec::dictionary::Dictionary;
 use tidestone_format::codec::stats::ColumnStats;
 use tidestone_format::header::{FileHeader, FileKind, HEADER_LEN};
@@ -26,10 +28,12 @@ use tidestone_format::manifest::SegmentEntry;
 use tidestone_format::segment::{Block, GroupPage, Region, Root, SeriesPage, TRAILER_LEN, Trailer};
 use tidestone_format::{FieldId, FileUuid, FormatError};
 
+use super::Folders;
 use super::cache::{Part, PartKey, PartKind, SegmentCache};
 use crate::config::SegmentMemory;
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::{Disk, File, Mapping};
+use crate::sharing::Leases;
 
 /// Bytes read at a time to see that the disk has a region.
 const READ_BYTES: usize = 64 << 10;
@@ -41,8 +45,27 @@ pub(crate) struct Segments {
     folder: PathBuf,
     database: FileUuid,
     cache: SegmentCache,
-    /// The process reads beside one that writes, and has what it read of the manifest from earlier.
-    beside_writer: AtomicBool,
+    leases: Leases,
+    /// Files that no manifest names and that readers in other processes may need.
+    kept: Mutex<Vec<Kept>>,
+    /// The process reads beside one that writes, and nothing keeps that one from removing files.
+    unleased: AtomicBool,
+}
+
+/// A file that is kept for readers in other processes.
+#[derive(Debug)]
+struct Kept {
+    path: PathBuf,
+    bytes: u64,
+    /// The version of the manifest that names it no more.
+    dropped_at: u64,
+}
+
+/// What is kept on the disk for readers in other processes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct KeptFiles {
+    pub(crate) files: usize,
+    pub(crate) bytes: u64,
 }
 
 /// A live segment. Dropping the last reference to one that the manifest dropped removes its file.
@@ -53,7 +76,8 @@ pub(crate) struct Segment {
     number: u64,
     pub(crate) entry: SegmentEntry,
     path: PathBuf,
-    doomed: AtomicBool,
+    /// The version of the manifest that names it no more; 0 while it is named.
+    dropped_at: AtomicU64,
     /// Row groups that are not read any more: a repair gives them up.
     given_up: OnceLock<Arc<[usize]>>,
 }
@@ -118,16 +142,18 @@ pub(crate) fn place_of(segments: &Path, entry: &SegmentEntry) -> PathBuf {
 impl Segments {
     pub(crate) fn new(
         disk: Arc<dyn Disk>,
-        folder: PathBuf,
+        folders: &Folders,
         database: FileUuid,
         memory: SegmentMemory,
     ) -> Result<Arc<Self>> {
         Ok(Arc::new(Self {
+            leases: Leases::new(disk.clone(), folders.readers()),
             disk,
-            folder,
+            folder: folders.segments(),
             database,
             cache: SegmentCache::new(memory)?,
-            beside_writer: AtomicBool::new(false),
+            kept: Mutex::default(),
+            unleased: AtomicBool::new(false),
         }))
     }
 
@@ -138,14 +164,58 @@ impl Segments {
             number: self.cache.number(),
             entry: entry.clone(),
             path: place_of(&self.folder, entry),
-            doomed: AtomicBool::new(false),
+            dropped_at: AtomicU64::new(0),
             given_up: OnceLock::new(),
         })
     }
 
-    /// From here on the manifest may be another than the one that was read: another process writes.
-    pub(crate) fn fall_behind(&self) {
-        self.beside_writer.store(true, Ordering::Relaxed);
+    /// Says whether another process may remove files that were read of in the manifest.
+    pub(crate) fn set_unleased(&self, unleased: bool) {
+        self.unleased.store(unleased, Ordering::Relaxed);
+    }
+
+    /// Removes a file that version `dropped_at` of the manifest names no more, or keeps it as long
+    /// as readers in other processes may need it. One that stays by mistake is found and removed
+    /// at the next open: it is in no manifest.
+    pub(super) fn let_go(&self, path: PathBuf, bytes: u64, dropped_at: u64) {
+        self.kept.lock().push(Kept {
+            path,
+            bytes,
+            dropped_at,
+        });
+        self.remove_kept();
+    }
+
+    /// Removes what was kept for readers that have ended or moved on.
+    pub(crate) fn remove_kept(&self) {
+        let mut kept = self.kept.lock();
+        if kept.is_empty() {
+            return;
+        }
+        // Where it cannot be told who reads, everybody may.
+        let pinned = self.leases.pinned().unwrap_or_else(|_| vec![0]);
+        let oldest = pinned.first().copied().unwrap_or(u64::MAX);
+        kept.retain(|file| {
+            let needed = oldest < file.dropped_at;
+            if !needed {
+                let _ = self.disk.remove(&file.path);
+            }
+            needed
+        });
+    }
+
+    /// What is kept for readers in other processes.
+    pub(crate) fn kept(&self) -> KeptFiles {
+        let kept = self.kept.lock();
+        KeptFiles {
+            files: kept.len(),
+            bytes: kept.iter().map(|file| file.bytes).sum(),
+        }
+    }
+
+    /// The versions of the manifest that readers in other processes pin.
+    pub(crate) fn pinned(&self) -> Result<Vec<u64>> {
+        self.leases.pinned()
     }
 
     pub(super) fn database(&self) -> FileUuid {
@@ -160,9 +230,9 @@ impl Segments {
     /// Opens the file of a segment. This is the one place where a file can turn out to be gone.
     fn open_file(&self, path: &Path) -> Result<Arc<dyn File>> {
         self.disk.open(path).map_err(|e| match e.kind() {
-            std::io::ErrorKind::NotFound if self.beside_writer.load(Ordering::Relaxed) => {
-                let message = "the writer has removed this segment since the database was opened for \
-                               reading; reopen the database and ask again";
+            std::io::ErrorKind::NotFound if self.unleased.load(Ordering::Relaxed) => {
+                let message = "the writer has removed this segment, and no lease keeps it from that \
+                               (see the open report); refresh the database and ask again";
                 Error::new(ErrorKind::Busy, message).with_path(path)
             }
             std::io::ErrorKind::NotFound => {
@@ -239,21 +309,23 @@ impl Segment {
         Ok(())
     }
 
-    /// The manifest no longer names the segment: its file goes with the last reader.
-    pub(crate) fn doom(&self) {
-        self.doomed.store(true, Ordering::SeqCst);
+    /// Version `dropped_at` of the manifest no longer names the segment: its file goes with the last
+    /// reader.
+    pub(crate) fn doom(&self, dropped_at: u64) {
+        self.dropped_at.store(dropped_at, Ordering::SeqCst);
     }
 }
 
 impl Drop for Segment {
     fn drop(&mut self) {
         let open = self.common.cache.close(self.number);
-        if self.doomed.load(Ordering::SeqCst) {
+        let dropped_at = self.dropped_at.load(Ordering::SeqCst);
+        if dropped_at > 0 {
             if let Some(open) = open {
                 open.forget_parts();
             }
-            // A file that stays is found and removed at the next open: it is in no manifest.
-            let _ = self.common.disk.remove(&self.path);
+            let path = std::mem::take(&mut self.path);
+            self.common.let_go(path, self.entry.file_len, dropped_at);
         }
     }
 }

@@ -59,7 +59,7 @@ fn segments(disk: &Arc<SimDisk>, memory: SegmentMemory) -> (Arc<Segments>, Vec<A
     let disk: Arc<dyn Disk> = disk.clone();
     let manifest =
         super::Manifest::open_read_only(disk.clone(), &folders.manifest(), database).unwrap();
-    let common = Segments::new(disk, folders.segments(), database, memory).unwrap();
+    let common = Segments::new(disk, &folders, database, memory).unwrap();
     let entries = manifest.state().segments().values();
     let segments = entries.map(|e| common.segment(e)).collect();
     (common, segments)
@@ -168,7 +168,7 @@ fn the_parts_of_a_segment_go_when_it_is_removed() {
     everything(&segments[0]);
     assert!(of_one > 0 && common.cache().held().1 > of_one);
     let removed = segments.remove(0);
-    removed.doom();
+    removed.doom(1);
     drop(removed);
     assert_eq!(common.cache().held().1, of_one);
     assert_eq!(everything(&segments[0]), one);
@@ -199,8 +199,8 @@ fn a_missing_file_is_damage_to_a_writer_and_a_reason_to_reopen_to_a_reader() {
         }
     };
     check(ErrorKind::Corrupt, "restore it from a backup");
-    common.fall_behind();
-    check(ErrorKind::Busy, "reopen the database");
+    common.set_unleased(true);
+    check(ErrorKind::Busy, "refresh the database");
     let path = place_of(std::path::Path::new("/db/segments"), &segments[1].entry);
     assert_eq!(path, segments[1].path());
 }

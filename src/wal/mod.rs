@@ -24,9 +24,11 @@
 //! | `group` | frames on their way to the disk |
 //! | `files` | the fixed-length files: made ahead, rotated, recycled |
 //! | `replay` | reading the log at open: where it ends, what is damage |
+//! | `follow` | reading the log while another process writes it |
 
 mod batch;
 mod files;
+mod follow;
 mod group;
 mod replay;
 #[cfg(test)]
@@ -34,8 +36,8 @@ mod tests;
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -46,6 +48,7 @@ use tidestone_format::{FileUuid, Lsn};
 pub(crate) use batch::{BatchRows, encode_batch};
 pub(crate) use files::number_of;
 pub(crate) use files::{LogFileInfo, Start};
+pub(crate) use follow::{Followed, Follower};
 pub(crate) use group::Frame;
 pub(crate) use replay::{LogFiles, Missing, SteppedOver, make_durable, remove_unused, replay};
 
@@ -53,6 +56,7 @@ use group::{Buffers, Group};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::{Disk, File};
+use crate::sharing::Publisher;
 
 /// What the log needs to know of its database.
 #[derive(Debug, Clone)]
@@ -83,6 +87,8 @@ pub(crate) struct Log {
     /// Copy of `State::durable` that is read without the lock.
     durable: AtomicU64,
     syncs: AtomicU64,
+    /// Tells readers in other processes what is durable.
+    publisher: OnceLock<Arc<Publisher>>,
 }
 
 #[derive(Debug)]
@@ -167,7 +173,14 @@ impl Log {
             work: Condvar::new(),
             durable: AtomicU64::new(before.0),
             syncs: AtomicU64::new(0),
+            publisher: OnceLock::new(),
         })
+    }
+
+    /// Tells readers in other processes what is durable from here on.
+    pub(crate) fn publish_to(&self, publisher: Arc<Publisher>) {
+        publisher.durable(self.durable_lsn());
+        let _first = self.publisher.set(publisher);
     }
 
     /// Appends a frame and gives it its LSN. Nothing is written yet.
@@ -336,6 +349,11 @@ impl Log {
         self.syncs.load(Ordering::Relaxed)
     }
 
+    /// Why readers in other processes are not told what is durable, if they are not.
+    pub(crate) fn publisher_failure(&self) -> Option<Error> {
+        self.publisher.get()?.failure()
+    }
+
     /// Why nothing can be written any more, if that is so.
     pub(crate) fn poisoned(&self) -> Option<Error> {
         self.state.lock().poisoned.clone()
@@ -463,7 +481,11 @@ impl Log {
         let mut unsynced = std::mem::take(&mut state.unsynced);
         let mut buffers = std::mem::take(&mut state.buffers);
         let outcome = MutexGuard::unlocked(&mut state, || {
-            write_groups(groups, durable, &mut buffers, &mut unsynced, sync)
+            write_groups(groups, durable, &mut buffers, &mut unsynced, sync)?;
+            if let Some(publisher) = self.publisher.get().filter(|_| sync) {
+                publisher.durable(last);
+            }
+            Ok(())
         });
         state.busy = false;
         state.writing_bytes = 0;

@@ -55,6 +55,19 @@ impl<'a> FrameCursor<'a> {
         cursor
     }
 
+    /// A cursor that goes on where another one of the same file stood, with [`offset`](Self::offset)
+    /// and [`next_lsn`](Self::next_lsn) of that. Bytes before `offset` are not looked at.
+    pub fn resume(file_bytes: &'a [u8], file: LogIdentity, offset: u64, next_lsn: Lsn) -> Self {
+        Self {
+            bytes: file_bytes,
+            file,
+            next_lsn,
+            at: usize::try_from(offset).unwrap_or(usize::MAX),
+            stop: None,
+            stray: None,
+        }
+    }
+
     /// The LSN of the frame expected next.
     pub fn next_lsn(&self) -> Lsn {
         self.next_lsn

@@ -17,7 +17,7 @@ const MEMORY: usize = 32 << 20;
 const AT_ONCE: usize = 16 << 10;
 
 impl Verifier {
-    /// Reads the whole index, without a write, and compares it with the segments it has taken in.
+    /// Reads the whole index, without a write, and compares it with what it has taken in of segments and manifest.
     pub(super) fn index(&mut self, state: &State, database: FileUuid) -> Result<()> {
         let folder = self.folders.index();
         let (index, has) = match Index::open_read_only(&folder, MEMORY, database)? {
@@ -39,7 +39,7 @@ impl Verifier {
         }
         let mut compared = index.verify().map(drop);
         let memory = Options::default().segment_memory();
-        let segments = Segments::new(self.disk.clone(), self.folders.segments(), database, memory)?;
+        let segments = Segments::new(self.disk.clone(), &self.folders, database, memory)?;
         for entry in state.segments().values().filter(|e| e.last_lsn <= has.lsn) {
             let segment = segments.segment(entry);
             let mut due = Vec::new();
@@ -54,7 +54,14 @@ impl Verifier {
                 Err(error) => return Err(error),
             }
             for some in due.chunks(AT_ONCE) {
-                compared = compared.and_then(|()| compare(&index, some));
+                compared = compared.and_then(|()| compare(&index, some, "a segment", false));
+            }
+        }
+        // Of those that only the manifest defines some may be on their way out.
+        let lone: Vec<SeriesDefinition> = state.series().values().cloned().collect();
+        for some in lone.chunk_by(|a, b| a.table == b.table) {
+            for some in some.chunks(AT_ONCE) {
+                compared = compared.and_then(|()| compare(&index, some, "the manifest", true));
             }
         }
         match compared {
@@ -69,17 +76,18 @@ impl Verifier {
     }
 }
 
-/// Fails if the index has other keys for series of a segment.
-fn compare(index: &Index, series: &[SeriesDefinition]) -> Result<()> {
+/// Fails if the index has other keys for series than `ground` says, or none where it must have one.
+fn compare(index: &Index, series: &[SeriesDefinition], ground: &str, may_lack: bool) -> Result<()> {
     let Some(table) = series.first().map(|d| d.table) else {
         return Ok(());
     };
     let ids: Vec<_> = series.iter().map(|d| d.id).collect();
     let keys = index.series_keys(table, &ids)?;
     for (definition, key) in series.iter().zip(keys) {
-        if key.as_ref() != Some(&definition.key) {
+        let lacks = key.is_none() && may_lack;
+        if key.as_ref() != Some(&definition.key) && !lacks {
             let message = format!(
-                "series {} of table {table} is {} in a segment and {} in the index",
+                "series {} of table {table} is {} in {ground} and {} in the index",
                 definition.id,
                 definition.key,
                 key.map_or("missing".to_owned(), |key| key.to_string())

@@ -1,11 +1,13 @@
-//! Reading every byte of a closed database.
+//! Reading every byte of a database.
 //!
 //! | file | what |
 //! |---|---|
 //! | `mod` | identity, manifest, log, and whether they belong together |
 //! | `segment` | segments, and whether they are the ones the manifest means |
 //! | `index` | whether the index says what the segments say |
+//! | `beside` | what can be read of all that while another process writes |
 
+mod beside;
 mod index;
 mod segment;
 
@@ -24,13 +26,15 @@ use crate::recover;
 use crate::store::{Folders, newest_manifest, read_manifest, segment_files};
 use crate::wal;
 
-/// Checks every file of a database that no process has open for writing: each by itself, whether they
-/// belong together, and whether the index says what the segments say. Nothing is changed, not a byte
-/// of any file.
+/// Checks every file of a database: each by itself, whether they belong together, and whether the
+/// index says what the segments say. Nothing is changed, not a byte of any file.
+///
+/// Beside a process that writes, what is durable is read under a reader's lease (a file that is there
+/// as long as that takes): the manifest, its segments, and the log behind them; not the index.
 ///
 /// # Errors
-/// There is no database, another process has it open for writing, or its folders cannot be listed.
-/// Damage is no error: it is in the report.
+/// There is no database, its folders cannot be listed, or another process writes to it and no
+/// lease can be had. Damage is no error: it is in the report.
 pub fn verify(path: &Path) -> Result<VerifyReport> {
     let folders = Folders::new(path);
     let disk: Arc<dyn Disk> = Arc::new(OsDisk);
@@ -46,12 +50,19 @@ pub fn verify(path: &Path) -> Result<VerifyReport> {
     let _lock = match disk.open(&folders.lock()) {
         // Nobody holds a lock that is not there, and taking it would make its file.
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
-        _ => Some(recover::lock(&*disk, &folders)?),
+        _ => match (recover::lock(&*disk, &folders), database) {
+            (Err(error), Some(database)) if error.kind() == ErrorKind::Locked => {
+                verifier.beside_writer(database, &error)?;
+                return Ok(verifier.report);
+            }
+            (lock, _) => Some(lock?),
+        },
     };
     let state = verifier.manifest(database)?;
     verifier.log_files(database)?;
     if let Some(state) = &state {
-        verifier.segments(state, database)?;
+        let live = verifier.segments(state, database)?;
+        verifier.strays(&live)?;
         if let Some(database) = database {
             verifier.log_as_a_whole(state, database)?;
             verifier.index(state, database)?;
@@ -257,7 +268,7 @@ impl Verifier {
         Ok(())
     }
 
-    /// Notes segment files that no manifest names.
+    /// Notes segment files that no manifest names, of a database that nobody writes to.
     fn strays(&mut self, live: &[PathBuf]) -> Result<()> {
         for file in segment_files(&*self.disk, &self.folders.segments())? {
             if !live.contains(&file) {

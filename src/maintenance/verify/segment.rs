@@ -1,5 +1,7 @@
 //! Segments: their bytes, and whether they are the ones the manifest means.
 
+use std::path::PathBuf;
+
 use tidestone_format::manifest::{SegmentEntry, State, Tier};
 use tidestone_format::segment::Segment;
 use tidestone_format::{FileUuid, FormatError};
@@ -9,7 +11,12 @@ use crate::error::Result;
 use crate::store::place_of;
 
 impl Verifier {
-    pub(super) fn segments(&mut self, state: &State, database: Option<FileUuid>) -> Result<()> {
+    /// Reads the segments that the manifest names, and says where they are.
+    pub(super) fn segments(
+        &mut self,
+        state: &State,
+        database: Option<FileUuid>,
+    ) -> Result<Vec<PathBuf>> {
         let mut live = Vec::new();
         for entry in state.segments().values() {
             let path = place_of(&self.folders.segments(), entry);
@@ -26,7 +33,7 @@ impl Verifier {
                 self.damaged(&path, &error);
             }
         }
-        self.strays(&live)
+        Ok(live)
     }
 
     /// Everything that is wrong with a segment.

@@ -87,7 +87,7 @@ pub(crate) fn run(command: &EngineCommand, out: &mut dyn Write) -> Run {
 }
 
 /// Says on stderr what opening the database found and did, if it is more than usual.
-fn report_open(db: &Tidestone) {
+pub(crate) fn report_open(db: &Tidestone) {
     let report = db.open_report();
     if let Some(why) = &report.index_rebuilt {
         eprintln!("tidestone: the index was rebuilt: {why}");
@@ -111,5 +111,12 @@ fn report_open(db: &Tidestone) {
     if report.strays_removed > 0 {
         let n = report.strays_removed;
         eprintln!("tidestone: {n} segment files that no manifest named were removed");
+    }
+    if report.strays_kept > 0 {
+        let n = report.strays_kept;
+        eprintln!("tidestone: {n} segment files stay until the readers that need them end");
+    }
+    if let Some(why) = &report.unleased {
+        eprintln!("tidestone: a writer may remove what is being read: {why}");
     }
 }

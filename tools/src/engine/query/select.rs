@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use tidestone::{Options, Query, Table, TagMatch, Tidestone, TimeRange};
 
+use crate::engine::report_open;
 use crate::outcome::Run;
 use crate::time;
 
@@ -19,7 +20,9 @@ pub(crate) struct DbArgs {
 impl DbArgs {
     /// Opens the database for reading.
     pub(crate) fn open(&self) -> Run<Tidestone> {
-        Ok(Tidestone::open_read_only(&self.db, Options::default())?)
+        let db = Tidestone::open_read_only(&self.db, Options::default())?;
+        report_open(&db);
+        Ok(db)
     }
 }
 
