@@ -70,6 +70,8 @@ pub struct OpenReport {
     /// are still to be read. Questions that meet one that is gone are
     /// [`Busy`](crate::ErrorKind::Busy) until the next [`refresh`](crate::Tidestone::refresh).
     pub unleased: Option<String>,
+    /// Opened for writing: why readers in other processes cannot follow, if they cannot.
+    pub unpublished: Option<String>,
     /// Segments that the manifest names and whose files are not there: questions that need them fail.
     /// While there are any, files that no manifest names are kept.
     pub segments_missing: Vec<PathBuf>,
@@ -355,10 +357,6 @@ pub(crate) fn open(
     for definition in &lone {
         series.suspect(definition.table);
     }
-    let readers = folders.readers();
-    disk.create_dir_all(&readers)
-        .map_err(|e| Error::io("make the folder for readers", &readers, e))?;
-    Leases::new(disk.clone(), readers.clone()).remove_unfinished()?;
     let strays = store.remove_strays()?;
     report.strays_removed = strays.removed;
     report.strays_kept = strays.kept;
@@ -371,11 +369,9 @@ pub(crate) fn open(
     }
     let log = Log::start(disk.clone(), settings, start)?;
     // What was read is durable, and the log goes on in a file that readers find.
-    let (names, at) = ((database, incarnation), version.number);
-    let publisher = Publisher::start(&*disk, &readers, names, log.durable_lsn(), at)?;
-    let publisher = Arc::new(publisher);
-    store.publish_to(publisher.clone());
-    log.publish_to(publisher);
+    if let Err(error) = publish(&disk, &folders, incarnation, &store, &log) {
+        report.unpublished = Some(error.to_string());
+    }
     let mut unserved = Vec::new();
     for (name, lsn) in cursors {
         let damaged = replayed.stepped_over.iter().any(|s| *s.lsns.end() > lsn);
@@ -402,6 +398,27 @@ pub(crate) fn open(
         ));
     }
     Ok((engine, report))
+}
+
+/// Lets readers in other processes follow from here on.
+fn publish(
+    disk: &Arc<dyn Disk>,
+    folders: &Folders,
+    incarnation: FileUuid,
+    store: &Store,
+    log: &Log,
+) -> Result<()> {
+    let readers = folders.readers();
+    disk.create_dir_all(&readers)
+        .map_err(|e| Error::io("make the folder for readers", &readers, e))?;
+    Leases::new(disk.clone(), readers.clone()).remove_unfinished()?;
+    let names = (store.database(), incarnation);
+    let (durable, version) = (log.durable_lsn(), store.version().number);
+    let publisher = Publisher::start(&**disk, &readers, names, durable, version)?;
+    let publisher = Arc::new(publisher);
+    store.publish_to(publisher.clone());
+    log.publish_to(publisher);
+    Ok(())
 }
 
 fn describe(damage: &wal::SteppedOver) -> String {

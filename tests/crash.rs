@@ -484,6 +484,52 @@ fn a_full_disk_refuses_and_lets_go_on_when_there_is_space() {
 }
 
 #[test]
+fn a_database_on_a_full_disk_opens_and_drops_a_table() {
+    let (disk, db, mut world, mut dice) = begin(1);
+    for n in 0..30 {
+        let options = TableOptions::new().field("text", FieldType::String);
+        let table = db.table_or_create("large", options).unwrap();
+        let series = table.series(&[("host", "a")]).unwrap();
+        let mut writer = db.writer();
+        let text: String = (0..40_000)
+            .map(|_| char::from(b'a' + u8::try_from(dice.roll(26)).unwrap()))
+            .collect();
+        writer.append(&series, n, &[Value::String(&text)]).unwrap();
+        writer.commit_and_wait().unwrap();
+    }
+    db.flush().unwrap();
+    // Until no log file is ready and none can be made.
+    disk.inject(Fault::Capacity(0));
+    let mut refused = 0;
+    while refused < 20 {
+        match step(&db, &mut world, &mut dice) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::DiskFull => refused += 1,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    drop(db);
+    let disk = disk.after_power_loss(|_| false);
+    let used = disk.used();
+    disk.inject(Fault::Capacity(used));
+    let mut full = 0;
+    // However often: what lets it open is there again once there is space.
+    for seed in 0..3 {
+        let db = open(&disk, seed, quiet()).unwrap();
+        match db.drop_table("large") {
+            Ok(()) => {}
+            Err(error) => assert_eq!((error.kind(), seed > 0), (ErrorKind::NotFound, true)),
+        }
+        full += u64::from(disk.used() >= used);
+        drop(db);
+    }
+    assert_eq!(full, 0, "what was dropped is free");
+    disk.heal();
+    (world.maybe_made, world.maybe_dropped) = (None, None);
+    go_on(&disk, 9, world, "with space again");
+}
+
+#[test]
 fn a_manifest_written_anew_with_failures_does_not_fork_history() {
     // The eighteenth edit of this length makes the manifest be written anew. One of the calls for
     // that fails, and power a few calls later.

@@ -11,7 +11,7 @@ use tidestone_format::version::{LOG_PAGE, MAX_REGION};
 
 use super::LogSettings;
 use super::group::Group;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::io::{self, Disk, File};
 
 /// CRC-32 of no bytes.
@@ -20,6 +20,11 @@ pub(super) const EMPTY_CRC: u32 = 0;
 const SPARE_FILES: usize = 2;
 /// Bytes written at a time when a file is filled with zeros.
 const ZERO_CHUNK: usize = 1 << 20;
+/// A file of zeros that becomes the log's where a full disk has no room for one: a database must be
+/// opened to be made smaller.
+const RESERVE: &str = "reserve";
+/// Its length: that of the shortest log file.
+const RESERVE_LEN: u64 = 64 << 10;
 
 /// Where and how a log goes on.
 #[derive(Debug, Clone)]
@@ -122,7 +127,16 @@ impl Files {
     /// Makes the file in which the log goes on.
     pub(super) fn start(disk: &dyn Disk, settings: &LogSettings, start: Start) -> Result<Self> {
         let (number, len) = (start.file_number, settings.file_len);
-        let (file, current) = make(disk, settings, number, len, start.recycle, false)?;
+        let (file, current) = match make(disk, settings, number, len, start.recycle, false) {
+            Err(error) if error.kind() == ErrorKind::DiskFull => {
+                let reserve = settings.dir.join(RESERVE);
+                named(disk, settings, number, RESERVE_LEN, &reserve).map_err(|_| error)?
+            }
+            made => {
+                keep_reserve(disk, settings)?;
+                made?
+            }
+        };
         Ok(Self {
             current: LogFileInfo {
                 first: start.next_lsn,
@@ -357,12 +371,23 @@ fn make(
     recycle: Option<u64>,
     hurry: bool,
 ) -> Result<(Arc<dyn File>, LogFileInfo)> {
-    let path = path_of(&settings.dir, number);
     let from = match recycle {
         Some(old) => path_of(&settings.dir, old),
         None => blank(disk, settings, len, hurry)?,
     };
-    io::publish(disk, &from, &path).map_err(|e| Error::io("make a log file", &path, e))?;
+    named(disk, settings, number, len, &from)
+}
+
+/// Makes log file `number` of the file `from`, which has its length.
+fn named(
+    disk: &dyn Disk,
+    settings: &LogSettings,
+    number: u64,
+    len: u64,
+    from: &Path,
+) -> Result<(Arc<dyn File>, LogFileInfo)> {
+    let path = path_of(&settings.dir, number);
+    io::publish(disk, from, &path).map_err(|e| Error::io("make a log file", &path, e))?;
     let file = disk
         .open_write(&path)
         .map_err(|e| Error::io("open a log file", &path, e))?;
@@ -375,6 +400,23 @@ fn make(
             last: Lsn(0),
         },
     ))
+}
+
+/// Makes the reserve, if it is not there. Without space for it there is none until the next open.
+fn keep_reserve(disk: &dyn Disk, settings: &LogSettings) -> Result<()> {
+    let path = settings.dir.join(RESERVE);
+    match disk.open(&path) {
+        Ok(_) => return Ok(()),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+        Err(e) => return Err(Error::io("look for the log's reserve", &path, e)),
+    }
+    let made = blank(disk, settings, RESERVE_LEN, false).and_then(|from| {
+        io::publish(disk, &from, &path).map_err(|e| Error::io("make the log's reserve", &path, e))
+    });
+    match made {
+        Err(error) if error.kind() == ErrorKind::DiskFull => Ok(()),
+        made => made,
+    }
 }
 
 /// A new file of zeros under a temporary name.

@@ -116,6 +116,9 @@ pub(crate) fn report_open(db: &Tidestone) {
         let n = report.strays_kept;
         eprintln!("tidestone: {n} segment files stay until the readers that need them end");
     }
+    if let Some(why) = &report.unpublished {
+        eprintln!("tidestone: readers in other processes cannot follow: {why}");
+    }
     if let Some(why) = &report.unleased {
         eprintln!("tidestone: a writer may remove what is being read: {why}");
     }
