@@ -82,8 +82,11 @@ pub(crate) struct Log {
     state: Mutex<State>,
     /// Something was written, synced, prepared or poisoned.
     progress: Condvar,
-    /// The log thread or the file thread may have something to do.
+    /// The log thread may have something to do. Apart from the file thread's: commits that ask for a
+    /// sync would wake that for nothing, each of them.
     work: Condvar,
+    /// The file thread may have something to do.
+    file_work: Condvar,
     /// Copy of `State::durable` that is read without the lock.
     durable: AtomicU64,
     syncs: AtomicU64,
@@ -171,6 +174,7 @@ impl Log {
             state: Mutex::new(state),
             progress: Condvar::new(),
             work: Condvar::new(),
+            file_work: Condvar::new(),
             durable: AtomicU64::new(before.0),
             syncs: AtomicU64::new(0),
             publisher: OnceLock::new(),
@@ -210,7 +214,7 @@ impl Log {
                 files::Fit::Here => break,
                 files::Fit::Rotate => {
                     state.rotate(&self.settings);
-                    self.work.notify_all();
+                    self.file_work.notify_all();
                 }
                 files::Fit::Wait => return Ok(None),
             }
@@ -242,7 +246,7 @@ impl Log {
             match state.fit(frame_len, waited)? {
                 files::Fit::Here | files::Fit::Rotate => return Ok(()),
                 files::Fit::Wait => {
-                    self.work.notify_all();
+                    self.file_work.notify_all();
                     self.progress.wait(&mut state);
                     waited = true;
                 }
@@ -362,7 +366,7 @@ impl Log {
     /// Everything up to `flushed` is in segments: files that hold nothing else may be recycled.
     pub(crate) fn trim(&self, flushed: Lsn) {
         self.state.lock().files.set_flushed(flushed);
-        self.work.notify_all();
+        self.file_work.notify_all();
     }
 
     /// Registers a reader of the log, which has read everything up to `lsn`, or moves it.
@@ -371,7 +375,7 @@ impl Log {
     /// The log no longer has what follows `lsn`.
     pub(crate) fn set_consumer(&self, name: &str, lsn: Lsn) -> Result<()> {
         let set = self.state.lock().files.set_consumer(name, lsn);
-        self.work.notify_all();
+        self.file_work.notify_all();
         set.map_err(|oldest| {
             Error::invalid(format!(
                 "log reader {name:?} has read up to LSN {lsn}, and the log no longer has all that follows: \
@@ -388,7 +392,7 @@ impl Log {
     /// Forgets a reader of the log.
     pub(crate) fn remove_consumer(&self, name: &str) {
         self.state.lock().files.remove_consumer(name);
-        self.work.notify_all();
+        self.file_work.notify_all();
     }
 
     /// Readers that were dropped because they held back more log than allowed; each is told once.
@@ -431,7 +435,7 @@ impl Log {
                 return;
             }
             let Some(job) = state.files.next_job(&self.settings) else {
-                self.work.wait(&mut state);
+                self.file_work.wait(&mut state);
                 continue;
             };
             let outcome = MutexGuard::unlocked(&mut state, || {
@@ -455,6 +459,7 @@ impl Log {
         });
         self.state.lock().closing = true;
         self.work.notify_all();
+        self.file_work.notify_all();
         self.progress.notify_all();
         result
     }
@@ -513,6 +518,7 @@ impl Log {
                 state.poisoned = Some(Error::io(action, &path, cause));
                 state.wake();
                 self.work.notify_all();
+                self.file_work.notify_all();
             }
         }
         self.progress.notify_all();
