@@ -415,6 +415,14 @@ impl Values {
         }
     }
 
+    /// Bytes of all strings together; 0 for other types.
+    pub fn text_len(&self) -> usize {
+        match self {
+            Self::String(strings) => strings.byte_len(),
+            _ => 0,
+        }
+    }
+
     /// Memory the values take, in bytes.
     pub fn memory(&self) -> usize {
         match self {

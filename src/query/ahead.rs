@@ -18,6 +18,7 @@ use std::thread::JoinHandle;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use tidestone_format::version::VECTOR_ROWS;
 
+use super::batch::Enough;
 use super::by_series::{Reader, Step, Steps, Wish};
 use super::stream::BATCH_ROWS;
 use super::{Profile, RowBatch};
@@ -333,10 +334,11 @@ impl Work {
         batch: &mut RowBatch,
         profile: &mut Profile,
     ) -> Result<()> {
-        while batch.len() < BATCH_ROWS
+        let enough = Enough::rows(BATCH_ROWS);
+        while !batch.is_full(enough)
             && let Some(step) = self.steps.front_mut()
         {
-            if reader.read(step, batch, BATCH_ROWS, profile)? {
+            if reader.read(step, batch, enough, profile)? {
                 self.steps.pop_front();
             }
         }

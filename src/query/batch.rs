@@ -7,6 +7,7 @@ use tidestone_format::column::Column;
 use tidestone_format::schema::Field;
 use tidestone_format::{SeriesId, Timestamp};
 
+use crate::rows::TEXT_AT_ONCE;
 use crate::value::Value;
 
 /// Rows of a table: a column of times, one of each field asked for, and the series in runs.
@@ -25,6 +26,22 @@ pub struct SeriesRun {
     pub series: SeriesId,
     /// Its rows in the batch.
     pub rows: Range<usize>,
+}
+
+/// How much a batch is to hold: one of both is enough.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Enough {
+    pub(super) rows: usize,
+    /// Bytes of strings.
+    pub(super) text: usize,
+}
+
+impl Enough {
+    /// So many rows, or as much text as is read at a time.
+    pub(super) fn rows(rows: usize) -> Self {
+        let text = TEXT_AT_ONCE;
+        Self { rows, text }
+    }
 }
 
 impl RowBatch {
@@ -89,6 +106,12 @@ impl RowBatch {
     /// Either is out of bounds.
     pub fn value(&self, row: usize, column: usize) -> Value<'_> {
         Value::of_column(&self.columns[column], row)
+    }
+
+    /// Whether it has as many rows, or as much text, as is wanted.
+    pub(super) fn is_full(&self, enough: Enough) -> bool {
+        let text = self.columns.iter().map(|c| c.values.text_len());
+        self.len() >= enough.rows || text.sum::<usize>() >= enough.text
     }
 
     pub(super) fn shared_fields(&self) -> Arc<[Field]> {

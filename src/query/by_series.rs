@@ -10,6 +10,7 @@ use tidestone_format::SeriesId;
 use tidestone_format::column::Column;
 use tidestone_format::schema::{DuplicatePolicy, Field};
 
+use super::batch::Enough;
 use super::plan::{Part, Walk, has_deletes, interleave};
 use super::read::{Readers, Wanted};
 use super::{Profile, RowBatch};
@@ -63,10 +64,10 @@ impl BySeries {
     pub(super) fn fill(
         &mut self,
         batch: &mut RowBatch,
-        target: usize,
+        target: Enough,
         profile: &mut Profile,
     ) -> Result<()> {
-        while batch.len() < target {
+        while !batch.is_full(target) {
             let step = match &mut self.step {
                 Some(step) => step,
                 none => match self.steps.next()? {
@@ -196,7 +197,7 @@ impl Reader {
         &mut self,
         step: &mut Step,
         batch: &mut RowBatch,
-        target: usize,
+        target: Enough,
         profile: &mut Profile,
     ) -> Result<bool> {
         let series = step.series;
@@ -212,7 +213,7 @@ impl Reader {
                     let rows = |part: &Part| (part.input, part.rows.clone(), part.times.start);
                     scan.go_to(series, parts.iter().map(rows));
                 }
-                while batch.len() < target {
+                while !batch.is_full(target) {
                     let Some(rows) = scan.next_of_series()? else {
                         if self.wish.inputs.len() > KEPT_SOURCES {
                             self.scan = None;
@@ -247,7 +248,7 @@ impl Reader {
         &mut self,
         part: &mut Part,
         batch: &mut RowBatch,
-        target: usize,
+        target: Enough,
         profile: &mut Profile,
     ) -> Result<()> {
         let input = &self.wish.inputs[part.input];
@@ -258,7 +259,7 @@ impl Reader {
                 let times = &rows.times[start..end];
                 let from = start + times.partition_point(|t| *t < input.range.start);
                 let last = start + times.partition_point(|t| *t <= input.range.end);
-                let room = target.saturating_sub(batch.len());
+                let room = target.rows.saturating_sub(batch.len());
                 let to = last.min(from.saturating_add(room));
                 part.rows = to as u64..last.max(to) as u64;
                 append_columns(batch, rows, from, to.max(from));

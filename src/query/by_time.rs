@@ -14,10 +14,12 @@ use std::sync::Arc;
 use tidestone_format::schema::{DuplicatePolicy, Field};
 use tidestone_format::{SeriesId, TimeRange, Timestamp};
 
+use super::batch::Enough;
 use super::by_series::BySeries;
 use super::plan::window::{cut, narrowed, skip_gap, span};
 use super::{Order, Profile, RowBatch};
 use crate::error::Result;
+use crate::rows::TEXT_AT_ONCE;
 use crate::scan::{Input, InputRun};
 
 /// Rows of a window, at least and at most, about.
@@ -26,6 +28,10 @@ const WINDOW_ROWS: (usize, usize) = (4_096, 262_144);
 /// A window has at most this many times the rows it should have (and those of a vector or slice
 /// that was begun).
 pub(super) const MOST_OF_PLANNED: usize = 2;
+
+/// Bytes of strings at which a window is cut shorter. More than a batch has: each window decodes the
+/// vectors it touches, and vectors of long strings are touched by many windows.
+const WINDOW_TEXT: usize = 8 * TEXT_AT_ONCE;
 
 /// Goes through inputs by time.
 #[derive(Debug)]
@@ -78,17 +84,20 @@ impl ByTime {
     pub(super) fn fill(
         &mut self,
         batch: &mut RowBatch,
-        target: usize,
+        target: Enough,
         profile: &mut Profile,
     ) -> Result<()> {
-        while batch.len() < target {
+        while !batch.is_full(target) {
             if self.given < self.window.len() {
-                let to = self.window.len().min(self.given + target - batch.len());
+                let to = self
+                    .window
+                    .len()
+                    .min(self.given + target.rows - batch.len());
                 batch.extend_from(&self.window, self.given..to);
                 self.given = to;
             } else if let Some(rows) = &mut self.moment {
                 rows.fill(batch, target, profile)?;
-                if batch.len() < target {
+                if !batch.is_full(target) {
                     self.moment = None;
                 }
             } else if !self.next_window(profile)? {
@@ -109,7 +118,10 @@ impl ByTime {
         self.given = 0;
         self.window.clear();
         let planned = window_length(&self.inputs, left, self.descending, self.rows);
-        let most = MOST_OF_PLANNED * self.rows;
+        let most = Enough {
+            rows: MOST_OF_PLANNED * self.rows,
+            text: WINDOW_TEXT,
+        };
         let mut length = stretched(planned, self.stretch);
         let mut shortened = false;
         let mut unsorted = RowBatch::new(self.fields.clone());
@@ -123,7 +135,7 @@ impl ByTime {
             }
             rows.fill(&mut unsorted, most, profile)?;
             profile.most_rows_sorted = profile.most_rows_sorted.max(unsorted.len() as u64);
-            if unsorted.len() < most {
+            if !unsorted.is_full(most) {
                 break;
             }
             length = shorter(window, &mut unsorted.times, self.descending);

@@ -12,6 +12,7 @@ use tidestone_format::segment::{Block, GroupPageRef};
 use tidestone_format::version::{GROUP_ROWS, GROUP_VECTORS, VECTOR_ROWS};
 use tidestone_format::{FieldId, FieldType, TimeRange};
 
+use super::batch::Enough;
 use super::{Profile, RowBatch};
 use crate::error::Result;
 use crate::store::{OpenSegment, Segment};
@@ -134,7 +135,7 @@ pub(super) struct Wanted {
     /// The range covers all of them.
     pub(super) all: bool,
     /// Enough rows for the batch.
-    pub(super) target: usize,
+    pub(super) target: Enough,
 }
 
 /// One column, and the vector of it that was decoded last.
@@ -176,7 +177,7 @@ impl SegmentReader {
         let open = self.open.clone();
         let mut blocks: Option<GroupBlocks<'_>> = None;
         let whole = rows.clone();
-        while !rows.is_empty() && batch.len() < wanted.target {
+        while !rows.is_empty() && !batch.is_full(wanted.target) {
             let vector = rows.start / VECTOR_ROWS as u64;
             let first = vector * VECTOR_ROWS as u64;
             let end = rows.end.min(first + VECTOR_ROWS as u64);

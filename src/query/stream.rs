@@ -6,6 +6,7 @@ use tidestone_format::schema::Field;
 use tidestone_format::{Lsn, SeriesId, SeriesKey};
 
 use super::ahead::Ahead;
+use super::batch::Enough;
 use super::by_series::{BySeries, Wish};
 use super::by_time::ByTime;
 use super::{Order, Profile, Query, RowBatch, plan};
@@ -156,7 +157,7 @@ impl RowStream {
         if self.left == 0 || self.failed {
             return Ok(false);
         }
-        let target = BATCH_ROWS.min(self.left);
+        let target = Enough::rows(BATCH_ROWS.min(self.left));
         let filled = match &mut self.rows {
             Ordered::BySeries(rows) => rows.fill(batch, target, &mut self.profile),
             Ordered::Ahead(rows) => rows.fill(batch, &mut self.profile),

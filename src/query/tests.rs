@@ -11,6 +11,7 @@ mod aggregates;
 mod bursts;
 mod model;
 mod rows;
+mod texts;
 
 /// A second.
 const S: i64 = 1_000_000_000;

@@ -21,6 +21,10 @@ use tidestone_format::column::Column;
 use tidestone_format::schema::DuplicatePolicy;
 use tidestone_format::{FieldId, SeriesId, TimeRange, Timestamp};
 
+/// Bytes of strings that are read at a time: rows of long strings come in few, so that what is held of
+/// them does not grow with their length. A vector of a segment is decoded as a whole all the same.
+pub(crate) const TEXT_AT_ONCE: usize = 4 << 20;
+
 /// Rows of one table. Sorted by (series, time) where a function says so.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Rows {
@@ -79,6 +83,12 @@ impl Rows {
         let start = *self.times.iter().min()?;
         let end = *self.times.iter().max()?;
         Some(TimeRange { start, end })
+    }
+
+    /// Whether these are as many rows as are wanted at a time, `most`, or their strings as long.
+    pub(crate) fn are_enough(&self, most: usize) -> bool {
+        let text = self.columns.iter().map(|(_, c)| c.values.text_len());
+        self.len() >= most || text.sum::<usize>() >= TEXT_AT_ONCE
     }
 
     /// Memory the rows take, in bytes.

@@ -105,7 +105,7 @@ impl Scan {
     /// The next rows; `None` at the end. Every requested field has a column.
     pub(crate) fn next(&mut self) -> Result<Option<Rows>> {
         let mut out = self.empty();
-        while out.len() < BATCH_ROWS {
+        while !out.are_enough(BATCH_ROWS) {
             if let Some(merge) = &mut self.current {
                 match merge.next(&mut self.sources, &self.request, self.policy)? {
                     Some(rows) => append(&mut out, &rows),

@@ -117,7 +117,7 @@ impl SegmentCursor {
         };
         let open = self.segment.open()?;
         let whole = left.clone();
-        while !left.is_empty() && out.len() < limit {
+        while !left.is_empty() && !out.are_enough(limit) {
             let vector = left.start / VECTOR_ROWS as u64;
             let first = vector * VECTOR_ROWS as u64;
             let end = left.end.min(first + VECTOR_ROWS as u64);
