@@ -8,11 +8,13 @@
 //! 5. the log's own.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 use tidestone_format::log::{FrameKind, SeriesDefinition, Tombstone, encode_series_definitions};
 use tidestone_format::manifest::Entry;
+use tidestone_format::version::{MAX_GROUP_TEXT, MAX_PAGE_KEYS};
 use tidestone_format::{FieldType, Lsn, SeriesId, SeriesKey, TableId, checksum};
 
 use crate::catalog::{Hold, Pins, SeriesRegistry, TableCore, Tables, add_field};
@@ -48,6 +50,9 @@ pub(crate) struct Engine {
     pub(crate) counters: Counters,
     /// Wakes the thread that puts small chunks of the head together.
     pub(crate) head_work: Nudge,
+    /// Bytes of strings in the head, at most: in whatever way they fall on tables, columns and
+    /// partitions, a segment can hold them. A test may lower it.
+    pub(crate) text_max: AtomicUsize,
     /// Held while segments are merged: two merges might choose the same ones.
     pub(crate) compacting: Mutex<()>,
     pub(crate) steadiness: Mutex<Steadiness>,
@@ -98,7 +103,7 @@ impl Engine {
         let store = Arc::new(store);
         series.set_store(store.clone());
         let signals = Signals::default();
-        signals.head_bytes.store(head.memory(), Ordering::Relaxed);
+        signals.set_head_bytes(head.memory(), head.text());
         let steadiness = Steadiness::new(clock.monotonic());
         let counters = Counters::default();
         counters
@@ -117,6 +122,7 @@ impl Engine {
             signals,
             counters,
             head_work: Nudge::default(),
+            text_max: AtomicUsize::new(MAX_GROUP_TEXT),
             compacting: Mutex::new(()),
             steadiness: Mutex::new(steadiness),
             pins: Pins::default(),
@@ -155,22 +161,23 @@ impl Engine {
         self.head_work.close();
     }
 
-    /// Makes a batch: a frame of the log, and its `rows` rows in the head, which `put` hands over
-    /// under the commit lock. Nothing was done if this fails.
+    /// Makes a batch: a frame of the log, and its `rows` rows with `text` bytes of strings in the
+    /// head, which `put` hands over under the commit lock. Nothing was done if this fails.
     pub(crate) fn commit<R>(
         &self,
         frame: Frame<'_>,
-        rows: usize,
+        (rows, text): (usize, usize),
         put: impl FnOnce(&mut Head, Lsn) -> R,
     ) -> Result<(Lsn, R)> {
         self.wait_for_memory()?;
         let log = self.writable()?;
-        let (mut head, lsn) = self.append_to_log(log, frame)?;
+        let (mut head, lsn) = self.append_to_log(log, frame, text)?;
         let put = put(&mut head, lsn);
         // The payload holds the same values and ids, so it is as large as the rows in memory. It is
         // counted under the lock: a flush that takes the rows sets the count anew under it.
         let added = frame.payload_len();
         let before = self.signals.head_bytes.fetch_add(added, Ordering::Relaxed);
+        let text_before = self.signals.head_text.fetch_add(text, Ordering::Relaxed);
         let merge = head.wants_merge();
         drop(head);
         self.counters.commits.fetch_add(1, Ordering::Relaxed);
@@ -179,6 +186,10 @@ impl Engine {
             self.head_work.nudge();
         }
         self.want_flush_at(before, added);
+        let half = self.text_max.load(Ordering::Relaxed) / 2;
+        if text_before < half && text_before + text >= half {
+            self.signals.want_flush();
+        }
         Ok((lsn, put))
     }
 
@@ -193,7 +204,7 @@ impl Engine {
             payload: &payload,
             payload_crc: checksum::crc32(&payload),
         };
-        let (mut head, lsn) = self.append_to_log(log, frame)?;
+        let (mut head, lsn) = self.append_to_log(log, frame, 0)?;
         head.delete(table.id, table.policy, lsn, tombstone);
         let before = self
             .signals
@@ -204,11 +215,28 @@ impl Engine {
         Ok(lsn)
     }
 
-    /// Appends a frame under the commit lock, which is returned. Waiting for the log, if need be, is
-    /// done without it: meanwhile others read.
-    fn append_to_log(&self, log: &Log, frame: Frame<'_>) -> Result<(MutexGuard<'_, Head>, Lsn)> {
+    /// Appends a frame, whose rows have `text` bytes of strings, under the commit lock, which is
+    /// returned. Waiting for the log or for a flush, if need be, is done without it: meanwhile others
+    /// read.
+    fn append_to_log(
+        &self,
+        log: &Log,
+        frame: Frame<'_>,
+        text: usize,
+    ) -> Result<(MutexGuard<'_, Head>, Lsn)> {
+        let max = self.text_max.load(Ordering::Relaxed);
+        if text > max {
+            return Err(Error::invalid(format!(
+                "a batch with {text} bytes of strings; at most {max} fit: split it into smaller ones"
+            )));
+        }
         loop {
             let head = self.head.lock();
+            if text > 0 && self.signals.head_text() + text > max {
+                drop(head);
+                self.signals.wait_for_text(text, max, self.longest_wait())?;
+                continue;
+            }
             if let Some(lsn) = log.try_append(frame)? {
                 return Ok((head, lsn));
             }
@@ -245,6 +273,12 @@ impl Engine {
 
     /// The id of a series, held, defined if it is new.
     pub(crate) fn resolve(&self, table: TableId, key: &SeriesKey) -> Result<(SeriesId, Arc<Hold>)> {
+        let len = key.as_bytes().len();
+        if len > MAX_PAGE_KEYS {
+            return Err(Error::invalid(format!(
+                "the tags of a series take {len} bytes together; at most {MAX_PAGE_KEYS} fit"
+            )));
+        }
         // An id that is found is not forgotten before it is held.
         let _pin = self.pins.pin();
         self.series
@@ -341,7 +375,7 @@ impl Engine {
         let before = match head {
             None => None,
             Some((head, upto)) => {
-                self.signals.set_head_bytes(head.memory());
+                self.signals.set_head_bytes(head.memory(), head.text());
                 self.read_upto.fetch_max(upto.0, Ordering::Relaxed);
                 Some(std::mem::replace(&mut *current, head))
             }
@@ -397,14 +431,14 @@ impl Engine {
     /// Counts the rows in memory anew.
     pub(crate) fn count_head(&self) {
         let head = self.head.lock();
-        self.signals.set_head_bytes(head.memory());
+        self.signals.set_head_bytes(head.memory(), head.text());
     }
 
     /// Forgets the rows of a table that was dropped.
     pub(crate) fn drop_rows(&self, table: TableId) {
         let mut head = self.head.lock();
         head.drop_table(table);
-        self.signals.set_head_bytes(head.memory());
+        self.signals.set_head_bytes(head.memory(), head.text());
     }
 
     /// Publishes a version and forgets the part of the head that it has in segments.
@@ -417,7 +451,7 @@ impl Engine {
         let mut head = self.head.lock();
         if let Some(flushed) = flushed {
             head.forget(flushed);
-            self.signals.set_head_bytes(head.memory());
+            self.signals.set_head_bytes(head.memory(), head.text());
         }
         let before = editor.publish(version);
         drop(head);
@@ -432,10 +466,14 @@ impl Engine {
         if self.signals.head_bytes.load(Ordering::Relaxed) < max {
             return Ok(());
         }
-        let deadline = match self.options.backpressure {
+        self.signals.wait_for_memory(max, self.longest_wait())
+    }
+
+    /// How long a commit waits for a flush; `None`: not at all.
+    fn longest_wait(&self) -> Option<Duration> {
+        match self.options.backpressure {
             Backpressure::Wait(longest) => Some(longest),
             Backpressure::Fail => None,
-        };
-        self.signals.wait_for_memory(max, deadline)
+        }
     }
 }

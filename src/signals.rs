@@ -31,6 +31,8 @@ pub(crate) struct Signals {
     memory: Condvar,
     /// Rows in memory, in bytes.
     pub(crate) head_bytes: AtomicUsize,
+    /// Strings among them, in bytes.
+    pub(crate) head_text: AtomicUsize,
     /// Beside the state, so that a merge can look often.
     closing: AtomicBool,
 }
@@ -188,15 +190,56 @@ impl Signals {
         !self.is_closing()
     }
 
-    /// Sets how many bytes of rows are in memory, and wakes who waits for fewer.
-    pub(crate) fn set_head_bytes(&self, bytes: usize) {
+    /// Sets how many bytes of rows are in memory, and of strings among them, and wakes who waits for
+    /// fewer.
+    pub(crate) fn set_head_bytes(&self, bytes: usize, text: usize) {
         self.head_bytes.store(bytes, Ordering::Relaxed);
+        self.head_text.store(text, Ordering::Relaxed);
         let _state = self.state.lock();
         self.memory.notify_all();
     }
 
+    /// Bytes of the strings in memory.
+    pub(crate) fn head_text(&self) -> usize {
+        self.head_text.load(Ordering::Relaxed)
+    }
+
     /// Waits until fewer than `max` bytes of rows are in memory: `longest`, or not at all.
     pub(crate) fn wait_for_memory(&self, max: usize, longest: Option<Duration>) -> Result<()> {
+        let is_room = || self.head_bytes() < max;
+        self.wait_for_room(longest, is_room, || {
+            format!(
+                "{} bytes of rows wait to be flushed, {max} are allowed; commit again later, or raise \
+                 memory_budget_bytes",
+                self.head_bytes()
+            )
+        })
+    }
+
+    /// Waits until `added` bytes of strings more are at most `max`: `longest`, or not at all.
+    pub(crate) fn wait_for_text(
+        &self,
+        added: usize,
+        max: usize,
+        longest: Option<Duration>,
+    ) -> Result<()> {
+        let fits = || self.head_text().saturating_add(added) <= max;
+        self.wait_for_room(longest, fits, || {
+            format!(
+                "{} bytes of strings wait to be flushed; with the {added} of the batch they are more \
+                 than the {max} that one flush can write; commit again later",
+                self.head_text()
+            )
+        })
+    }
+
+    /// Asks for a flush and waits until there is room: `longest`, or not at all.
+    fn wait_for_room(
+        &self,
+        longest: Option<Duration>,
+        is_room: impl Fn() -> bool,
+        message: impl Fn() -> String,
+    ) -> Result<()> {
         let mut state = self.state.lock();
         state.flush_wanted = true;
         self.wanted.notify_all();
@@ -205,11 +248,11 @@ impl Signals {
             let before = state.flushes_ended;
             let waits = |state: &mut SignalState| {
                 let failed = state.flushes_ended > before && state.flush_failure().is_some();
-                self.head_bytes() >= max && !self.is_closing() && !failed
+                !is_room() && !self.is_closing() && !failed
             };
             self.memory.wait_while_for(&mut state, waits, longest);
         }
-        if self.head_bytes() < max {
+        if is_room() {
             return Ok(());
         }
         if self.is_closing() {
@@ -218,12 +261,7 @@ impl Signals {
         if let Some(failure) = state.flush_failure() {
             return Err(failure.clone());
         }
-        let message = format!(
-            "{} bytes of rows wait to be flushed, {max} are allowed; commit again later, or raise \
-             memory_budget_bytes",
-            self.head_bytes()
-        );
-        Err(Error::new(ErrorKind::Busy, message))
+        Err(Error::new(ErrorKind::Busy, message()))
     }
 }
 
@@ -275,7 +313,7 @@ mod tests {
             scope.spawn(|| {
                 let work = signals.next_flush(&clock, &timetable);
                 assert_eq!(work, Some(Work::Flush));
-                signals.set_head_bytes(0);
+                signals.set_head_bytes(0, 0);
                 signals.note(Work::Flush, &Ok(()));
             });
             signals.wait_for_memory(100, longest).unwrap();

@@ -65,8 +65,8 @@ impl Table {
     /// The series with exactly these tags, made if it is new. Resolve it once and keep it.
     ///
     /// # Errors
-    /// A tag without a name or named twice, a name or value longer than 65,535 bytes, or the log
-    /// cannot be written.
+    /// A tag without a name or named twice, a name or value longer than 65,535 bytes, tags of more
+    /// than 16 MiB together, or the log cannot be written.
     pub fn series<N: AsRef<str>, V: AsRef<str>>(&self, tags: &[(N, V)]) -> Result<SeriesHandle> {
         let key = SeriesKey::new(tags.iter().map(|(n, v)| (n.as_ref(), v.as_ref())))?;
         self.series_by_key(&key)

@@ -15,6 +15,7 @@ pub(crate) struct Chunk {
     last: Lsn,
     rows: usize,
     memory: usize,
+    text: usize,
     time_range: TimeRange,
     policy: DuplicatePolicy,
     content: Mutex<Content>,
@@ -35,6 +36,7 @@ impl Chunk {
             last,
             rows: rows.len(),
             memory: rows.memory(),
+            text: rows.text(),
             time_range: rows.time_range().unwrap_or(TimeRange::ALL),
             policy,
             content: Mutex::new(Content::Written(rows)),
@@ -82,6 +84,11 @@ impl Chunk {
 
     pub(crate) fn first_lsn(&self) -> Lsn {
         self.first
+    }
+
+    /// Bytes of all strings together, duplicates each time.
+    pub(crate) fn text(&self) -> usize {
+        self.text
     }
 
     pub(crate) fn last_lsn(&self) -> Lsn {

@@ -191,6 +191,14 @@ impl Head {
             .sum()
     }
 
+    /// Bytes of the strings of all rows.
+    pub(crate) fn text(&self) -> usize {
+        self.tables
+            .values()
+            .map(|h| h.open.text() + h.chunks.iter().map(|c| c.text()).sum::<usize>())
+            .sum()
+    }
+
     fn table(&mut self, table: TableId, policy: DuplicatePolicy) -> &mut TableHead {
         self.tables.entry(table).or_insert_with(|| TableHead {
             policy,

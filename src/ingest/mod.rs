@@ -17,6 +17,8 @@
 //! 3. The head takes batches in the order of their LSNs.
 
 mod batch;
+#[cfg(test)]
+mod tests;
 mod ticket;
 mod writer;
 

@@ -231,6 +231,10 @@ impl Writer {
         self.staged.iter().map(|s| s.rows.len()).sum()
     }
 
+    fn staged_text(&self) -> usize {
+        self.staged.iter().map(|s| s.rows.text()).sum()
+    }
+
     /// Drops what is staged.
     pub fn clear(&mut self) {
         for staged in &mut self.staged {
@@ -244,8 +248,8 @@ impl Writer {
     /// tickets can be on their way.
     ///
     /// # Errors
-    /// The memory budget is spent, the disk is full (in both cases the rows stay staged), or
-    /// writing has stopped after an earlier failure.
+    /// The memory budget is spent, the disk is full, the batch has more than 512 MiB of strings (in
+    /// these cases the rows stay staged), or writing has stopped after an earlier failure.
     pub fn commit(&mut self) -> Result<Ticket> {
         self.commit_as(Durability::Synced)
     }
@@ -316,8 +320,8 @@ impl Writer {
             payload: &self.payload,
             payload_crc: checksum::crc32(&self.payload),
         };
-        let rows = self.staged_rows();
-        let (lsn, ()) = self.engine.commit(frame, rows, |head, lsn| {
+        let size = (self.staged_rows(), self.staged_text());
+        let (lsn, ()) = self.engine.commit(frame, size, |head, lsn| {
             staged.for_each(|s| head.copy(s.table.id, s.table.policy, lsn, &s.rows));
         })?;
         self.clear();
@@ -326,7 +330,7 @@ impl Writer {
 
     /// Commits a large batch: log and head share the rows, the writer gets other buffers.
     fn submit_shared(&mut self) -> Result<Lsn> {
-        let rows = self.staged_rows();
+        let size = (self.staged_rows(), self.staged_text());
         let staged = || self.staged.iter().filter(|s| !s.rows.is_empty());
         let tables: Vec<Arc<TableCore>> = staged().map(|s| s.table.clone()).collect();
         let staged = self.staged.iter_mut().filter(|s| !s.rows.is_empty());
@@ -335,7 +339,7 @@ impl Writer {
             .collect();
         let committed = BatchRows::new(sections.clone()).and_then(|batch| {
             let batch = Arc::new(batch);
-            self.engine.commit(Frame::Rows(&batch), rows, |head, lsn| {
+            self.engine.commit(Frame::Rows(&batch), size, |head, lsn| {
                 let shared = tables.iter().zip(&sections);
                 shared
                     .map(|(table, (id, rows))| {

@@ -17,7 +17,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 
-use tidestone_format::column::Column;
+use tidestone_format::column::{Column, Values};
 use tidestone_format::schema::DuplicatePolicy;
 use tidestone_format::{FieldId, SeriesId, TimeRange, Timestamp};
 
@@ -99,6 +99,15 @@ impl Rows {
             .map(|(_, c)| c.values.memory() + c.validity.as_ref().map_or(0, |v| v.len() / 8))
             .sum();
         self.series.capacity() * 8 + self.times.capacity() * 8 + columns
+    }
+
+    /// Bytes of all strings together.
+    pub(crate) fn text(&self) -> usize {
+        let text = |column: &Column| match &column.values {
+            Values::String(strings) => strings.byte_len(),
+            _ => 0,
+        };
+        self.columns.iter().map(|(_, c)| text(c)).sum()
     }
 
     /// Forgets all rows and keeps the columns and their memory.
