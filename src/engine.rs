@@ -12,10 +12,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
+use rustc_hash::FxHashMap;
 use tidestone_format::log::{FrameKind, SeriesDefinition, Tombstone, encode_series_definitions};
 use tidestone_format::manifest::Entry;
 use tidestone_format::version::{MAX_GROUP_TEXT, MAX_PAGE_KEYS};
-use tidestone_format::{FieldType, Lsn, SeriesId, SeriesKey, TableId, checksum};
+use tidestone_format::{FieldType, FileUuid, Lsn, SeriesId, SeriesKey, TableId, checksum};
 
 use crate::catalog::{Hold, Pins, SeriesRegistry, TableCore, Tables, add_field};
 use crate::clock::Clock;
@@ -54,12 +55,16 @@ pub(crate) struct Engine {
     /// partitions, a segment can hold them. A test may lower it.
     pub(crate) text_max: AtomicUsize,
     /// Held while segments are merged: two merges might choose the same ones.
-    pub(crate) compacting: Mutex<()>,
+    pub(crate) compacting: Mutex<Unmergeable>,
     pub(crate) steadiness: Mutex<Steadiness>,
     /// Batches being staged and snapshots being read.
     pub(crate) pins: Pins,
     closed: AtomicBool,
 }
+
+/// Live segments that merging has given up since the database was opened, and why: what is wrong with
+/// one, or `None` where what it would become is more than a segment can hold.
+pub(crate) type Unmergeable = FxHashMap<FileUuid, Option<Error>>;
 
 /// What happened since the database was opened.
 #[derive(Debug, Default)]
@@ -123,7 +128,7 @@ impl Engine {
             counters,
             head_work: Nudge::default(),
             text_max: AtomicUsize::new(MAX_GROUP_TEXT),
-            compacting: Mutex::new(()),
+            compacting: Mutex::default(),
             steadiness: Mutex::new(steadiness),
             pins: Pins::default(),
             closed: AtomicBool::new(false),

@@ -12,16 +12,22 @@
 //! 3. A tombstone is dropped once no live segment it could hide rows of is older.
 //! 4. A merge holds no lock that a flush, a commit or a reader takes, but for the moment of its edit;
 //!    and in memory about a row group of what it writes and a slice of each input.
-//! 5. A merge stops soon after the database closes or its inputs are dropped ([`watch`]).
+//! 5. A segment that a merge failed because of is left alone until the database is opened anew, and so
+//!    are inputs that are more than a segment can hold; everything else is merged, but not
+//!    across them.
+//! 6. A merge stops soon after the database closes or its inputs are dropped ([`watch`]).
 
 mod plan;
 mod run;
 mod watch;
 
+use std::sync::Arc;
+
 use tidestone_format::FileUuid;
 
-use crate::engine::Engine;
-use crate::error::Result;
+use crate::engine::{Engine, Unmergeable};
+use crate::error::{Error, ErrorKind, Result};
+use crate::store::Segment;
 
 /// What a step did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,20 +67,64 @@ pub(crate) fn give_up(engine: &Engine, uuid: FileUuid, groups: Vec<usize>) -> Re
 
 fn choose_and_run(engine: &Engine, eagerness: plan::Eagerness) -> Result<Step> {
     engine.writable()?;
-    let _only_one = engine.compacting.lock();
+    let mut given_up = engine.compacting.lock();
     let version = engine.store.version();
+    if !given_up.is_empty() {
+        let live = version.segments();
+        given_up.retain(|uuid, _| live.contains_key(uuid));
+    }
     for table in version.tables.values() {
-        let segments: Vec<plan::Candidate> = table
-            .segments
-            .iter()
-            .map(|s| plan::Candidate::of(&s.entry, table))
-            .collect();
-        if let Some(choice) = plan::choose(&segments, eagerness) {
+        loop {
+            let segments: Vec<plan::Candidate> = table
+                .segments
+                .iter()
+                .map(|s| {
+                    let given_up = given_up.contains_key(&s.entry.uuid);
+                    plan::Candidate::of(&s.entry, table, given_up)
+                })
+                .collect();
+            let Some(choice) = plan::choose(&segments, eagerness) else {
+                break;
+            };
             let inputs = choice.inputs.iter().map(|&i| table.segments[i].clone());
             let inputs: Vec<_> = inputs.collect();
             engine.store.edit().check()?;
-            return run::merge(engine, &version, table.schema.id, &inputs, &choice.split);
+            match run::merge(engine, &version, table.schema.id, &inputs, &choice.split) {
+                Err(error) => give_up_on(&inputs, error, &mut given_up)?,
+                done => return done,
+            }
         }
     }
-    Ok(Step::Nothing)
+    // The first of what stands in the way, once everything else is merged.
+    let segments = version.tables.values().flat_map(|table| &table.segments);
+    let mut errors = segments.filter_map(|s| given_up.get(&s.entry.uuid)?.as_ref());
+    match errors.next() {
+        Some(error) => Err(error.clone()),
+        None => Ok(Step::Nothing),
+    }
+}
+
+/// Takes note of the inputs that a merge failed because of; the error is returned if it was because of
+/// none.
+fn give_up_on(inputs: &[Arc<Segment>], error: Error, given_up: &mut Unmergeable) -> Result<()> {
+    let damaged = |error: &Error| {
+        let kind = error.kind();
+        matches!(
+            kind,
+            ErrorKind::Corrupt | ErrorKind::NotFound | ErrorKind::Unsupported
+        )
+    };
+    let named = inputs.iter().find(|s| error.path() == Some(s.path()));
+    match named {
+        Some(input) if damaged(&error) => {
+            given_up.insert(input.entry.uuid, Some(error));
+        }
+        None if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Invalid) => {
+            // Invalid: each of them is sound, and all of them are more than a segment can hold.
+            let error = (error.kind() == ErrorKind::Corrupt).then_some(error);
+            given_up.extend(inputs.iter().map(|s| (s.entry.uuid, error.clone())));
+        }
+        _ => return Err(error),
+    }
+    Ok(())
 }

@@ -42,6 +42,8 @@ pub(super) struct Candidate {
     pub(super) hidden_by: Option<Lsn>,
     /// The horizon has passed some of its rows.
     pub(super) behind: bool,
+    /// It cannot be merged. It stands between its neighbours all the same.
+    pub(super) given_up: bool,
 }
 
 /// How much it takes for a merge to be worth it.
@@ -68,7 +70,7 @@ pub(super) enum Split {
 }
 
 impl Candidate {
-    pub(super) fn of(entry: &SegmentEntry, table: &TableVersion) -> Self {
+    pub(super) fn of(entry: &SegmentEntry, table: &TableVersion, given_up: bool) -> Self {
         let length = table.schema.settings.partition_ns;
         let (_, end) = crate::catalog::partition_of(entry.partition.start, length);
         let hiding = table.tombstones.iter().filter(|(lsn, tombstone)| {
@@ -82,6 +84,7 @@ impl Candidate {
             late: entry.partition.end > end,
             hidden_by: hiding.map(|(lsn, _)| *lsn).min(),
             behind: entry.times.start < table.horizon,
+            given_up,
         }
     }
 
@@ -92,7 +95,12 @@ impl Candidate {
 
 /// What to rewrite or merge next; `None` if nothing is worth it.
 pub(super) fn choose(segments: &[Candidate], eagerness: Eagerness) -> Option<Choice> {
-    let late = || (0..segments.len()).filter(|&i| segments[i].late);
+    let usable = |&i: &usize| !segments[i].given_up;
+    let late = || {
+        (0..segments.len())
+            .filter(usable)
+            .filter(|&i| segments[i].late)
+    };
     for i in late() {
         let cuts = cuts(segments, &[i], eagerness);
         // Late segments that were written by a merge have fewer rows.
@@ -108,7 +116,8 @@ pub(super) fn choose(segments: &[Candidate], eagerness: Eagerness) -> Option<Cho
         split: Split::At(Vec::new()),
     };
     let mut partitions: BTreeMap<Timestamp, Vec<usize>> = BTreeMap::new();
-    for (i, segment) in segments.iter().enumerate().filter(|(_, s)| !s.late) {
+    let whole = segments.iter().enumerate();
+    for (i, segment) in whole.filter(|(_, s)| !s.late) {
         partitions
             .entry(segment.partition.start)
             .or_default()
@@ -116,7 +125,9 @@ pub(super) fn choose(segments: &[Candidate], eagerness: Eagerness) -> Option<Cho
     }
     for mut of in partitions.into_values().rev() {
         of.sort_by_key(|&i| segments[i].first);
-        if let Some(run) = run_of(segments, &of, eagerness) {
+        let stretches = stretches(segments, &of);
+        let mut runs = stretches.iter().rev();
+        if let Some(run) = runs.find_map(|of| run_of(segments, of, eagerness)) {
             return Some(merge(run));
         }
     }
@@ -126,7 +137,8 @@ pub(super) fn choose(segments: &[Candidate], eagerness: Eagerness) -> Option<Cho
     if eagerness == Eagerness::Worthwhile {
         return None;
     }
-    let rewritten = (0..segments.len()).find(|&i| segments[i].is_stale() && applies(segments, i));
+    let mut candidates = (0..segments.len()).filter(usable);
+    let rewritten = candidates.find(|&i| segments[i].is_stale() && applies(segments, i));
     let stuck = || late().find(|&i| segments[i].is_stale());
     rewritten.map(|i| merge(vec![i])).or_else(|| {
         Some(Choice {
@@ -254,7 +266,8 @@ fn late_run(segments: &[Candidate], eagerness: Eagerness) -> Option<Vec<usize>> 
         Eagerness::Everything => 2,
     };
     let mut late: Vec<usize> = (0..segments.len())
-        .filter(|&i| segments[i].late && segments[i].rows < SMALL_ROWS)
+        .filter(|&i| segments[i].late && !segments[i].given_up)
+        .filter(|&i| segments[i].rows < SMALL_ROWS)
         .collect();
     late.sort_by_key(|&i| (segments[i].first, segments[i].partition.start));
     for newest in (0..late.len()).rev() {
@@ -283,6 +296,32 @@ fn are_neighbours(segments: &[Candidate], inputs: &[usize]) -> bool {
             || !s.partition.overlaps(&span.partition)
             || inputs.contains(&i)
     })
+}
+
+/// The segments of a partition, given oldest first, without those that cannot be merged and cut where
+/// one lies between two, be it one that spans partitions. Others of these were split before.
+fn stretches(segments: &[Candidate], of: &[usize]) -> Vec<Vec<usize>> {
+    let given_up: Vec<usize> = (0..segments.len())
+        .filter(|&i| segments[i].given_up)
+        .collect();
+    let is_between = |a: usize, b: usize| {
+        let span = span_of(segments, &[a, b]);
+        given_up.iter().map(|&i| &segments[i]).any(|s| {
+            s.first > segments[a].last
+                && s.last < segments[b].first
+                && s.partition.overlaps(&span.partition)
+        })
+    };
+    let mut stretches: Vec<Vec<usize>> = Vec::new();
+    for &i in of.iter().filter(|&&i| !segments[i].given_up) {
+        match stretches.last_mut() {
+            Some(stretch) if !stretch.last().is_some_and(|&last| is_between(last, i)) => {
+                stretch.push(i);
+            }
+            _ => stretches.push(vec![i]),
+        }
+    }
+    stretches
 }
 
 /// A run of neighbours of one partition, given oldest first.

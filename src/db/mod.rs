@@ -279,7 +279,7 @@ impl Tidestone {
     ///
     /// # Errors
     /// The disk refuses, or the database is closed meanwhile: a merge under way stops. The segments
-    /// stay as they are.
+    /// stay as they are. Or a segment is damaged: then everything else was merged.
     pub fn compact(&self) -> Result<u64> {
         self.flush()?;
         let mut merges = 0;
