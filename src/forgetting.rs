@@ -19,9 +19,10 @@ use tidestone_format::log::SeriesDefinition;
 use tidestone_format::manifest::Entry;
 use tidestone_format::{SeriesId, TableId};
 
+use crate::catalog::leave_out_living;
 use crate::engine::Engine;
 use crate::error::{ErrorKind, Result};
-use crate::store::{Editor, TableVersion};
+use crate::store::Editor;
 
 /// Series that are looked at, and forgotten by one edit, at a time.
 const BATCH: usize = 4_096;
@@ -84,37 +85,13 @@ pub(crate) fn without_rows(
         }
     }
     if let Some(of) = engine.store.version().tables.get(&table) {
-        match leave_out_living(of, &mut ids) {
+        match leave_out_living(of.segments.iter(), &mut ids) {
             // Who reads the segment is told of its damage; until that is mended all are kept.
             Err(error) if error.kind() == ErrorKind::Corrupt => ids.clear(),
             outcome => outcome?,
         }
     }
     Ok(ids)
-}
-
-/// Leaves out the series that a live segment has.
-fn leave_out_living(table: &TableVersion, ids: &mut BTreeSet<SeriesId>) -> Result<()> {
-    for segment in &table.segments {
-        if ids.is_empty() {
-            return Ok(());
-        }
-        let open = segment.open()?;
-        for number in 0..open.root().series_pages.len() {
-            let page = &open.root().series_pages[number];
-            if ids
-                .range(page.first_series..=page.last_series)
-                .next()
-                .is_none()
-            {
-                continue;
-            }
-            for id in open.series_page(number)?.ids() {
-                ids.remove(&id);
-            }
-        }
-    }
-    Ok(())
 }
 
 /// Forgets the series that have been leaving: first in the index, then in the manifest.

@@ -14,9 +14,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::{contents, quiet};
-use tidestone::io::{SimDisk};
+use tidestone::io::{Disk, Fault, SimDisk};
 use tidestone::{
-    ErrorKind, FieldType, ManualClock, SeededRandom, Table, TableOptions, Tidestone, Value,
+    Batch, ErrorKind, FieldType, ManualClock, SeededRandom, Table, TableOptions, Tidestone, Value,
 };
 
 const HOUR: i64 = 3_600_000_000_000;
@@ -93,5 +93,38 @@ fn a_damaged_segment_does_not_keep_others_from_being_merged() {
         assert_eq!((segments(&db, "a"), segments(&db, "b")), (3, 1));
     }
     assert_eq!(contents(&db.table("b").unwrap()).len(), 3);
+    db.close().unwrap();
+}
+
+#[test]
+fn retention_frees_a_full_disk_whatever_the_number_of_series() {
+    const SERIES: u32 = 4_000;
+    let disk = SimDisk::new();
+    let db = open(&disk);
+    let options = options().retention_bytes(Some(1));
+    let table = db.create_table("t", options).unwrap();
+    // Their keys take more than the manifest keeps ready.
+    let long = "x".repeat(300);
+    let series: Vec<_> = (0..SERIES)
+        .map(|i| table.series(&[("host", format!("{i} {long}"))]).unwrap())
+        .collect();
+    for hour in 0..3 {
+        let times = vec![hour * HOUR; SERIES as usize];
+        let values = vec![hour; SERIES as usize];
+        let batch = Batch::of_many(series.clone(), (0..SERIES).collect(), times)
+            .column("v", tidestone::Values::I64(values));
+        let mut writer = db.writer();
+        writer.append_batch(batch).unwrap();
+        writer.commit_and_wait().unwrap();
+        db.flush().unwrap();
+    }
+    assert_eq!(segments(&db, "t"), 3);
+    let len = |path: &PathBuf| disk.open(path).unwrap().len().unwrap();
+    let used: u64 = disk.paths().iter().map(len).sum();
+    disk.inject(Fault::Capacity(used));
+    db.enforce_retention().unwrap();
+    assert_eq!(segments(&db, "t"), 1);
+    assert_eq!(segment_files(&disk).len(), 1, "the files are gone");
+    assert_eq!(contents(&table).len(), SERIES as usize);
     db.close().unwrap();
 }

@@ -6,16 +6,19 @@
 //! | `names` | those to tell somebody who asked for one there is not |
 //! | `series` | series keys and ids: resolved, defined, and known before the index knows them |
 //! | `holders` | the series that handles hold, and those on their way out |
+//! | `living` | which series live segments have |
 //! | `ground` | the index filled from manifest and segments |
 
 mod ground;
 mod holders;
+mod living;
 mod names;
 mod series;
 mod tables;
 
 pub(crate) use ground::{Ground, catch_up};
 pub(crate) use holders::{Hold, Pin, Pins};
+pub(crate) use living::leave_out_living;
 pub(crate) use names::{Known, no_field};
 pub(crate) use series::SeriesRegistry;
 pub use tables::{DEFAULT_FUTURE_BOUND, DEFAULT_PARTITION, TableOptions};

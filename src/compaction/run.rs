@@ -3,7 +3,7 @@
 //! What is durable: before the edit the inputs live and the output is a file no manifest names;
 //! after it the output lives and the inputs are removed when their last reader lets go.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -15,9 +15,9 @@ use tidestone_format::{FieldId, Lsn, SeriesId, SeriesKey, TableId, TimeRange, Ti
 use super::Step;
 use super::plan::{self, Split};
 use super::watch::Watch;
-use crate::catalog::partition_of;
+use crate::catalog::{leave_out_living, partition_of};
 use crate::engine::Engine;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::flush::{columns_of, keys_of, segment_meta};
 use crate::head::HeadView;
 use crate::scan::{self, Request, Scan};
@@ -74,18 +74,16 @@ fn watched_merge(
     }
     kept.sort_unstable();
     kept.dedup();
-    let lost = lost_series(inputs, &kept, watch)?;
+    let mut lost = lost_series(inputs, &kept, watch)?;
     let rows_are_gone = !lost.is_empty();
 
     let mut editor = engine.store.edit();
     // Nobody drops an input from here on.
     watch.check()?;
     let known = editor.state().series();
-    let mut entries: Vec<Entry> = lost
-        .into_iter()
-        .filter(|d| !known.contains_key(&d.id))
-        .map(Entry::SeriesDefined)
-        .collect();
+    lost.retain(|id, _| !known.contains_key(id));
+    leave_out_others(&engine.store.version(), table, inputs, &mut lost)?;
+    let mut entries: Vec<Entry> = lost.into_values().map(Entry::SeriesDefined).collect();
     for input in inputs {
         entries.push(Entry::SegmentDropped {
             table,
@@ -237,7 +235,7 @@ fn lost_series(
     inputs: &[Arc<Segment>],
     kept: &[SeriesId],
     watch: &Watch<'_>,
-) -> Result<Vec<SeriesDefinition>> {
+) -> Result<BTreeMap<SeriesId, SeriesDefinition>> {
     let mut lost: BTreeMap<SeriesId, SeriesDefinition> = BTreeMap::new();
     for input in inputs {
         watch.check()?;
@@ -248,7 +246,29 @@ fn lost_series(
             Ok(())
         })?;
     }
-    Ok(lost.into_values().collect())
+    Ok(lost)
+}
+
+/// Leaves out the series that a live segment beside the inputs has.
+fn leave_out_others(
+    version: &Version,
+    table: TableId,
+    inputs: &[Arc<Segment>],
+    lost: &mut BTreeMap<SeriesId, SeriesDefinition>,
+) -> Result<()> {
+    let Some(of) = version.tables.get(&table) else {
+        return Ok(());
+    };
+    let is_input = |s: &Arc<Segment>| inputs.iter().any(|input| Arc::ptr_eq(input, s));
+    let others = of.segments.iter().filter(|s| !is_input(s));
+    let mut ids: BTreeSet<SeriesId> = lost.keys().copied().collect();
+    match leave_out_living(others, &mut ids) {
+        // It is no matter of this merge; a definition too many does no harm.
+        Err(error) if error.kind() == ErrorKind::Corrupt => {}
+        outcome => outcome?,
+    }
+    lost.retain(|id, _| ids.contains(id));
+    Ok(())
 }
 
 /// The tombstones of a table that hide nothing in any segment that lives after the entries.

@@ -10,18 +10,21 @@
 //! 1. A horizon never goes back.
 //! 2. A clock that is wrong must not delete: a horizon goes only as far as time is certain, and one partition
 //!    further ([`crate::steadiness`]).
+//! 3. A series that is in no live segment is defined in the manifest before its last segment is dropped.
+//!    One that is needs no definition: a drop takes little space in the manifest, which a full disk may not have.
 
 mod plan;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tidestone_format::log::SeriesDefinition;
 use tidestone_format::manifest::Entry;
 use tidestone_format::{SeriesId, TableId};
 
+use crate::catalog::leave_out_living;
 use crate::engine::Engine;
-use crate::error::Result;
-use crate::store::TableVersion;
+use crate::error::{ErrorKind, Result};
+use crate::store::{Segment, TableVersion};
 
 /// Raises the horizons of all tables as their settings say, and drops segments behind them.
 pub(crate) fn enforce(engine: &Engine) -> Result<()> {
@@ -56,6 +59,16 @@ fn watch_clock(engine: &Engine, closes: bool) -> Result<()> {
     engine.publish(&mut editor, version, None);
     steadiness.note_saved();
     Ok(())
+}
+
+/// The series of a segment.
+fn definitions_of(segment: &Segment) -> Result<Vec<SeriesDefinition>> {
+    let mut definitions = Vec::new();
+    segment.each_series(|definition| {
+        definitions.push(definition);
+        Ok(())
+    })?;
+    Ok(definitions)
 }
 
 fn enforce_table(engine: &Engine, id: TableId) -> Result<()> {
@@ -105,13 +118,19 @@ fn enforce_table(engine: &Engine, id: TableId) -> Result<()> {
     let known = editor.state().series();
     let mut definitions: BTreeMap<SeriesId, SeriesDefinition> = BTreeMap::new();
     for segment in &behind {
-        segment.each_series(|definition| {
-            if !known.contains_key(&definition.id) {
-                definitions.insert(definition.id, definition);
-            }
-            Ok(())
-        })?;
+        let of_segment = definitions_of(segment)?.into_iter();
+        let unknown = of_segment.filter(|d| !known.contains_key(&d.id));
+        definitions.extend(unknown.map(|d| (d.id, d)));
     }
+    let mut last: BTreeSet<SeriesId> = definitions.keys().copied().collect();
+    let stay = table.segments.iter();
+    let stay = stay.filter(|s| s.entry.times.end >= target);
+    match leave_out_living(stay, &mut last) {
+        // Who reads the segment is told of its damage. A definition too many does no harm.
+        Err(error) if error.kind() == ErrorKind::Corrupt => {}
+        outcome => outcome?,
+    }
+    definitions.retain(|id, _| last.contains(id));
     entries.extend(definitions.into_values().map(Entry::SeriesDefined));
     entries.extend(behind.iter().map(|s| Entry::SegmentDropped {
         table: id,

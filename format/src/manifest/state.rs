@@ -226,13 +226,6 @@ impl State {
         }
     }
 
-    /// Forgets the definitions of series for which `keep` is false: those a live segment holds,
-    /// before a snapshot, which makes it last. To forget one series by an edit, see
-    /// [`Entry::SeriesForgotten`].
-    pub fn retain_series(&mut self, mut keep: impl FnMut(&SeriesDefinition) -> bool) {
-        self.series.retain(|_, definition| keep(definition));
-    }
-
     /// The entries that make this state out of a new one.
     pub fn snapshot_entries(&self) -> Vec<Entry> {
         let mut entries = vec![

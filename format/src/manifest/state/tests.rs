@@ -165,14 +165,6 @@ fn a_dropped_table_takes_all_that_is_its_own() {
 }
 
 #[test]
-fn definitions_can_be_forgotten_before_a_snapshot() {
-    let mut state = full();
-    state.retain_series(|definition| definition.id == SeriesId(6));
-    assert!(state.series().keys().eq([&SeriesId(6)]));
-    assert_eq!(refold(&state), state);
-}
-
-#[test]
 fn a_forgotten_series_can_be_defined_again_but_not_forgotten_twice() {
     let mut state = full();
     let forgotten = Entry::SeriesForgotten(SeriesId(5));
