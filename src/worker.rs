@@ -163,10 +163,11 @@ fn flush_in_background(engine: &Engine) {
 }
 
 fn retain(engine: &Engine) -> Result<()> {
-    retention::enforce(engine)?;
-    forgetting::run(engine)?;
+    // None of these keeps the others from being done; the first error is told.
+    let dropped = retention::enforce(engine);
+    let forgotten = forgetting::run(engine).map(drop);
     engine.store.remove_kept();
-    engine.drop_slow_cursors()
+    dropped.and(forgotten).and(engine.drop_slow_cursors())
 }
 
 /// Merges segments when something was flushed, and when the database was opened: what is due may be left

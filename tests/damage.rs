@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::{contents, quiet};
-use tidestone::io::{Disk, Fault, SimDisk};
+use tidestone::io::{Disk, Fault, SimDisk, read_all};
 use tidestone::{
     Batch, ErrorKind, FieldType, ManualClock, SeededRandom, Table, TableOptions, Tidestone, Value,
 };
@@ -93,6 +93,47 @@ fn a_damaged_segment_does_not_keep_others_from_being_merged() {
         assert_eq!((segments(&db, "a"), segments(&db, "b")), (3, 1));
     }
     assert_eq!(contents(&db.table("b").unwrap()).len(), 3);
+    db.close().unwrap();
+}
+
+#[test]
+fn a_damaged_expired_segment_does_not_stop_retention_elsewhere() {
+    let disk = SimDisk::new();
+    let db = open(&disk);
+    let make = |name: &str| {
+        let options = options().retention_bytes(Some(1));
+        db.create_table(name, options).unwrap()
+    };
+    let (first, second, third) = (make("a"), make("b"), make("c"));
+    let damaged = write_and_find(&disk, &db, &first, "only here", 0);
+    let missing = write_and_find(&disk, &db, &second, "only here", 0);
+    write(&db, &third, "x", 0);
+    for table in [&first, &second, &third] {
+        write(&db, table, "x", 2 * HOUR);
+    }
+    // None of them was opened yet.
+    let len = read_all(&*disk.open(&damaged).unwrap()).unwrap().len();
+    disk.damage(&damaged, |b| b[len - 10] ^= 1).unwrap();
+    disk.remove(&missing).unwrap();
+    // A series of what is dropped that has rows in memory keeps its key.
+    for name in ["a", "b"] {
+        let series = db.table(name).unwrap();
+        let series = series.series(&[("host", "only here")]).unwrap();
+        let mut writer = db.writer();
+        writer.append(&series, 2 * HOUR, &[Value::I64(0)]).unwrap();
+        writer.commit_and_wait().unwrap();
+    }
+    db.enforce_retention().unwrap();
+    for name in ["a", "b", "c"] {
+        assert_eq!(segments(&db, name), 1, "{name}");
+    }
+    // As after a crash: the index is made anew from what else there is.
+    let left = disk.after_kill();
+    drop(db);
+    let db = open(&left);
+    for (name, rows) in [("a", 2), ("b", 2), ("c", 1)] {
+        assert_eq!(contents(&db.table(name).unwrap()).len(), rows, "{name}");
+    }
     db.close().unwrap();
 }
 

@@ -297,11 +297,11 @@ impl Tidestone {
     /// watched for 24 hours, in any number of runs, and not set back: one that is wrong must not delete.
     ///
     /// # Errors
-    /// The disk refuses.
+    /// The disk refuses. What failed for one table was done for the others.
     pub fn enforce_retention(&self) -> Result<()> {
         self.engine().store.remove_kept();
-        retention::enforce(self.engine())?;
-        forgetting::run(self.engine()).map(drop)
+        let dropped = retention::enforce(self.engine());
+        dropped.and(forgetting::run(self.engine()).map(drop))
     }
 
     /// Registers a reader of the log by name, or moves it: log files above `lsn` are kept for it, across

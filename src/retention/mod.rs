@@ -26,15 +26,16 @@ use crate::engine::Engine;
 use crate::error::{ErrorKind, Result};
 use crate::store::{Segment, TableVersion};
 
-/// Raises the horizons of all tables as their settings say, and drops segments behind them.
+/// Raises the horizons of all tables as their settings say, and drops segments behind them. A table for
+/// which that fails does not keep it from the others; the first error is returned.
 pub(crate) fn enforce(engine: &Engine) -> Result<()> {
     engine.writable()?;
-    watch_clock(engine, false)?;
+    let mut outcome = watch_clock(engine, false);
     let tables: Vec<TableId> = engine.store.version().tables.keys().copied().collect();
     for table in tables {
-        enforce_table(engine, table)?;
+        outcome = outcome.and(enforce_table(engine, table));
     }
-    Ok(())
+    outcome
 }
 
 /// Saves how far the clock is believed, before the database closes: runs that are short add up.
@@ -61,14 +62,31 @@ fn watch_clock(engine: &Engine, closes: bool) -> Result<()> {
     Ok(())
 }
 
-/// The series of a segment.
-fn definitions_of(segment: &Segment) -> Result<Vec<SeriesDefinition>> {
+/// The series of a segment that is to be dropped; those of the whole table, as the index knows them, if
+/// they cannot be read: some may be nowhere else but there, and have rows in memory or a handle.
+fn definitions_of(engine: &Engine, segment: &Segment) -> Result<Vec<SeriesDefinition>> {
     let mut definitions = Vec::new();
-    segment.each_series(|definition| {
+    let read = segment.each_series(|definition| {
         definitions.push(definition);
         Ok(())
-    })?;
-    Ok(definitions)
+    });
+    match read {
+        Err(error) if error.kind() == ErrorKind::Corrupt => {}
+        outcome => return outcome.map(|()| definitions),
+    }
+    let table = segment.entry.table;
+    let ids = engine.series.select(table, &[])?;
+    let keys = engine.series.keys(table, &ids)?;
+    let known = ids.into_iter().zip(keys);
+    Ok(known
+        .filter_map(|(id, key)| {
+            Some(SeriesDefinition {
+                table,
+                id,
+                key: key?,
+            })
+        })
+        .collect())
 }
 
 fn enforce_table(engine: &Engine, id: TableId) -> Result<()> {
@@ -118,7 +136,7 @@ fn enforce_table(engine: &Engine, id: TableId) -> Result<()> {
     let known = editor.state().series();
     let mut definitions: BTreeMap<SeriesId, SeriesDefinition> = BTreeMap::new();
     for segment in &behind {
-        let of_segment = definitions_of(segment)?.into_iter();
+        let of_segment = definitions_of(engine, segment)?.into_iter();
         let unknown = of_segment.filter(|d| !known.contains_key(&d.id));
         definitions.extend(unknown.map(|d| (d.id, d)));
     }
