@@ -223,6 +223,48 @@ fn an_edit_whose_seal_was_lost_gets_another() {
     assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
 }
 
+/// The place of the last edit's end in the manifest.
+fn manifest_end(disk: &SimDisk) -> usize {
+    let whole = bytes_of(disk, &manifest(disk));
+    usize::try_from(edits(&whole).last().unwrap().end).unwrap()
+}
+
+#[test]
+fn a_seal_lost_in_the_page_before_an_edit_costs_nothing() {
+    const PAGE: usize = 4096;
+    const SEAL: usize = 24;
+    // How far behind the end of the page the seal ends: it lies in one page, or in two.
+    for over in [0, 8, 16] {
+        let disk = SimDisk::new();
+        let db = open(&disk).unwrap();
+        table(&db, "t");
+        db.set_log_cursor("first", Lsn(u64::MAX)).unwrap();
+        let end = manifest_end(&disk);
+        let target = (end + 200).next_multiple_of(PAGE) + over;
+        // Of an edit the header, and of its entry tag, length, length of the name and LSN.
+        let name = "n".repeat(target - end - 2 * SEAL - 1 - 4 - 2 - 8);
+        db.set_log_cursor(&name, Lsn(u64::MAX)).unwrap();
+        assert_eq!(manifest_end(&disk), target);
+        disk.inject(Fault::OnceAtSync(0));
+        db.set_log_cursor("unsynced", Lsn(u64::MAX)).unwrap_err();
+        let mut pages = 0;
+        drop(disk.after_power_loss(|page| {
+            pages = page;
+            false
+        }));
+        assert_eq!(pages, 2, "that of the seal, and that of the edit");
+        for keep in [|page| page == 2, |page| page == 1] {
+            let left = disk.after_power_loss(keep);
+            for _ in 0..2 {
+                let db = open(&left).unwrap();
+                db.set_log_cursor("another", Lsn(u64::MAX)).unwrap();
+                db.close().unwrap();
+            }
+        }
+        drop(db);
+    }
+}
+
 #[test]
 fn a_torn_edit_is_not_dropped_before_the_log_has_been_read() {
     let sound = busy();

@@ -249,25 +249,57 @@ impl<'a> EditCursor<'a> {
         if rest.iter().all(|&b| b == 0) {
             return Err(Stop::End);
         }
-        let whole = WholeEdit::at(self.bytes, self.file, self.at).map_err(Stop::Invalid)?;
-        let expected = self.last_version.map(|v| v.saturating_add(1));
-        if whole.version == 0 || expected.is_some_and(|v| v != whole.version) {
+        let (at, expected) = match self.last_version {
+            None => (self.at, None),
+            Some(last) if self.is_seal_lost(last) => {
+                (self.at + EDIT_HEADER_LEN, Some(last.saturating_add(2)))
+            }
+            Some(last) => (self.at, Some(last.saturating_add(1))),
+        };
+        let whole = WholeEdit::at(self.bytes, self.file, at).map_err(Stop::Invalid)?;
+        let is_usable = (1..u64::MAX).contains(&whole.version);
+        if !is_usable || expected.is_some_and(|v| v != whole.version) {
             return Err(Stop::Invalid(FormatError::invalid(
                 WHAT,
-                (self.at + VERSION_AT) as u64,
+                (at + VERSION_AT) as u64,
                 format_args!("version {}", expected.unwrap_or(1)),
                 whole.version,
             )));
         }
-        let entries = whole.entries(self.at).map_err(Stop::Refused)?;
+        let entries = whole.entries(at).map_err(Stop::Refused)?;
         Ok(LocatedEdit {
-            offset: self.at as u64,
+            offset: at as u64,
             end: whole.end as u64,
             edit: Edit {
                 version: whole.version,
                 entries,
             },
         })
+    }
+}
+
+impl EditCursor<'_> {
+    /// Whether here stood the seal of the edit of version `last`, of which a power loss left some bytes or
+    /// none, and behind it stands a whole edit of the version after the seal's. The seal was in an earlier page
+    /// than that edit, and both were to be written by one sync. A byte that is neither the seal's nor zero is
+    /// damage.
+    fn is_seal_lost(&self, last: u64) -> bool {
+        let behind = self.at + EDIT_HEADER_LEN;
+        let (Some(here), Some(version)) = (self.bytes.get(self.at..behind), last.checked_add(1))
+        else {
+            return false;
+        };
+        let mut seal = Vec::with_capacity(EDIT_HEADER_LEN);
+        let edit = Edit {
+            version,
+            entries: Vec::new(),
+        };
+        let is_part = put_edit(&mut seal, self.file, &edit).is_ok()
+            && here != seal
+            && here.iter().zip(&seal).all(|(&h, &s)| h == s || h == 0);
+        is_part
+            && WholeEdit::at(self.bytes, self.file, behind)
+                .is_ok_and(|edit| version.checked_add(1) == Some(edit.version))
     }
 }
 
@@ -281,7 +313,7 @@ impl Iterator for EditCursor<'_> {
         match self.look() {
             Ok(located) => {
                 self.last_version = Some(located.edit.version);
-                self.at += encoded_len(&located);
+                self.at = usize::try_from(located.end).unwrap_or(usize::MAX);
                 Some(located)
             }
             Err(stop) => {
@@ -290,10 +322,6 @@ impl Iterator for EditCursor<'_> {
             }
         }
     }
-}
-
-fn encoded_len(located: &LocatedEdit) -> usize {
-    usize::try_from(located.end - located.offset).unwrap_or(usize::MAX)
 }
 
 /// Offset and version of the first whole edit of this file of a version higher than `version`, at a multiple
