@@ -308,11 +308,19 @@ impl Engine {
     ) -> Result<()> {
         self.writable()?;
         let mut editor = self.store.edit();
-        if !editor.state().tables().contains_key(&table.id) {
-            let message = format!("table {:?} was dropped", table.name);
+        // A handle may be of another database, with a table of the same id.
+        let known = self.tables.by_id(table.id);
+        let schema = editor.state().tables().get(&table.id);
+        let (true, Some(schema)) = (
+            known.is_some_and(|known| std::ptr::eq(&*known, table)),
+            schema,
+        ) else {
+            let message = format!(
+                "table {:?} is not one of this database, or was dropped",
+                table.name
+            );
             return Err(Error::new(ErrorKind::NotFound, message));
-        }
-        let schema = table.schema();
+        };
         if schema
             .fields
             .iter()
@@ -320,7 +328,7 @@ impl Engine {
         {
             return Ok(());
         }
-        let schema = add_field(&schema, name, field_type)?;
+        let schema = add_field(schema, name, field_type)?;
         let version = editor.commit(vec![Entry::Table(schema.clone())])?;
         self.publish(&mut editor, version, None);
         self.tables.put(schema);

@@ -169,3 +169,27 @@ fn retention_frees_a_full_disk_whatever_the_number_of_series() {
     assert_eq!(contents(&table).len(), SERIES as usize);
     db.close().unwrap();
 }
+
+#[test]
+fn a_handle_of_another_database_changes_no_schema() {
+    let (ours, theirs) = (SimDisk::new(), SimDisk::new());
+    let (ours, theirs) = (open(&ours), open(&theirs));
+    let table = ours.create_table("ours", options().open_schema()).unwrap();
+    let foreign = options().open_schema().field("w", FieldType::F64);
+    let foreign = theirs.create_table("theirs", foreign).unwrap();
+    assert_eq!(table.id(), foreign.id());
+    let handle = foreign.series(&[("host", "a")]).unwrap();
+    let before = table.schema();
+    let mut writer = ours.writer();
+    let error = writer
+        .append_fields(&handle, 0, &[("new", Value::F64(1.0))])
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+    let batch = Batch::of_series(&handle, vec![0]).f64("new", vec![1.0]);
+    let error = writer.append_batch(batch).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+    assert_eq!(table.schema(), before);
+    assert_eq!(ours.tables()[0].name(), "ours");
+    ours.close().unwrap();
+    theirs.close().unwrap();
+}
