@@ -277,7 +277,11 @@ impl Engine {
     }
 
     /// The id of a series, held, defined if it is new.
-    pub(crate) fn resolve(&self, table: TableId, key: &SeriesKey) -> Result<(SeriesId, Arc<Hold>)> {
+    pub(crate) fn resolve(
+        &self,
+        table: &TableCore,
+        key: &SeriesKey,
+    ) -> Result<(SeriesId, Arc<Hold>)> {
         let len = key.as_bytes().len();
         if len > MAX_PAGE_KEYS {
             return Err(Error::invalid(format!(
@@ -287,8 +291,10 @@ impl Engine {
         // An id that is found is not forgotten before it is held.
         let _pin = self.pins.pin();
         self.series
-            .resolve(table, key, |definition: &SeriesDefinition| {
+            .resolve(table.id, key, |definition: &SeriesDefinition| {
                 let log = self.writable()?;
+                // It may be dropped all the same before the definition is known: a flush leaves it out.
+                self.check_is_there(table)?;
                 let mut payload = Vec::new();
                 encode_series_definitions(&mut payload, std::slice::from_ref(definition))?;
                 log.append(Frame::Encoded {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use tidestone_format::column::Column;
-use tidestone_format::log::Tombstone;
+use tidestone_format::log::{SeriesDefinition, Tombstone};
 use tidestone_format::manifest::{Entry, Tier};
 use tidestone_format::segment::SegmentMeta;
 use tidestone_format::{FieldId, Lsn, SeriesId, SeriesKey, TimeRange, Timestamp};
@@ -89,7 +89,11 @@ pub(crate) fn flush(engine: &Engine) -> Result<bool> {
         manifest_version: number,
         lsn: upto,
     };
-    engine.series.take_into_index(&definitions, applied)?;
+    // A definition may have been on its way when its table was dropped.
+    let has_table = |d: &SeriesDefinition| before.tables.contains_key(&d.table);
+    let (living, orphans): (Vec<_>, Vec<_>) = definitions.into_iter().partition(has_table);
+    engine.series.forget(&orphans);
+    engine.series.take_into_index(&living, applied)?;
     drop(editor);
     Ok(true)
 }

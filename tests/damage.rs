@@ -193,3 +193,17 @@ fn a_handle_of_another_database_changes_no_schema() {
     ours.close().unwrap();
     theirs.close().unwrap();
 }
+
+#[test]
+fn a_dropped_table_gets_no_series() {
+    let disk = SimDisk::new();
+    let db = open(&disk);
+    let table = db.create_table("t", options()).unwrap();
+    write(&db, &table, "a", 0);
+    db.drop_table("t").unwrap();
+    let error = table.series(&[("host", "b")]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+    let error = table.series(&[("host", "a")]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+    db.close().unwrap();
+}

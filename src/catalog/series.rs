@@ -221,8 +221,8 @@ impl SeriesRegistry {
         self.with_index(|index| catch_up(index, version, lone, from, applied).map(drop))
     }
 
-    /// Forgets definitions that the index has taken in.
-    fn forget(&self, taken: &[SeriesDefinition]) {
+    /// Forgets definitions that the index has taken in, or that it is not to take in.
+    pub(crate) fn forget(&self, taken: &[SeriesDefinition]) {
         let mut pending = self.pending.write();
         for definition in taken {
             pending.by_id.remove(&definition.id);

@@ -66,7 +66,7 @@ impl Table {
     ///
     /// # Errors
     /// A tag without a name or named twice, a name or value longer than 65,535 bytes, tags of more
-    /// than 16 MiB together, or the log cannot be written.
+    /// than 16 MiB together, the table was dropped, or the log cannot be written.
     pub fn series<N: AsRef<str>, V: AsRef<str>>(&self, tags: &[(N, V)]) -> Result<SeriesHandle> {
         let key = SeriesKey::new(tags.iter().map(|(n, v)| (n.as_ref(), v.as_ref())))?;
         self.series_by_key(&key)
@@ -77,7 +77,7 @@ impl Table {
     /// # Errors
     /// As [`Table::series`].
     pub fn series_by_key(&self, key: &SeriesKey) -> Result<SeriesHandle> {
-        let (id, hold) = self.engine.resolve(self.core.id, key)?;
+        let (id, hold) = self.engine.resolve(&self.core, key)?;
         Ok(SeriesHandle::new(self.core.clone(), id, hold))
     }
 
