@@ -272,6 +272,7 @@ fn a_log_that_is_gone_costs_what_was_not_flushed() {
     write(&db, &table, 0, 5);
     db.flush().unwrap();
     write(&db, &table, 5, 5);
+    let lost = table.series(&[("host", "in the log alone")]).unwrap().id();
     drop((db, table));
     for log in files(&path.join("wal"), ".log") {
         std::fs::remove_file(log).unwrap();
@@ -283,6 +284,8 @@ fn a_log_that_is_gone_costs_what_was_not_flushed() {
     let db = Tidestone::open(&path, options()).unwrap();
     assert_eq!(times(&db), (0..5).collect::<Vec<_>>());
     let table = db.table("t").unwrap();
+    let next = table.series(&[("host", "new")]).unwrap().id();
+    assert!(next > lost, "no id is given twice: {next}, {lost}");
     write(&db, &table, 50, 2);
     drop((db, table));
     let db = Tidestone::open(&path, options()).unwrap();

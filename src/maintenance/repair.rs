@@ -11,7 +11,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use tidestone_format::manifest::Entry;
 use tidestone_format::version::GROUP_ROWS;
-use tidestone_format::{FileUuid, Lsn};
+use tidestone_format::{FileUuid, Lsn, SeriesId};
 
 use crate::compaction;
 use crate::config::Options;
@@ -371,31 +371,37 @@ fn new_log(folders: &Folders, database: FileUuid) -> Result<()> {
         .max()
         .unwrap_or_default();
     let flushed = state.flushed();
-    // Whatever LSNs the lost part of the log had, none of them is given again.
-    let next_lsn = Lsn(flushed.max(in_segments).0 + LOST_LSNS);
+    // Whatever LSNs and ids of series the lost part of the log had, none of them is given again.
+    let next_lsn = Lsn(flushed.max(in_segments).0.saturating_add(LOST));
+    let next_ids = Entry::NextIds {
+        series: SeriesId(state.next_series().0.saturating_add(LOST)),
+        table: state.next_table(),
+    };
     let options = Options::default();
     let settings = recover::log_settings(folders, &options, database, incarnation);
     let start = wal::Start {
         next_lsn,
-        file_number: highest + 1,
+        file_number: highest.saturating_add(1),
         cut: None,
         old: Vec::new(),
         flushed: Lsn(next_lsn.0 - 1),
         recycle: None,
     };
     manifest
-        .commit(vec![Entry::Flushed(Lsn(next_lsn.0 - 1))])
+        .commit(vec![next_ids, Entry::Flushed(Lsn(next_lsn.0 - 1))])
         .map_err(|e| e.error)?;
     drop(wal::Log::start(disk, settings, start)?);
     Ok(())
 }
 
-/// LSNs skipped after a loss: more than a log can hold.
-const LOST_LSNS: u64 = 1 << 32;
+/// LSNs, and ids of series, skipped after a loss: more than a log can hold.
+const LOST: u64 = 1 << 32;
 
 fn lost_folder(disk: &dyn Disk, folders: &Folders) -> Result<PathBuf> {
     let lost = folders.root.join("lost");
+    // Its name too must survive: what is in it may be the only copy.
     disk.create_dir_all(&lost)
+        .and_then(|()| disk.sync_dir(&folders.root))
         .map_err(|e| Error::io("make the folder", &lost, e))?;
     Ok(lost)
 }
@@ -429,5 +435,36 @@ fn move_to_lost(disk: &dyn Disk, folders: &Folders, path: &Path) -> Result<()> {
         _ => disk
             .sync_dir(&lost)
             .map_err(|e| Error::io("sync the folder", &lost, e)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::SimDisk;
+
+    #[test]
+    fn what_is_moved_to_lost_survives_a_power_loss() {
+        let disk = SimDisk::new();
+        let folders = Folders::new(Path::new("/db"));
+        for dir in [&folders.root, &folders.tmp()] {
+            disk.create_dir_all(dir).unwrap();
+            disk.sync_dir(dir.parent().unwrap()).unwrap();
+        }
+        for name in ["moved", "copied"] {
+            let path = folders.root.join(name);
+            let file = disk.create(&path).unwrap();
+            file.write_all_at(name.as_bytes(), 0).unwrap();
+            file.sync().unwrap();
+        }
+        disk.sync_dir(&folders.root).unwrap();
+        // A disk may write the one name that is gone before the other that is new.
+        copy_to_lost(&disk, &folders, &folders.root.join("copied")).unwrap();
+        move_to_lost(&disk, &folders, &folders.root.join("moved")).unwrap();
+        let left = disk.after_power_loss(|_| false);
+        for name in ["moved", "copied"] {
+            let file = left.open(&folders.root.join("lost").join(name)).unwrap();
+            assert_eq!(io::read_all(&*file).unwrap(), name.as_bytes());
+        }
     }
 }
