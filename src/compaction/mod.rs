@@ -19,6 +19,8 @@
 
 mod plan;
 mod run;
+#[cfg(test)]
+mod tests;
 mod watch;
 
 use std::sync::Arc;
