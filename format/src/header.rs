@@ -437,10 +437,10 @@ impl FileHeader {
                 zeros(bytes, FILE_AT, NUMBER_AT)
             }
             Specific::Log(log) => {
-                self.check_number(1, u64::MAX)?;
+                self.check_number(1, u64::MAX - 1)?;
                 self.check_log(&log)
             }
-            Specific::Manifest => self.check_number(1, u64::MAX),
+            Specific::Manifest => self.check_number(1, u64::MAX - 1),
             Specific::Segment => self.check_number(1, u64::from(u32::MAX)),
         }
     }
@@ -464,8 +464,9 @@ impl FileHeader {
             let expected = format_args!("a file length of two or more pages of {page} bytes");
             return Err(FormatError::invalid(WHAT, at, expected, log.file_len));
         }
-        if log.first_lsn == Lsn(0) {
-            return Err(FormatError::invalid(WHAT, at + 8, "a first LSN from 1", 0));
+        if log.first_lsn == Lsn(0) || log.first_lsn == Lsn(u64::MAX) {
+            let expected = "a first LSN from 1 to 2^64 - 2";
+            return Err(FormatError::invalid(WHAT, at + 8, expected, log.first_lsn));
         }
         let Some(cut) = log.cut else { return Ok(()) };
         if cut.file_number == 0 || cut.file_number >= self.number {

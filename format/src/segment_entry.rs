@@ -136,6 +136,9 @@ impl SegmentEntry {
             let expected = format_args!("a first LSN up to the last one, {last_lsn}");
             return Err(r.invalid_at(lsn_at, expected, first_lsn));
         }
+        if last_lsn == Lsn(u64::MAX) {
+            return Err(r.invalid_at(lsn_at + 8, "a last LSN up to 2^64 - 2", last_lsn));
+        }
         let times_at = r.position();
         let times = read_time_range(r)?;
         if !partition.covers(&times) {
@@ -244,6 +247,7 @@ pub(crate) mod tests {
         check(20, 1000, 8, 20);
         check(44, 10_001, 4, 44);
         check(52, 21, 8, 52);
+        check(60, u64::MAX, 8, 60);
         check(68, 996, 8, 68);
         check(20, 6, 8, 68);
         check(28, 994, 8, 68);

@@ -99,8 +99,9 @@ fn path_of(dir: &Path, number: u64) -> PathBuf {
 
 fn number_of(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(".manifest")?;
-    (digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit()))
-        .then(|| digits.parse().ok())?
+    let number = (digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit()))
+        .then(|| digits.parse().ok())?;
+    number.filter(|&number| number < u64::MAX)
 }
 
 /// The number and path of the manifest file that holds.

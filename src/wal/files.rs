@@ -105,11 +105,12 @@ pub(super) fn path_of(dir: &Path, number: u64) -> PathBuf {
     dir.join(format!("{number:020}.log"))
 }
 
-/// The number in a log file's name.
+/// The number in a log file's name. The highest there could be is no log file's: it has no next one.
 pub(crate) fn number_of(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(".log")?;
-    (digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit()))
-        .then(|| digits.parse().ok())?
+    let number = (digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit()))
+        .then(|| digits.parse().ok())?;
+    number.filter(|&number| number < u64::MAX)
 }
 
 /// Length of a frame with a payload of `payload` bytes.

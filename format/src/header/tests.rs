@@ -164,12 +164,14 @@ fn each_field_has_its_bounds() {
     refused(&set(&identity, 56, 2, 8), Unsupported, 56);
     for header in [&log, &manifest, &segment] {
         refused(&set(header, 56, 0, 8), Invalid, 56);
+        refused(&set(header, 56, u64::MAX, 8), Invalid, 56);
     }
     refused(&set(&segment, 56, 1 << 32, 8), Invalid, 56);
     for len in [0, 4096, 8193] {
         refused(&set(&log, 136, len, 8), Invalid, 136);
     }
     refused(&set(&log, 144, 0, 8), Invalid, 144);
+    refused(&set(&log, 144, u64::MAX, 8), Invalid, 144);
     refused(&set(&log, 152, 0, 8), Invalid, 152);
     refused(&set(&log, 152, 7, 8), Invalid, 152);
     refused(&set(&log, 160, 4095, 8), Invalid, 160);

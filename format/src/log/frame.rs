@@ -35,6 +35,7 @@ const FILE_NUMBER_AT: usize = KIND_AT + 4;
 const LSN_AT: usize = FILE_NUMBER_AT + 8;
 const DURABLE_AT: usize = LSN_AT + 8;
 const TAG_AT: usize = DURABLE_AT + 8;
+const LSN_BOUNDS: &str = "an LSN that has a next one";
 const TAG_LEN: usize = FRAME_HEADER_LEN - TAG_AT;
 
 /// Which log file a frame is of.
@@ -161,8 +162,8 @@ pub fn encode_frame_header(header: &FrameHeader, incarnation: FileUuid) -> [u8; 
 /// Appends a frame: header, payload and padding.
 ///
 /// # Errors
-/// A payload longer than [`MAX_REGION`], or a durable LSN that is not less than the frame's own;
-/// `out` is then as it was.
+/// A payload longer than [`MAX_REGION`], an LSN that has no next one, or a durable LSN that is not less
+/// than the frame's own; `out` is then as it was.
 pub fn append_frame(
     out: &mut Vec<u8>,
     kind: FrameKind,
@@ -198,6 +199,10 @@ pub fn append_frame_with_crc(
             ));
         }
     };
+    if lsn == Lsn(u64::MAX) {
+        let at = LSN_AT as u64;
+        return Err(FormatError::invalid(WHAT, at, LSN_BOUNDS, lsn));
+    }
     if durable_lsn >= lsn {
         let expected = format_args!("a durable LSN below the frame's own, {lsn}");
         return Err(FormatError::invalid(
@@ -361,6 +366,9 @@ impl<'a> WholeFrame<'a> {
             let expected = format_args!("at most {MAX_REGION} bytes");
             return Err(r.invalid_at(STORED_LEN_AT, expected, self.stored_len));
         }
+        if self.lsn == Lsn(u64::MAX) {
+            return Err(r.invalid_at(LSN_AT, LSN_BOUNDS, self.lsn));
+        }
         if self.durable_lsn >= self.lsn {
             let expected = format_args!("a durable LSN below the frame's own, {}", self.lsn);
             return Err(r.invalid_at(DURABLE_AT, expected, self.durable_lsn));
@@ -486,6 +494,10 @@ mod tests {
         refused(&changed(21, 1), Unsupported, 21);
         refused(&changed(23, 1), Unsupported, 23);
         refused(&changed(40, 9), Invalid, 40);
+        let mut last = file_with(b"payload");
+        last[BASE + LSN_AT..BASE + DURABLE_AT].fill(0xff);
+        reseal(&mut last[BASE..], FILE.incarnation);
+        refused(&last, Invalid, LSN_AT);
         refused(&changed(48, 1), Unsupported, 48);
         refused(&changed(63, 1), Unsupported, 63);
     }
@@ -504,6 +516,9 @@ mod tests {
     #[test]
     fn what_must_not_be_written_is_refused() {
         let mut out = vec![1];
+        let last = Lsn(u64::MAX);
+        let result = append_frame(&mut out, FrameKind::Note, FILE, last, Lsn(5), &[]);
+        assert_eq!(result.unwrap_err().kind, Invalid);
         let result = append_frame(&mut out, FrameKind::Note, FILE, Lsn(5), Lsn(5), &[]);
         assert_eq!(result.unwrap_err().kind, Invalid);
         let long = vec![0; MAX_REGION + 1];

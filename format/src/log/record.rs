@@ -114,10 +114,14 @@ impl SeriesDefinition {
     /// Reads one definition.
     ///
     /// # Errors
-    /// It is cut short, an id is 0, or the key is not canonical.
+    /// It is cut short, an id is 0, the series' id is the last there could be, or the key is not canonical.
     pub fn read(r: &mut Reader<'_>) -> Result<Self> {
         let table = read_table_id(r)?;
+        let id_at = r.position();
         let id = read_series_id(r)?;
+        if id == SeriesId(u64::MAX) {
+            return Err(r.invalid_at(id_at, "a series id that has a next one", id));
+        }
         let len = r.u32()? as usize;
         let key_at = r.position() as u64;
         let key = SeriesKey::from_bytes(r.take(len)?).map_err(|e| e.at_base(key_at))?;
@@ -217,12 +221,12 @@ pub(crate) fn read_series_id(r: &mut Reader<'_>) -> Result<SeriesId> {
 }
 
 fn check_ids(table: TableId, series: SeriesId) -> Result<()> {
-    if table.0 == 0 || series.0 == 0 {
+    if table.0 == 0 || series.0 == 0 || series.0 == u64::MAX {
         let actual = format_args!("table {table}, series {series}");
         return Err(FormatError::invalid(
             "series definition",
             0,
-            "ids from 1",
+            "ids from 1, that of the series with a next one",
             actual,
         ));
     }
@@ -287,7 +291,7 @@ mod tests {
             id: SeriesId(id),
             key: SeriesKey::new([("host", host)]).unwrap(),
         };
-        vec![definition(1, 1, "a"), definition(2, u64::MAX, "b")]
+        vec![definition(1, 1, "a"), definition(2, u64::MAX - 1, "b")]
     }
 
     fn tombstone() -> Tombstone {

@@ -108,12 +108,12 @@ pub fn append_edit(out: &mut Vec<u8>, file: ManifestIdentity, edit: &Edit) -> Re
 
 fn put_edit(out: &mut Vec<u8>, file: ManifestIdentity, edit: &Edit) -> Result<()> {
     let start = out.len();
-    if edit.version == 0 {
+    if edit.version == 0 || edit.version == u64::MAX {
         return Err(FormatError::invalid(
             WHAT,
             VERSION_AT as u64,
-            "a version from 1",
-            0,
+            "a version from 1 to 2^64 - 2",
+            edit.version,
         ));
     }
     out.extend_from_slice(&EDIT_MAGIC);

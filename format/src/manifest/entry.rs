@@ -276,7 +276,13 @@ impl Entry {
                 table: read_table_id(r)?,
                 uuid: FileUuid(r.array()?),
             },
-            EntryTag::Flushed => Self::Flushed(Lsn(r.u64()?)),
+            EntryTag::Flushed => {
+                let at = r.position();
+                match r.u64()? {
+                    u64::MAX => return Err(r.invalid_at(at, "an LSN up to 2^64 - 2", u64::MAX)),
+                    lsn => Self::Flushed(Lsn(lsn)),
+                }
+            }
             EntryTag::Tombstone => Self::Tombstone {
                 lsn: read_lsn(r)?,
                 tombstone: Tombstone::read(r)?,
@@ -306,11 +312,11 @@ impl Entry {
     }
 }
 
-/// Reads the LSN of a tombstone, which is never 0.
+/// Reads the LSN of a tombstone, which is never 0 and has a next one.
 fn read_lsn(r: &mut Reader<'_>) -> Result<Lsn> {
     let at = r.position();
     match r.u64()? {
-        0 => Err(r.invalid_at(at, "an LSN from 1", 0)),
+        lsn @ (0 | u64::MAX) => Err(r.invalid_at(at, "an LSN from 1 to 2^64 - 2", lsn)),
         lsn => Ok(Lsn(lsn)),
     }
 }
@@ -458,6 +464,20 @@ pub(super) mod tests {
             let error = decode(&bytes).unwrap_err();
             assert_eq!((error.kind, error.offset), (Unsupported, 0));
         }
+    }
+
+    #[test]
+    fn what_has_no_next_number_is_refused() {
+        let check = |entry: usize, at: usize| {
+            let mut bytes = encoded(&one_of_each()[entry]);
+            bytes[at..at + 8].fill(0xff);
+            let error = decode(&bytes).unwrap_err();
+            assert_eq!((error.kind, error.offset), (Invalid, at as u64), "{error}");
+        };
+        check(6, 5);
+        check(7, 5);
+        check(8, 5);
+        check(9, 9);
     }
 
     #[test]

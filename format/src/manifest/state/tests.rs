@@ -334,17 +334,10 @@ fn a_version_that_is_not_the_next_is_refused() {
         "an old edit proves nothing"
     );
     let entries = vec![];
-    assert!(
-        append_edit(
-            &mut bytes,
-            FILE,
-            &Edit {
-                version: 0,
-                entries
-            }
-        )
-        .is_err()
-    );
+    for version in [0, u64::MAX] {
+        let entries = entries.clone();
+        assert!(append_edit(&mut bytes, FILE, &Edit { version, entries }).is_err());
+    }
 }
 
 #[test]
