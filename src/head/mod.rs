@@ -88,11 +88,12 @@ impl Head {
     /// Adds the rows of one batch by copying them.
     pub(crate) fn copy(&mut self, table: TableId, policy: DuplicatePolicy, lsn: Lsn, rows: &Rows) {
         let head = self.table(table, policy);
+        let before = head.open.len();
         head.open.append(rows);
         let first = head.open_lsns.map_or(lsn, |(first, _)| first);
         head.open_lsns = Some((first, lsn));
         let len = head.open.len();
-        if len >= OPEN_ROWS || (len.is_multiple_of(64) && head.open.memory() >= OPEN_BYTES) {
+        if len >= OPEN_ROWS || (before / 64 != len / 64 && head.open.memory() >= OPEN_BYTES) {
             self.seal(table);
         }
     }

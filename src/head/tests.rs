@@ -50,6 +50,21 @@ fn a_view_holds_what_was_appended_before_it() {
     assert_eq!(all_rows(&head.view(TABLE)), [(1, 5), (1, 20), (2, 10)]);
 }
 
+#[test]
+fn an_open_buffer_of_long_strings_becomes_a_chunk() {
+    let mut head = Head::default();
+    // No number of these batches but the 64th has a multiple of 64 rows.
+    for lsn in 1..40 {
+        let mut rows = many(1, &[lsn.cast_signed(); 63], 1);
+        let mut text = tidestone_format::column::Strings::new();
+        (0..63).for_each(|_| text.push(&"x".repeat(1_000)));
+        rows.columns[0].1.values = Values::String(text);
+        head.copy(TABLE, POLICY, Lsn(lsn), &rows);
+    }
+    let open = head.tables[&TABLE].open.memory();
+    assert!(open < 2 * OPEN_BYTES, "{open} bytes");
+}
+
 /// Enough chunks of one row, by views between the commits, for small ones to be looked for.
 fn tiny_chunks(head: &mut Head, lsns: std::ops::RangeInclusive<u64>) {
     for lsn in lsns {

@@ -110,8 +110,12 @@ impl RowBatch {
 
     /// Whether it has as many rows, or as much text, as is wanted.
     pub(super) fn is_full(&self, enough: Enough) -> bool {
-        let text = self.columns.iter().map(|c| c.values.text_len());
-        self.len() >= enough.rows || text.sum::<usize>() >= enough.text
+        self.len() >= enough.rows || self.text_len() >= enough.text
+    }
+
+    /// Bytes of all strings.
+    pub(super) fn text_len(&self) -> usize {
+        self.columns.iter().map(|c| c.values.text_len()).sum()
     }
 
     pub(super) fn shared_fields(&self) -> Arc<[Field]> {

@@ -142,7 +142,8 @@ impl ByTime {
             unsorted.clear();
             shortened = true;
         }
-        match unsorted.len() {
+        let text = unsorted.text_len() / (WINDOW_TEXT / self.rows);
+        match unsorted.len().max(text) {
             // The next window may lie behind what made this one short.
             few if few < self.rows / 4 => self.stretch += i32::from(!shortened),
             _ if shortened => self.stretch = stretch_of(planned, length, self.stretch),

@@ -453,6 +453,8 @@ impl OpenSegment {
         let reference = &self.root.series_pages[i];
         let bytes = self.region(&reference.region, self.root.group_pages.len() + i)?;
         let page = SeriesPage::decode(bytes, reference).map_err(|e| self.damaged(e))?;
+        let checked = self.root.check_series_page(i, &page);
+        checked.map_err(|e| self.damaged(e))?;
         let page = Arc::new(page);
         self.common.cache.keep(key, Part::Series(page.clone()));
         Ok(page)

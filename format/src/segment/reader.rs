@@ -142,9 +142,7 @@ impl<'a> Segment<'a> {
         let mut regions = vec![(self.trailer.root_region(), Ok(()))];
         let mut blocks_unknown = false;
         for (i, page) in self.root.series_pages.iter().enumerate() {
-            let next = self.root.series_pages.get(i + 1);
-            let end = next.map_or(self.root.rows, |next| next.first_row);
-            regions.push((page.region, self.verify_series(i, end)));
+            regions.push((page.region, self.verify_series(i)));
         }
         for dictionary in &self.root.dictionaries {
             let read = self.dictionary(dictionary.field).map(drop);
@@ -183,23 +181,12 @@ impl<'a> Segment<'a> {
         }
     }
 
-    fn verify_series(&self, i: usize, end: u64) -> Result<()> {
+    fn verify_series(&self, i: usize) -> Result<()> {
         let page = self.series_page(i)?;
         for series in 0..page.len() {
             page.key(series)?;
         }
-        let rows = page.row_range();
-        if rows.end == end {
-            return Ok(());
-        }
-        let offset = self.root.series_pages.get(i).map_or(0, |p| p.region.offset);
-        let expected = format_args!("rows up to {end}");
-        Err(FormatError::invalid(
-            "series page",
-            offset,
-            expected,
-            rows.end,
-        ))
+        self.root.check_series_page(i, &page)
     }
 
     fn verify_block(

@@ -5,9 +5,9 @@ use std::ops::Range;
 use crate::bytes::{Reader, put_varint};
 use crate::manifest::Tier;
 use crate::schema::{DuplicatePolicy, Field};
-use crate::segment::{Region, RegionKind, Trailer};
+use crate::segment::{Region, RegionKind, SeriesPage, Trailer};
 use crate::version::{GROUP_ROWS, MAX_DICTIONARY, MAX_FIELDS, PAGE_SERIES};
-use crate::{FieldId, FieldType, Lsn, Result, SeriesId, TableId, TimeRange};
+use crate::{FieldId, FieldType, FormatError, Lsn, Result, SeriesId, TableId, TimeRange};
 
 /// The root of a segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,6 +114,28 @@ impl Root {
         let overlap = move |page: &GroupPageRef| page.times.overlaps(&times);
         let pages = self.group_pages.iter().enumerate();
         pages.filter(move |(_, page)| overlap(page)).map(|(i, _)| i)
+    }
+
+    /// Fails if the rows of series page `i` do not end where those of the next page begin: a row
+    /// that is looked for by its page would be another one, or none.
+    ///
+    /// # Errors
+    /// The page has too many rows, or too few.
+    pub fn check_series_page(&self, i: usize, page: &SeriesPage) -> Result<()> {
+        let next = self.series_pages.get(i + 1);
+        let end = next.map_or(self.rows, |next| next.first_row);
+        let actual = page.row_range().end;
+        if actual == end {
+            return Ok(());
+        }
+        let offset = self.series_pages.get(i).map_or(0, |p| p.region.offset);
+        let expected = format_args!("rows up to {end}");
+        Err(FormatError::invalid(
+            "series page",
+            offset,
+            expected,
+            actual,
+        ))
     }
 
     /// The field with the id `id`.

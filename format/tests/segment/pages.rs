@@ -41,6 +41,25 @@ fn five_thousand_series() {
 }
 
 #[test]
+fn a_series_page_has_the_rows_up_to_the_next_one() {
+    let (bytes, _) = many_series().write(usize::MAX);
+    let segment = Segment::open(&bytes).unwrap();
+    let mut root = segment.root().clone();
+    for number in 0..5 {
+        let page = segment.series_page(number).unwrap();
+        root.check_series_page(number, &page).unwrap();
+        let end = match root.series_pages.get_mut(number + 1) {
+            Some(next) => &mut next.first_row,
+            None => &mut root.rows,
+        };
+        *end -= 1;
+        let error = root.check_series_page(number, &page).unwrap_err();
+        assert_eq!(error.offset, root.series_pages[number].region.offset);
+        assert!(error.to_string().contains("rows up to"), "{error}");
+    }
+}
+
+#[test]
 fn groups_are_found_by_row_and_time() {
     let model = many_series();
     let (bytes, _) = model.write(usize::MAX);
