@@ -26,7 +26,9 @@ use crate::store::{NewSegments, TableVersion, push_error};
 /// Segments one table gets from one flush; rows of further, older partitions share one more.
 const MAX_PARTITIONS: usize = 16;
 
-/// Flushes everything in the head. Returns whether there was anything.
+/// Flushes everything in the head. Returns whether there was anything. Where there is nothing, because
+/// the log behind what is flushed has but notes and rows of dropped tables, that is written down once
+/// it lets log files go: an edit for each flush of a database at rest would be for nothing.
 pub(crate) fn flush(engine: &Engine) -> Result<bool> {
     let log = engine.writable()?;
     let mut editor = engine.store.edit();
@@ -39,7 +41,8 @@ pub(crate) fn flush(engine: &Engine) -> Result<bool> {
         (head.take_for_flush(upto), upto)
     });
     let definitions = engine.series.pending_upto(upto);
-    if views.is_empty() && definitions.is_empty() {
+    let nothing = views.is_empty() && definitions.is_empty();
+    if nothing && !log.awaits_flush() {
         engine.count_head();
         engine.signals.note_flushed(taken_at);
         return Ok(false);
@@ -79,10 +82,12 @@ pub(crate) fn flush(engine: &Engine) -> Result<bool> {
     let incarnation = editor.state().incarnation();
     // Manifest and segments have everything; an index that cannot be written catches up from them.
     log.trim(upto);
-    engine.counters.flushes.fetch_add(1, Ordering::Relaxed);
     engine.signals.note_flushed(taken_at);
-    if engine.options.auto_compact {
-        engine.signals.want_merge();
+    if !nothing {
+        engine.counters.flushes.fetch_add(1, Ordering::Relaxed);
+        if engine.options.auto_compact {
+            engine.signals.want_merge();
+        }
     }
     let applied = Applied {
         incarnation,
@@ -95,7 +100,7 @@ pub(crate) fn flush(engine: &Engine) -> Result<bool> {
     engine.series.forget(&orphans);
     engine.series.take_into_index(&living, applied)?;
     drop(editor);
-    Ok(true)
+    Ok(!nothing)
 }
 
 /// Writes one table's part of the head as segments, at most one a partition.

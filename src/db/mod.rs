@@ -3,6 +3,8 @@
 mod builder;
 mod status;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -239,6 +239,11 @@ impl Files {
         self.flushed = self.flushed.max(flushed);
     }
 
+    /// Whether complete files hold what does not count as flushed.
+    pub(super) fn await_flush(&self) -> bool {
+        self.retired.iter().any(|f| f.last > self.flushed)
+    }
+
     /// Registers a consumer, or moves it; the oldest LSN that one can have read up to, if what follows
     /// `lsn` is there no more.
     pub(super) fn set_consumer(&mut self, name: &str, lsn: Lsn) -> std::result::Result<(), Lsn> {

@@ -369,6 +369,11 @@ impl Log {
         self.file_work.notify_all();
     }
 
+    /// Whether complete files are kept because not all of what they hold is known to be flushed.
+    pub(crate) fn awaits_flush(&self) -> bool {
+        self.state.lock().files.await_flush()
+    }
+
     /// Registers a reader of the log, which has read everything up to `lsn`, or moves it.
     ///
     /// # Errors

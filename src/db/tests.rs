@@ -1,0 +1,118 @@
+//! Databases on a simulated disk that are closed, opened and written to at awkward moments.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::*;
+use crate::clock::ManualClock;
+use crate::config::Backpressure;
+use crate::io::{Disk, SimDisk};
+use crate::random::SeededRandom;
+use crate::{FieldType, Value};
+
+fn options() -> Options {
+    Options {
+        memory_budget_bytes: 32 << 20,
+        flush_after: None,
+        log_file_bytes: 64 << 10,
+        log_retained_bytes: 128 << 10,
+        auto_compact: false,
+        backpressure: Backpressure::Fail,
+        ..Options::default()
+    }
+}
+
+fn builder(disk: Arc<dyn Disk>) -> Builder {
+    Tidestone::builder("/db")
+        .options(options())
+        .disk(disk)
+        .clock(Arc::new(ManualClock::new(0)))
+}
+
+fn create(disk: impl Disk + 'static) -> Tidestone {
+    let random = Arc::new(SeededRandom::new(1));
+    builder(Arc::new(disk)).random(random).create().unwrap()
+}
+
+fn table(db: &Tidestone) -> Table {
+    let options = TableOptions::new()
+        .field("v", FieldType::I64)
+        .future_bound(None);
+    db.table_or_create("t", options).unwrap()
+}
+
+/// Commits a batch of `rows` rows, which are written to the log and not synced.
+fn write(db: &Tidestone, rows: i64) {
+    let series = table(db).series(&[("host", "a")]).unwrap();
+    let mut writer = db.writer();
+    for time in 0..rows {
+        writer.append(&series, time, &[Value::I64(time)]).unwrap();
+    }
+    let ticket = writer.commit_as(crate::Durability::Os).unwrap();
+    ticket.wait().unwrap();
+}
+
+fn log_files(disk: &SimDisk) -> usize {
+    let paths = disk.paths().into_iter();
+    paths
+        .filter(|p| p.extension().is_some_and(|e| e == "log"))
+        .count()
+}
+
+/// Waits for what a background thread does.
+fn until(what: &str, mut done: impl FnMut() -> bool) {
+    for _ in 0..2_000 {
+        if done() {
+            return;
+        }
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+    panic!("{what} did not happen");
+}
+
+/// Every one of them left a log file that held a note and nothing else.
+#[test]
+fn opening_and_closing_again_and_again_keeps_few_log_files() {
+    let disk = SimDisk::new();
+    let db = create(disk.clone());
+    write(&db, 10);
+    db.close().unwrap();
+    let mut version = 0;
+    for cycle in 0..20 {
+        let db = builder(Arc::new(disk.clone())).open().unwrap();
+        assert_eq!(db.open_report().replayed, 0);
+        assert!(db.open_report().log_tail.is_none());
+        // Nothing is written down that lets no log file go.
+        db.flush().unwrap();
+        let before = db.status().unwrap().manifest_version;
+        (0..3).for_each(|_| db.flush().unwrap());
+        version = db.status().unwrap().manifest_version;
+        assert_eq!(version, before);
+        db.close().unwrap();
+        assert!(log_files(&disk) <= 4, "{cycle}: {:?}", disk.paths());
+    }
+    // A cycle writes down what was flushed, and how long the clock was watched.
+    assert!(version < 2 * 20 + 10, "{version}");
+    let db = builder(Arc::new(disk)).open().unwrap();
+    assert_eq!(db.status().unwrap().tables[0].rows, 10);
+}
+
+#[test]
+fn rows_of_dropped_tables_do_not_hold_the_log() {
+    let disk = SimDisk::new();
+    let db = create(disk.clone());
+    for _ in 0..20 {
+        write(&db, 2_000);
+        db.drop_table("t").unwrap();
+        db.flush().unwrap();
+    }
+    let log = db.engine().log().unwrap();
+    let (current, complete) = (log.file_infos().pop().unwrap(), log.file_infos());
+    assert!(current.number > 10, "{current:?}");
+    let flushed = db.engine().store.version().flushed;
+    let held = |f: &crate::wal::LogFileInfo| f.number < current.number && f.last > flushed;
+    assert!(!complete.iter().any(held), "{flushed}, {complete:?}");
+    until("recycling", || db.status().unwrap().log.files <= 4);
+    drop(db);
+    builder(Arc::new(disk)).open().unwrap();
+}
