@@ -4,6 +4,8 @@
 //! [`OsDisk`]; [`SimDisk`] keeps files in memory together with what a power loss would leave of
 //! them, and fails calls on request.
 
+#[cfg(test)]
+mod hooked;
 mod os;
 mod sim;
 
@@ -15,6 +17,8 @@ use std::sync::Arc;
 
 use tidestone_format::FileUuid;
 
+#[cfg(test)]
+pub(crate) use hooked::HookedDisk;
 pub use os::OsDisk;
 pub use sim::{Fault, SimDisk};
 

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use tidestone_format::log::{FrameKind, LogIdentity, append_frame_with_crc};
+use tidestone_format::log::{FrameKind, LogIdentity, append_frame_with_crc, record_durable};
 use tidestone_format::version::LOG_PAGE;
 use tidestone_format::{Lsn, checksum};
 
@@ -49,6 +49,8 @@ pub(super) struct Group {
     pub(super) file: Arc<dyn File>,
     identity: LogIdentity,
     pub(super) offset: u64,
+    /// The first frame comes behind this many bytes.
+    start: usize,
     /// Frames that are encoded.
     bytes: Vec<u8>,
     /// Frames that are not, in order.
@@ -83,6 +85,7 @@ impl Group {
             file,
             identity,
             offset,
+            start: bytes.len(),
             len: bytes.len(),
             bytes,
             rows: Vec::new(),
@@ -127,7 +130,8 @@ impl Group {
     }
 
     /// Encodes what is not encoded yet and writes the group, in one call. `durable` goes into the
-    /// frames that are encoded now.
+    /// frames that are encoded now, and into the first one, which is where replay looks for it: when
+    /// that was appended, the group before may not have been synced yet.
     pub(super) fn write(mut self, durable: Lsn, buffers: &mut Buffers) -> std::io::Result<()> {
         if !self.rows.is_empty() {
             let encoded = self
@@ -136,6 +140,10 @@ impl Group {
             buffers.put(std::mem::replace(&mut self.bytes, encoded));
         }
         debug_assert_eq!(self.bytes.len(), self.len, "every frame has its length");
+        if self.len > self.start {
+            let first = &mut self.bytes[self.start..];
+            record_durable(first, self.identity.incarnation, durable);
+        }
         self.bytes.resize(self.padded_len(), 0);
         self.file.write_all_at(&self.bytes, self.offset)?;
         buffers.put(self.bytes);

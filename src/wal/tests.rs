@@ -1,5 +1,7 @@
 //! The log on a simulated disk: what is there after power losses, faults and damage.
 
+mod races;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

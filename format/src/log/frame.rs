@@ -159,6 +159,18 @@ pub fn encode_frame_header(header: &FrameHeader, incarnation: FileUuid) -> [u8; 
     out
 }
 
+/// Records in the frame at the start of `frame` that everything up to `durable_lsn` is durable. The frame
+/// is of a log of `incarnation`, and its LSN is higher. The payload is not looked at.
+pub fn record_durable(frame: &mut [u8], incarnation: FileUuid, durable_lsn: Lsn) {
+    let Some(header) = frame.first_chunk_mut::<FRAME_HEADER_LEN>() else {
+        return;
+    };
+    debug_assert!(header.starts_with(&FRAME_MAGIC), "here starts a frame");
+    header[DURABLE_AT..TAG_AT].copy_from_slice(&durable_lsn.0.to_le_bytes());
+    let crc = header_crc32(incarnation, header);
+    header[HEADER_CRC_AT..PAYLOAD_CRC_AT].copy_from_slice(&crc.to_le_bytes());
+}
+
 /// Appends a frame: header, payload and padding.
 ///
 /// # Errors
@@ -466,6 +478,16 @@ mod tests {
             let error = decode_frame(&bytes, offset, FILE).unwrap_err();
             assert_eq!((error.kind, error.offset), (Truncated, offset));
         }
+    }
+
+    #[test]
+    fn a_frame_can_record_later_what_is_durable() {
+        let mut bytes = file_with(b"payload");
+        record_durable(&mut bytes[BASE..], FILE.incarnation, Lsn(3));
+        let header = decode_frame(&bytes, BASE as u64, FILE).unwrap().header;
+        assert_eq!((header.lsn, header.durable_lsn), (Lsn(9), Lsn(3)));
+        record_durable(&mut bytes[BASE..], FILE.incarnation, Lsn(8));
+        assert_eq!(bytes, file_with(b"payload"));
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub use batch::{
 };
 pub use frame::{
     FRAME_HEADER_LEN, Frame, FrameHeader, FrameKind, LogIdentity, append_frame,
-    append_frame_with_crc,
+    append_frame_with_crc, record_durable,
 };
 pub use record::{
     Record, Selection, SeriesDefinition, Tombstone, encode_segment_references,

@@ -1,0 +1,37 @@
+//! The log while something else happens: frames in the midst of a sync, an end, a waker that asks.
+
+use super::*;
+use crate::io::HookedDisk;
+
+/// A disk that calls back, and a log on it.
+fn hooked_log() -> (HookedDisk, Arc<Log>) {
+    let hooked = HookedDisk::default();
+    hooked.create_dir_all(Path::new(DIR)).unwrap();
+    hooked.sync_dir(Path::new("/")).unwrap();
+    hooked.sync_dir(Path::new("/db")).unwrap();
+    let disk: Arc<dyn Disk> = Arc::new(hooked.clone());
+    let log = Log::start(disk, settings(Path::new(DIR)), start_of_new()).unwrap();
+    (hooked, Arc::new(log))
+}
+
+/// A damaged group was cut, with the acknowledged one behind it.
+#[test]
+fn a_group_begun_while_the_one_before_was_synced_proves_it() {
+    let (hooked, log) = hooked_log();
+    let first = append(&log, &[1; 5_000]).unwrap();
+    let meanwhile = log.clone();
+    hooked.at_next_sync(move || {
+        append(&meanwhile, &[2; 5_000]).unwrap();
+    });
+    log.sync_to(first).unwrap();
+    assert_eq!(log.durable_lsn(), first);
+    log.sync_to(log.last_lsn()).unwrap();
+    let left = hooked.disk.after_power_loss(|_| false);
+    assert_eq!(read(&left, 0).unwrap().0.len(), 2);
+    let path = log_files(&left)[0].clone();
+    left.damage(&path, |bytes| bytes[LOG_PAGE + 100] ^= 1)
+        .unwrap();
+    let error = read(&left, 0).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+    assert_eq!(error.offset(), Some(LOG_PAGE as u64), "{error}");
+}
