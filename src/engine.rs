@@ -29,7 +29,7 @@ use crate::scan;
 pub(crate) use crate::scan::Snapshot;
 use crate::signals::Signals;
 use crate::steadiness::Steadiness;
-use crate::store::{Store, Version};
+use crate::store::{Editor, Store, Version};
 use crate::wal::{Frame, Log};
 
 /// An open database.
@@ -344,23 +344,42 @@ impl Engine {
     /// Forgets a reader of the log.
     pub(crate) fn remove_cursor(&self, name: &str) -> Result<()> {
         let log = self.writable()?;
-        let mut editor = self.store.edit();
+        self.remove_cursor_with(&mut self.store.edit(), log, name)
+    }
+
+    fn remove_cursor_with(&self, editor: &mut Editor<'_>, log: &Log, name: &str) -> Result<()> {
         let version = editor.commit(vec![Entry::CursorDropped {
             name: name.to_owned(),
         }])?;
-        self.publish(&mut editor, version, None);
+        self.publish(editor, version, None);
         log.remove_consumer(name);
+        log.forget_dropped_consumer(name);
         Ok(())
     }
 
     /// Takes note of readers of the log that were dropped because they held back too much.
     pub(crate) fn drop_slow_cursors(&self) -> Result<()> {
-        let dropped = self.writable()?.take_dropped_consumers();
-        for (name, _) in &dropped {
-            self.remove_cursor(name)?;
-        }
-        match dropped.first() {
-            None => Ok(()),
+        let log = self.writable()?;
+        let mut first = None;
+        let outcome = loop {
+            // Cursors are set under this lock: one that is dropped now is not set anew meanwhile.
+            let mut editor = self.store.edit();
+            let Some((name, lsn)) = log.dropped_consumer() else {
+                break Ok(());
+            };
+            if !editor.state().cursors().contains_key(&name) {
+                // Setting it had failed.
+                log.forget_dropped_consumer(&name);
+                continue;
+            }
+            if let Err(error) = self.remove_cursor_with(&mut editor, log, &name) {
+                // It is tried again the next time.
+                break Err(error);
+            }
+            first.get_or_insert((name, lsn));
+        };
+        match first {
+            None => outcome,
             Some((name, lsn)) => {
                 let message = format!(
                     "log reader {name:?} was dropped at LSN {lsn}: it held back more than {} bytes of \
@@ -463,7 +482,7 @@ impl Engine {
     /// Publishes a version and forgets the part of the head that it has in segments.
     pub(crate) fn publish(
         &self,
-        editor: &mut crate::store::Editor<'_>,
+        editor: &mut Editor<'_>,
         version: Arc<Version>,
         flushed: Option<Lsn>,
     ) {

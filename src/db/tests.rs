@@ -116,3 +116,36 @@ fn rows_of_dropped_tables_do_not_hold_the_log() {
     drop(db);
     builder(Arc::new(disk)).open().unwrap();
 }
+
+/// The cursors that the manifest knows.
+fn cursors(db: &Tidestone) -> Vec<String> {
+    let editor = db.engine().store.edit();
+    editor.state().cursors().keys().cloned().collect()
+}
+
+/// It was taken for the one that had been dropped, and removed.
+#[test]
+fn a_cursor_set_anew_after_it_was_dropped_stays() {
+    let db = create(SimDisk::new());
+    let engine = db.engine();
+    for name in ["a", "b", "c"] {
+        db.set_log_cursor(name, Lsn(0)).unwrap();
+    }
+    let log = engine.log().unwrap();
+    for _ in 0..20 {
+        write(&db, 2_000);
+        db.flush().unwrap();
+    }
+    let all_gone = || ["a", "b", "c"].iter().all(|n| log.consumer(n).is_none());
+    until("dropping", all_gone);
+    let last = log.last_lsn();
+    db.set_log_cursor("b", last).unwrap();
+    let error = engine.drop_slow_cursors().unwrap_err();
+    assert!(error.to_string().contains("\"a\""), "{error}");
+    assert_eq!(
+        (cursors(&db), log.consumer("b")),
+        (vec!["b".to_owned()], Some(last))
+    );
+    engine.drop_slow_cursors().unwrap();
+    assert_eq!(cursors(&db), ["b"]);
+}

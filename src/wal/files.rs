@@ -264,8 +264,15 @@ impl Files {
         self.consumers.remove(name);
     }
 
-    pub(super) fn take_dropped(&mut self) -> Vec<(String, Lsn)> {
-        std::mem::take(&mut self.dropped)
+    pub(super) fn dropped(&mut self) -> Option<(String, Lsn)> {
+        let consumers = &self.consumers;
+        self.dropped
+            .retain(|(name, _)| !consumers.contains_key(name));
+        self.dropped.first().cloned()
+    }
+
+    pub(super) fn forget_dropped(&mut self, name: &str) {
+        self.dropped.retain(|(dropped, _)| dropped != name);
     }
 
     pub(super) fn infos(&self) -> Vec<LogFileInfo> {

@@ -400,9 +400,15 @@ impl Log {
         self.file_work.notify_all();
     }
 
-    /// Readers that were dropped because they held back more log than allowed; each is told once.
-    pub(crate) fn take_dropped_consumers(&self) -> Vec<(String, Lsn)> {
-        self.state.lock().files.take_dropped()
+    /// The first of the readers that were dropped because they held back more log than allowed, and that
+    /// were not registered anew since: how far it had read.
+    pub(crate) fn dropped_consumer(&self) -> Option<(String, Lsn)> {
+        self.state.lock().files.dropped()
+    }
+
+    /// Forgets that a reader was dropped: whoever is to know was told.
+    pub(crate) fn forget_dropped_consumer(&self, name: &str) {
+        self.state.lock().files.forget_dropped(name);
     }
 
     /// Complete log files and the current one, oldest first.
