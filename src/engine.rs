@@ -18,7 +18,7 @@ use tidestone_format::manifest::Entry;
 use tidestone_format::version::{MAX_GROUP_TEXT, MAX_PAGE_KEYS};
 use tidestone_format::{FieldType, FileUuid, Lsn, SeriesId, SeriesKey, TableId, checksum};
 
-use crate::catalog::{Hold, Pins, SeriesRegistry, TableCore, Tables, add_field};
+use crate::catalog::{Hold, Known, Pins, SeriesRegistry, TableCore, Tables, add_field};
 use crate::clock::Clock;
 use crate::config::{Backpressure, Options};
 use crate::error::{Error, ErrorKind, Result};
@@ -344,7 +344,17 @@ impl Engine {
     /// Forgets a reader of the log.
     pub(crate) fn remove_cursor(&self, name: &str) -> Result<()> {
         let log = self.writable()?;
-        self.remove_cursor_with(&mut self.store.edit(), log, name)
+        let mut editor = self.store.edit();
+        let cursors = editor.state().cursors();
+        if !cursors.contains_key(name) {
+            let known = Known::near(name, cursors.keys().map(String::as_str));
+            let message = match cursors.is_empty() {
+                true => format!("there is no log reader {name:?}, and no other"),
+                false => format!("there is no log reader {name:?}; there are {known}"),
+            };
+            return Err(Error::new(ErrorKind::NotFound, message));
+        }
+        self.remove_cursor_with(&mut editor, log, name)
     }
 
     fn remove_cursor_with(&self, editor: &mut Editor<'_>, log: &Log, name: &str) -> Result<()> {

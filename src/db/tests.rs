@@ -149,3 +149,17 @@ fn a_cursor_set_anew_after_it_was_dropped_stays() {
     engine.drop_slow_cursors().unwrap();
     assert_eq!(cursors(&db), ["b"]);
 }
+
+#[test]
+fn removing_a_cursor_that_is_not_there_names_those_that_are() {
+    let db = create(SimDisk::new());
+    let error = db.remove_log_cursor("mirror").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+    db.set_log_cursor("backup", Lsn(0)).unwrap();
+    let error = db.remove_log_cursor("mirror").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+    assert!(error.to_string().contains("\"backup\""), "{error}");
+    db.remove_log_cursor("backup").unwrap();
+    write(&db, 1);
+    assert!(cursors(&db).is_empty());
+}
