@@ -250,7 +250,7 @@ impl Tidestone {
     /// it does. It starts no sync: commits do.
     ///
     /// # Errors
-    /// The log could not be written or synced.
+    /// The log could not be written or synced, or the database is closed before.
     pub fn wait_durable(&self, lsn: Lsn, timeout: Option<Duration>) -> Result<bool> {
         self.engine().writable()?.wait_until(lsn, true, timeout)
     }

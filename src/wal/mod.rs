@@ -294,6 +294,9 @@ impl Log {
 
     /// Waits until somebody has written everything up to `lsn`, and synced it if `sync`; `false`
     /// after `timeout`.
+    ///
+    /// # Errors
+    /// The log is poisoned, or it was closed before that: then it does not come.
     pub(crate) fn wait_until(
         &self,
         lsn: Lsn,
@@ -301,7 +304,7 @@ impl Log {
         timeout: Option<Duration>,
     ) -> Result<bool> {
         let mut state = self.state.lock();
-        let waits = |state: &mut State| state.reached(sync) < lsn && state.poisoned.is_none();
+        let waits = |state: &mut State| state.reached(sync) < lsn && state.check_open().is_ok();
         match timeout {
             None => self.progress.wait_while(&mut state, waits),
             Some(timeout) => {
@@ -311,18 +314,18 @@ impl Log {
         }
         match state.reached(sync) >= lsn {
             true => Ok(true),
-            false => state.check().map(|()| false),
+            false => state.check_open().map(|()| false),
         }
     }
 
     /// Whether everything up to `lsn` is written, and synced if `sync`; if not, `waker` is woken
-    /// when it is, or when the log is poisoned.
+    /// when it is, or when the log is poisoned or closed.
     pub(crate) fn poll(&self, lsn: Lsn, sync: bool, waker: &Waker) -> Option<Result<()>> {
         let mut state = self.state.lock();
         if state.reached(sync) >= lsn {
             return Some(Ok(()));
         }
-        if let Err(error) = state.check() {
+        if let Err(error) = state.check_open() {
             return Some(Err(error));
         }
         let known = |w: &Waiting| w.lsn == lsn && w.sync == sync && w.waker.will_wake(waker);
@@ -468,7 +471,10 @@ impl Log {
             })?;
             self.sync_to(note)
         });
-        self.state.lock().closing = true;
+        let mut state = self.state.lock();
+        state.closing = true;
+        state.wake();
+        drop(state);
         self.work.notify_all();
         self.file_work.notify_all();
         self.progress.notify_all();
@@ -635,13 +641,13 @@ impl State {
         }
     }
 
-    /// Wakes the async waiters whose LSN is reached, or all of them if the log is poisoned.
+    /// Wakes the async waiters whose LSN is reached, or all of them if none is reached any more.
     fn wake(&mut self) {
         let (written, durable) = (self.written, self.durable);
-        let poisoned = self.poisoned.is_some();
+        let ended = self.poisoned.is_some() || self.closing;
         self.wakers.retain(|w| {
             let reached = if w.sync { durable } else { written };
-            let ready = poisoned || w.lsn <= reached;
+            let ready = ended || w.lsn <= reached;
             if ready {
                 w.waker.wake_by_ref();
             }

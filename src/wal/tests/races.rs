@@ -35,3 +35,33 @@ fn a_group_begun_while_the_one_before_was_synced_proves_it() {
     assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
     assert_eq!(error.offset(), Some(LOG_PAGE as u64), "{error}");
 }
+
+/// Says whether it was woken.
+#[derive(Default)]
+struct Flag(AtomicBool);
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn closing_ends_a_wait_for_what_never_comes() {
+    let disk = new_disk();
+    let log = new_log(&disk);
+    let never = Lsn(9);
+    let flag = Arc::new(Flag::default());
+    let waker = Waker::from(flag.clone());
+    assert!(log.poll(never, true, &waker).is_none());
+    std::thread::scope(|scope| {
+        let wait = scope.spawn(|| log.wait_until(never, true, None));
+        log.close().unwrap();
+        let error = wait.join().unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
+    });
+    assert!(flag.0.load(Ordering::SeqCst));
+    let error = log.poll(never, true, &waker).unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
+    assert!(log.wait_until(Lsn(1), true, None).unwrap());
+}
