@@ -473,8 +473,9 @@ impl Log {
         });
         let mut state = self.state.lock();
         state.closing = true;
-        state.wake();
+        let ready = state.take_ready();
         drop(state);
+        ready.into_iter().for_each(Waker::wake);
         self.work.notify_all();
         self.file_work.notify_all();
         self.progress.notify_all();
@@ -523,7 +524,6 @@ impl Log {
                     state.durable = last;
                     self.durable.store(last.0, Ordering::Release);
                 }
-                state.wake();
             }
             Err(cause) => {
                 let path = state.files.current_path(&self.settings);
@@ -533,12 +533,16 @@ impl Log {
                     "write the log"
                 };
                 state.poisoned = Some(Error::io(action, &path, cause));
-                state.wake();
                 self.work.notify_all();
                 self.file_work.notify_all();
             }
         }
         self.progress.notify_all();
+        let ready = state.take_ready();
+        if !ready.is_empty() {
+            // Whoever is woken may ask the log at once, on this thread.
+            MutexGuard::unlocked(&mut state, || ready.into_iter().for_each(Waker::wake));
+        }
         state.check()?;
         Ok(state)
     }
@@ -641,17 +645,13 @@ impl State {
         }
     }
 
-    /// Wakes the async waiters whose LSN is reached, or all of them if none is reached any more.
-    fn wake(&mut self) {
+    /// Takes the async waiters whose LSN is reached, or all of them if none is reached any more: to be
+    /// woken without the lock.
+    fn take_ready(&mut self) -> Vec<Waker> {
         let (written, durable) = (self.written, self.durable);
         let ended = self.poisoned.is_some() || self.closing;
-        self.wakers.retain(|w| {
-            let reached = if w.sync { durable } else { written };
-            let ready = ended || w.lsn <= reached;
-            if ready {
-                w.waker.wake_by_ref();
-            }
-            !ready
-        });
+        let ready = |w: &mut Waiting| ended || w.lsn <= if w.sync { durable } else { written };
+        let ready = self.wakers.extract_if(.., ready);
+        ready.map(|w| w.waker).collect()
     }
 }

@@ -65,3 +65,24 @@ fn closing_ends_a_wait_for_what_never_comes() {
     assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
     assert!(log.wait_until(Lsn(1), true, None).unwrap());
 }
+
+/// Asks the log when it is woken, as an executor does that polls at once.
+struct Inline(Arc<Log>, AtomicBool);
+
+impl Wake for Inline {
+    fn wake(self: Arc<Self>) {
+        let done = self.0.poll(Lsn(1), true, Waker::noop());
+        self.1.store(matches!(done, Some(Ok(()))), Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn who_is_woken_may_ask_the_log_at_once() {
+    let disk = new_disk();
+    let log = Arc::new(new_log(&disk));
+    let lsn = append(&log, b"one").unwrap();
+    let inline = Arc::new(Inline(log.clone(), AtomicBool::new(false)));
+    assert!(log.poll(lsn, true, &Waker::from(inline.clone())).is_none());
+    log.sync_to(lsn).unwrap();
+    assert!(inline.1.load(Ordering::SeqCst));
+}
