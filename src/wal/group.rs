@@ -37,6 +37,17 @@ impl Frame<'_> {
         }
     }
 
+    /// Whether it is the note of an orderly end.
+    pub(super) fn is_note(&self) -> bool {
+        matches!(
+            self,
+            Frame::Encoded {
+                kind: FrameKind::Note,
+                ..
+            }
+        )
+    }
+
     /// Length of the frame.
     pub(super) fn len(&self) -> Result<u64> {
         files::frame_len(self.payload_len())

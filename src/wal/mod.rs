@@ -118,6 +118,9 @@ struct State {
     buffers: Buffers,
     files: files::Files,
     poisoned: Option<Error>,
+    /// The database closes: no frame is appended any more, but for the note of an orderly end.
+    sealed: bool,
+    /// The threads are to end, and nothing is reached any more.
     closing: bool,
     wakers: Vec<Waiting>,
 }
@@ -157,6 +160,7 @@ impl Log {
             buffers: Buffers::default(),
             files,
             poisoned: None,
+            sealed: false,
             closing: false,
             wakers: Vec::new(),
         };
@@ -205,7 +209,7 @@ impl Log {
     pub(crate) fn try_append(&self, frame: Frame<'_>) -> Result<Option<Lsn>> {
         let frame_len = frame.len()?;
         let mut state = self.state.lock();
-        state.check_open()?;
+        state.check_appendable(frame)?;
         if state.is_full(&self.settings) {
             return Ok(None);
         }
@@ -237,7 +241,7 @@ impl Log {
         let mut state = self.state.lock();
         let mut waited = false;
         loop {
-            state.check_open()?;
+            state.check_appendable(frame)?;
             if state.is_full(&self.settings) {
                 state.wanted_write = Lsn(state.next_lsn.0 - 1);
                 state = self.lead_or_wait(state)?;
@@ -462,8 +466,10 @@ impl Log {
 
     /// Makes everything durable, notes that it is, and ends the threads. Further appends fail.
     pub(crate) fn close(&self) -> Result<()> {
-        let last = self.last_lsn();
-        let result = self.sync_to(last).and_then(|()| {
+        // A frame in the note's group would not be proven by it, and one behind it never be synced.
+        self.state.lock().sealed = true;
+        self.progress.notify_all();
+        let result = self.sync_to(self.last_lsn()).and_then(|()| {
             let note = self.append(Frame::Encoded {
                 kind: FrameKind::Note,
                 payload: &[],
@@ -570,6 +576,10 @@ fn write_groups(
     Ok(())
 }
 
+fn closed() -> Error {
+    Error::new(ErrorKind::Closed, "the database was closed")
+}
+
 impl State {
     fn check(&self) -> Result<()> {
         match &self.poisoned {
@@ -581,7 +591,15 @@ impl State {
     fn check_open(&self) -> Result<()> {
         self.check()?;
         match self.closing {
-            true => Err(Error::new(ErrorKind::Closed, "the database was closed")),
+            true => Err(closed()),
+            false => Ok(()),
+        }
+    }
+
+    fn check_appendable(&self, frame: Frame<'_>) -> Result<()> {
+        self.check_open()?;
+        match self.sealed && !frame.is_note() {
+            true => Err(closed()),
             false => Ok(()),
         }
     }

@@ -86,3 +86,22 @@ fn who_is_woken_may_ask_the_log_at_once() {
     log.sync_to(lsn).unwrap();
     assert!(inline.1.load(Ordering::SeqCst));
 }
+
+/// Frames that came between the note of an orderly end and the end were never synced.
+#[test]
+fn nothing_is_appended_behind_the_note_of_an_orderly_end() {
+    let (hooked, log) = hooked_log();
+    append(&log, b"one").unwrap();
+    let refused = Arc::new(Mutex::new(Vec::new()));
+    for _ in ["what is pending", "the note"] {
+        let (log, refused) = (log.clone(), refused.clone());
+        hooked.at_next_sync(move || refused.lock().push(append(&log, b"late")));
+    }
+    log.close().unwrap();
+    for refused in &*refused.lock() {
+        let error = refused.as_ref().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
+    }
+    assert_eq!((refused.lock().len(), log.last_lsn()), (2, Lsn(2)));
+    assert_eq!(log.durable_lsn(), Lsn(2));
+}
