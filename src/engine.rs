@@ -153,6 +153,12 @@ impl Engine {
         if self.closed.load(Ordering::Acquire) {
             return Err(Error::new(ErrorKind::Closed, "the database was closed"));
         }
+        self.log_of_commits()
+    }
+
+    /// The log of a database that was opened for writing, also once it closes: what was committed
+    /// before is made durable all the same, and whoever committed it is told so.
+    pub(crate) fn log_of_commits(&self) -> Result<&Log> {
         self.log.as_ref().ok_or_else(|| {
             Error::new(
                 ErrorKind::Closed,

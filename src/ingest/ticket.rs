@@ -60,7 +60,7 @@ impl Ticket {
         if self.is_durable() {
             return Ok(());
         }
-        let log = self.engine.writable()?;
+        let log = self.engine.log_of_commits()?;
         match self.durability {
             Durability::Memory => Ok(()),
             Durability::Os => log.write_to(self.lsn),
@@ -79,7 +79,7 @@ impl Ticket {
         if self.is_durable() {
             return Ok(true);
         }
-        let log = self.engine.writable()?;
+        let log = self.engine.log_of_commits()?;
         log.request(self.lsn, sync);
         log.wait_until(self.lsn, sync, Some(timeout))
     }
@@ -104,7 +104,7 @@ impl Future for Ticket {
         if self.is_durable() {
             return Poll::Ready(Ok(()));
         }
-        let log = match self.engine.writable() {
+        let log = match self.engine.log_of_commits() {
             Ok(log) => log,
             Err(error) => return Poll::Ready(Err(error)),
         };

@@ -262,7 +262,12 @@ impl Writer {
     /// As [`Writer::commit`].
     pub fn commit_as(&mut self, durability: Durability) -> Result<Ticket> {
         let lsn = self.submit()?;
-        let log = self.engine.writable()?;
+        self.ticket(lsn, durability)
+    }
+
+    /// The ticket of a batch that is in the log, whose durability is asked for.
+    fn ticket(&self, lsn: Lsn, durability: Durability) -> Result<Ticket> {
+        let log = self.engine.log_of_commits()?;
         match durability {
             Durability::Memory => {}
             Durability::Os => log.request(lsn, false),
@@ -278,8 +283,13 @@ impl Writer {
     /// As [`Writer::commit`] and [`Ticket::wait`].
     pub fn commit_and_wait(&mut self) -> Result<Lsn> {
         let lsn = self.submit()?;
-        self.engine.writable()?.sync_to(lsn)?;
+        self.sync(lsn)?;
         Ok(lsn)
+    }
+
+    /// Makes a batch that is in the log durable.
+    fn sync(&self, lsn: Lsn) -> Result<()> {
+        self.engine.log_of_commits()?.sync_to(lsn)
     }
 
     /// Puts the batch into the log's buffer and the head.
@@ -535,5 +545,46 @@ impl Staged {
             None => format!("the values do not fit the fields of table {name:?}"),
         };
         Error::invalid(message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::SimDisk;
+    use crate::{FieldType, Options, TableOptions, Tidestone, Value};
+
+    /// It was told that the database was closed, and the batch, which was staged no more, was there.
+    #[test]
+    fn a_commit_that_meets_a_close_is_told_the_truth() {
+        let options = Options {
+            memory_budget_bytes: 32 << 20,
+            log_file_bytes: 64 << 10,
+            ..Options::default()
+        };
+        let disk = Arc::new(SimDisk::new());
+        let builder = Tidestone::builder("/db").options(options).disk(disk);
+        let db = builder.create().unwrap();
+        let fields = TableOptions::new().field("v", FieldType::I64);
+        let table = db.create_table("t", fields).unwrap();
+        let series = table.series(&[("host", "a")]).unwrap();
+        let mut writer = db.writer();
+        let mut submit = |writer: &mut Writer, time| {
+            writer.append(&series, time, &[Value::I64(1)]).unwrap();
+            writer.submit().unwrap()
+        };
+        let (first, second) = (submit(&mut writer, 1), submit(&mut writer, 2));
+        db.engine().mark_closed();
+        writer.sync(first).unwrap();
+        db.close().unwrap();
+        for durability in [Durability::Memory, Durability::Os, Durability::Synced] {
+            let ticket = writer.ticket(second, durability).unwrap();
+            assert!(ticket.is_durable());
+            ticket.wait().unwrap();
+        }
+        writer.append(&series, 3, &[Value::I64(1)]).unwrap();
+        let error = writer.commit().unwrap_err();
+        assert_eq!(error.kind(), crate::ErrorKind::Closed, "{error}");
+        assert_eq!(writer.staged_rows(), 1, "what was refused stays staged");
     }
 }
