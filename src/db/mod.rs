@@ -370,7 +370,9 @@ impl Tidestone {
 
 impl Inner {
     fn shut_down(&self, flush_first: bool) -> Result<()> {
-        let Some(running) = self.running.lock().take() else {
+        // Held to the end: who closes second is told that the database is closed when it is.
+        let mut current = self.running.lock();
+        let Some(running) = current.take() else {
             return Ok(());
         };
         let engine = &self.engine;

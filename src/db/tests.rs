@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::*;
 use crate::clock::ManualClock;
 use crate::config::Backpressure;
-use crate::io::{Disk, SimDisk};
+use crate::io::{Disk, HookedDisk, SimDisk};
 use crate::random::SeededRandom;
 use crate::{FieldType, Value};
 
@@ -162,4 +162,30 @@ fn removing_a_cursor_that_is_not_there_names_those_that_are() {
     db.remove_log_cursor("backup").unwrap();
     write(&db, 1);
     assert!(cursors(&db).is_empty());
+}
+
+/// It was told that the database is closed while its lock was held.
+#[test]
+fn who_closes_second_waits_for_the_first() {
+    let hooked = HookedDisk::default();
+    let db = create(hooked.clone());
+    write(&db, 1);
+    let second = Arc::new(Mutex::new(None));
+    let (handle, other, disk) = (second.clone(), db.clone(), Arc::new(hooked.clone()));
+    hooked.at_next_sync(move || {
+        let closing = std::thread::spawn(move || {
+            other.close().unwrap();
+            builder(disk).open().map(drop)
+        });
+        // One that does not wait is through by then.
+        for _ in 0..20 {
+            if !closing.is_finished() {
+                std::thread::park_timeout(Duration::from_millis(5));
+            }
+        }
+        *handle.lock() = Some(closing);
+    });
+    db.close().unwrap();
+    let second = second.lock().take().unwrap();
+    second.join().unwrap().unwrap();
 }
