@@ -182,7 +182,7 @@ impl Table {
             range,
         };
         let lsn = self.engine.delete(&self.core, tombstone)?;
-        self.engine.writable()?.request(lsn, true);
+        self.engine.log_of_commits()?.request(lsn, true);
         Ok(Ticket::new(self.engine.clone(), lsn, Durability::Synced))
     }
 
