@@ -108,13 +108,12 @@ impl Engine {
         let store = Arc::new(store);
         series.set_store(store.clone());
         let signals = Signals::default();
-        signals.set_head_bytes(head.memory(), head.text());
         let steadiness = Steadiness::new(clock.monotonic());
         let counters = Counters::default();
         counters
             .index_rebuilds
             .store(u64::from(index_rebuilt), Ordering::Relaxed);
-        Self {
+        let engine = Self {
             options,
             clock,
             random,
@@ -132,7 +131,9 @@ impl Engine {
             steadiness: Mutex::new(steadiness),
             pins: Pins::default(),
             closed: AtomicBool::new(false),
-        }
+        };
+        engine.count_head();
+        engine
     }
 
     pub(crate) fn clock(&self) -> &dyn Clock {
@@ -484,15 +485,24 @@ impl Engine {
 
     /// Counts the rows in memory anew.
     pub(crate) fn count_head(&self) {
-        let head = self.head.lock();
-        self.signals.set_head_bytes(head.memory(), head.text());
+        self.recount(&self.head.lock());
+    }
+
+    /// Sets the count of rows in memory, and asks for a flush where they are enough for one all the
+    /// same: commits ask only when they become enough.
+    fn recount(&self, head: &Head) {
+        let bytes = head.memory();
+        self.signals.set_head_bytes(bytes, head.text());
+        if self.log.is_some() && bytes >= self.options.flush_bytes() {
+            self.signals.want_flush();
+        }
     }
 
     /// Forgets the rows of a table that was dropped.
     pub(crate) fn drop_rows(&self, table: TableId) {
         let mut head = self.head.lock();
         head.drop_table(table);
-        self.signals.set_head_bytes(head.memory(), head.text());
+        self.recount(&head);
     }
 
     /// Publishes a version and forgets the part of the head that it has in segments.
@@ -505,7 +515,7 @@ impl Engine {
         let mut head = self.head.lock();
         if let Some(flushed) = flushed {
             head.forget(flushed);
-            self.signals.set_head_bytes(head.memory(), head.text());
+            self.recount(&head);
         }
         let before = editor.publish(version);
         drop(head);

@@ -189,3 +189,20 @@ fn who_closes_second_waits_for_the_first() {
     let second = second.lock().take().unwrap();
     second.join().unwrap().unwrap();
 }
+
+#[test]
+fn rows_past_the_limit_are_flushed_when_the_database_is_opened() {
+    let disk = SimDisk::new();
+    let larger = Options {
+        memory_budget_bytes: 256 << 20,
+        ..options()
+    };
+    let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+    let db = builder(shared.clone()).options(larger).create().unwrap();
+    (0..5).for_each(|_| write(&db, 50_000));
+    assert_eq!(db.status().unwrap().flushes, 0);
+    drop(db);
+    let db = builder(shared).open().unwrap();
+    until("a flush", || db.status().unwrap().flushes == 1);
+    assert!(db.engine().signals.head_bytes() < options().flush_bytes());
+}
