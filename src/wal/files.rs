@@ -50,6 +50,8 @@ pub(crate) struct LogFileInfo {
     /// First and last LSN it holds; last < first if it holds none.
     pub(crate) first: Lsn,
     pub(crate) last: Lsn,
+    /// The last LSN of the files before it: less than `first - 1` where the log was cut.
+    pub(crate) before: Lsn,
 }
 
 #[derive(Debug)]
@@ -138,10 +140,13 @@ impl Files {
                 made?
             }
         };
+        let before = Lsn(start.next_lsn.0 - 1);
+        let before = start.cut.map_or(before, |cut| cut.last_lsn.min(before));
         Ok(Self {
             current: LogFileInfo {
                 first: start.next_lsn,
                 last: Lsn(0),
+                before,
                 ..current
             },
             file,
@@ -225,6 +230,7 @@ impl Files {
         let next = LogFileInfo {
             first: Lsn(last.0 + 1),
             last: Lsn(0),
+            before: last,
             ..info
         };
         let mut done = std::mem::replace(&mut self.current, next);
@@ -248,9 +254,8 @@ impl Files {
     /// `lsn` is there no more.
     pub(super) fn set_consumer(&mut self, name: &str, lsn: Lsn) -> std::result::Result<(), Lsn> {
         let oldest = self.retired.first().unwrap_or(&self.current);
-        let oldest = Lsn(oldest.first.0.saturating_sub(1));
-        if lsn < oldest {
-            return Err(oldest);
+        if lsn < oldest.before {
+            return Err(oldest.before);
         }
         self.consumers.insert(name.to_owned(), lsn);
         Ok(())
@@ -411,6 +416,7 @@ fn named(
             len,
             first: Lsn(0),
             last: Lsn(0),
+            before: Lsn(0),
         },
     ))
 }

@@ -158,6 +158,7 @@ pub(crate) fn replay(
                 len: file.len,
                 first: file.header.first_lsn,
                 last,
+                before: file.before(),
             });
             continue;
         }
@@ -169,6 +170,7 @@ pub(crate) fn replay(
             len,
             first,
             last: end.last,
+            before: file.before(),
         });
         cut = Some(Cut {
             file_number: number,

@@ -429,6 +429,35 @@ fn lsns_of_a_cut_tail_are_not_given_again() {
     }
 }
 
+/// What was cut is nothing that a consumer misses.
+#[test]
+fn a_cursor_at_a_cut_is_served() {
+    let disk = new_disk();
+    let log = new_log(&disk);
+    running(&log, || {
+        log.sync_to(append(&log, b"kept").unwrap()).unwrap();
+        log.write_to(append(&log, &[1; 50_000]).unwrap()).unwrap();
+        log.write_to(append(&log, &[2; 50_000]).unwrap()).unwrap();
+    });
+    let disk = disk.after_power_loss(|page| page > 13);
+    let (_, log) = reopen(&disk, 0).unwrap();
+    let served = |log: &Log| {
+        log.set_consumer("mirror", Lsn(1)).unwrap();
+        log.set_consumer("mirror", Lsn(0)).unwrap_err();
+    };
+    running(&log, || {
+        log.trim(Lsn(1));
+        until(&log, "recycling the file that was cut", || {
+            log.file_infos()[0].first > Lsn(1)
+        });
+        served(&log);
+        log.sync_to(append(&log, b"more").unwrap()).unwrap();
+    });
+    let (frames, log) = reopen(&disk, 1).unwrap();
+    assert_eq!(frames.len(), 1);
+    served(&log);
+}
+
 #[test]
 fn a_damaged_acknowledged_frame_is_named_and_nothing_is_cut() {
     let disk = new_disk();
