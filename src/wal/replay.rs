@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use tidestone_format::header::{Cut, FileHeader, FileKind, HEADER_LEN, LogHeader, Specific};
 use tidestone_format::log::frame::{Frame, FrameKind, LogIdentity};
-use tidestone_format::log::scan::{FrameCursor, Stop, find_later_evidence};
+use tidestone_format::log::scan::{FrameCursor, Stop, find_later_evidence, highest_lsn};
 use tidestone_format::version::LOG_PAGE;
 use tidestone_format::{FileUuid, FormatError, Lsn};
 
@@ -369,7 +369,8 @@ impl Run<'_, '_> {
         })
     }
 
-    /// Fails if a frame behind the end records that `expected` was durable.
+    /// Fails if a frame behind the end records that `expected` was durable. Sees the LSNs of what is cut:
+    /// they are not given again.
     fn evidence(
         &mut self,
         at: usize,
@@ -388,6 +389,7 @@ impl Run<'_, '_> {
             }
         };
         look(bytes, self.live[at].identity(), stopped);
+        let mut given = highest_lsn(bytes, stopped, self.live[at].identity());
         // A cut names what was read when the log was opened, and all of that was made durable.
         let mut cuts = self.live[at + 1..]
             .iter()
@@ -396,12 +398,10 @@ impl Run<'_, '_> {
         for later in &self.live[at + 1..] {
             let bytes = read(self.files, &path_of(self.dir, later.number))?;
             look(&bytes, later.identity(), 0);
-            let mut cursor = FrameCursor::new(&bytes, later.identity(), later.header.first_lsn);
-            if let Some(frame) = cursor.by_ref().last() {
-                self.highest = self.highest.max(frame.header.lsn);
-            }
-            self.highest = self.highest.max(Lsn(later.header.first_lsn.0));
+            given = given.max(highest_lsn(&bytes, 0, later.identity()));
+            given = given.max(Some(later.header.first_lsn));
         }
+        self.highest = self.highest.max(given.unwrap_or(self.highest));
         let Some((number, found)) = damage else {
             let Some((number, cut)) = behind else {
                 return Ok(());

@@ -429,6 +429,33 @@ fn lsns_of_a_cut_tail_are_not_given_again() {
     }
 }
 
+#[test]
+fn lsns_of_a_cut_tail_of_small_frames_in_one_file_are_not_given_again() {
+    for lost in [1..2, 1..3, 1..4, 3..4, 1..1] {
+        let mut disk = new_disk();
+        let log = new_log(&disk);
+        log.sync_to(append(&log, b"kept").unwrap()).unwrap();
+        log.write_to(append(&log, b"a page of its own").unwrap())
+            .unwrap();
+        // Two pages, of which the first has two frames and the header of a third.
+        append(&log, b"small").unwrap();
+        append(&log, b"small").unwrap();
+        log.write_to(append(&log, &[5; 5_000]).unwrap()).unwrap();
+        disk = disk.after_power_loss(|page| !lost.contains(&page));
+        let highest = match lost.contains(&2) {
+            true if lost.contains(&1) => 1,
+            true => 2,
+            false => 5,
+        };
+        for _ in 0..3 {
+            let (_, log) = reopen(&disk, 0).unwrap();
+            let last = log.last_lsn();
+            assert_eq!(last, Lsn(highest), "without pages {lost:?}");
+            disk = disk.after_power_loss(|_| true);
+        }
+    }
+}
+
 /// What was cut is nothing that a consumer misses.
 #[test]
 fn a_cursor_at_a_cut_is_served() {

@@ -255,6 +255,22 @@ pub fn decode_frame(bytes: &[u8], offset: u64, file: LogIdentity) -> Result<Fram
     WholeFrame::at(bytes, offset, file)?.interpret()
 }
 
+/// The LSN in the header of a frame of log file `file` at the start of `bytes`, whether or not its payload
+/// is whole.
+pub(super) fn lsn_of_header(bytes: &[u8], file: LogIdentity) -> Option<Lsn> {
+    let header = bytes.first_chunk::<FRAME_HEADER_LEN>()?;
+    let mut r = Reader::new(header, WHAT);
+    let magic: [u8; 4] = r.array().ok()?;
+    let crc = r.u32().ok()?;
+    if magic != FRAME_MAGIC || crc != header_crc32(file.incarnation, header) {
+        return None;
+    }
+    r.take(FILE_NUMBER_AT - PAYLOAD_CRC_AT).ok()?;
+    let number = r.u64().ok()?;
+    let lsn = Lsn(r.u64().ok()?);
+    (number == file.file_number).then_some(lsn)
+}
+
 /// A frame whose checksums, file number, bounds and padding are right, whatever it means.
 pub(super) struct WholeFrame<'a> {
     header: &'a [u8; FRAME_HEADER_LEN],

@@ -23,4 +23,4 @@ pub use record::{
     Record, Selection, SeriesDefinition, Tombstone, encode_segment_references,
     encode_series_definitions,
 };
-pub use scan::{Evidence, FrameCursor, Stop, find_later_evidence};
+pub use scan::{Evidence, FrameCursor, Stop, find_later_evidence, highest_lsn};

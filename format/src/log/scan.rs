@@ -7,7 +7,9 @@
 
 use std::ops::RangeInclusive;
 
-use super::frame::{FRAME_ALIGN, FRAME_HEADER_LEN, FRAME_MAGIC, Frame, LogIdentity, WholeFrame};
+use super::frame::{
+    FRAME_ALIGN, FRAME_HEADER_LEN, FRAME_MAGIC, Frame, LogIdentity, WholeFrame, lsn_of_header,
+};
 use crate::bytes::Reader;
 use crate::header::HEADER_LEN;
 use crate::version::LOG_PAGE;
@@ -217,6 +219,17 @@ pub fn find_later_evidence(
             durable_lsn: frame.durable_lsn,
         })
     })
+}
+
+/// The highest LSN that the header of a frame of log file `file` names, at or behind `from_offset`. The
+/// frame need not be whole, nor be reached from those before it: its LSN was given.
+pub fn highest_lsn(file_bytes: &[u8], from_offset: u64, file: LogIdentity) -> Option<Lsn> {
+    let from = usize::try_from(from_offset).ok()?.max(LOG_PAGE);
+    let first = from.checked_next_multiple_of(FRAME_ALIGN)?;
+    (first..file_bytes.len())
+        .step_by(FRAME_ALIGN)
+        .filter_map(|at| lsn_of_header(&file_bytes[at..], file))
+        .max()
 }
 
 #[cfg(test)]
