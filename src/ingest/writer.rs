@@ -569,14 +569,14 @@ mod tests {
         let table = db.create_table("t", fields).unwrap();
         let series = table.series(&[("host", "a")]).unwrap();
         let mut writer = db.writer();
-        let mut submit = |writer: &mut Writer, time| {
+        let submit = |writer: &mut Writer, time| {
             writer.append(&series, time, &[Value::I64(1)]).unwrap();
             writer.submit().unwrap()
         };
         let (first, second) = (submit(&mut writer, 1), submit(&mut writer, 2));
         db.engine().mark_closed();
         writer.sync(first).unwrap();
-        db.close().unwrap();
+        db.engine().log().unwrap().close().unwrap();
         for durability in [Durability::Memory, Durability::Os, Durability::Synced] {
             let ticket = writer.ticket(second, durability).unwrap();
             assert!(ticket.is_durable());
