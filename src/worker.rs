@@ -22,23 +22,22 @@ use crate::wal::Log;
 pub(crate) struct Workers(Vec<JoinHandle<()>>);
 
 impl Workers {
-    /// Starts the threads of a database that may be written to.
-    pub(crate) fn start(engine: &Arc<Engine>) -> Result<Self> {
-        let mut workers = Self::default();
-        workers.spawn("tidestone-log", engine, |e| {
+    /// Starts the threads of a database that may be written to. Those that were started before one
+    /// that cannot be are there to be joined.
+    pub(crate) fn start(&mut self, engine: &Arc<Engine>) -> Result<()> {
+        self.spawn("tidestone-log", engine, |e| {
             with_log(e, Log::run_log_thread)
         })?;
-        workers.spawn("tidestone-files", engine, |e| {
+        self.spawn("tidestone-files", engine, |e| {
             with_log(e, Log::run_file_thread)
         })?;
-        workers.spawn("tidestone-head", engine, |e| {
+        self.spawn("tidestone-head", engine, |e| {
             while e.head_work.wait() {
                 e.merge_head();
             }
         })?;
-        workers.spawn("tidestone-flush", engine, flush_in_background)?;
-        workers.spawn("tidestone-merge", engine, merge_in_background)?;
-        Ok(workers)
+        self.spawn("tidestone-flush", engine, flush_in_background)?;
+        self.spawn("tidestone-merge", engine, merge_in_background)
     }
 
     fn spawn(

@@ -99,7 +99,8 @@ impl Builder {
         let (engine, report) =
             recover::open(&self.path, &self.components, self.options, up_to_damage)?;
         let engine = Arc::new(engine);
-        let workers = Workers::start(&engine)?;
+        let mut workers = Workers::default();
+        let started = workers.start(&engine);
         let running = Running {
             workers,
             _lock: Some(lock),
@@ -111,7 +112,8 @@ impl Builder {
             running: Mutex::new(Some(running)),
             reader: None,
         };
-        Ok(Tidestone(Arc::new(inner)))
+        // If not all could be started, dropping it ends the others and lets go of the lock.
+        started.map(|()| Tidestone(Arc::new(inner)))
     }
 
     /// Opens the database, or makes it if the folder is empty or not there.
