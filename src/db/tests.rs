@@ -89,7 +89,9 @@ fn opening_and_closing_again_and_again_keeps_few_log_files() {
         version = db.status().unwrap().manifest_version;
         assert_eq!(version, before);
         db.close().unwrap();
-        assert!(log_files(&disk) <= 4, "{cycle}: {:?}", disk.paths());
+        // The current one and the next, one with the last note, and flushed ones that the file thread
+        // keeps, or had no time to remove.
+        assert!(log_files(&disk) <= 6, "{cycle}: {:?}", disk.paths());
     }
     // A cycle writes down what was flushed, and how long the clock was watched.
     assert!(version < 2 * 20 + 10, "{version}");
