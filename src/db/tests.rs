@@ -168,6 +168,10 @@ fn removing_a_cursor_that_is_not_there_names_those_that_are() {
 
 /// It was told that the database is closed while its lock was held.
 #[test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the second one closes beside the first"
+)]
 fn who_closes_second_waits_for_the_first() {
     let hooked = HookedDisk::default();
     let db = create(hooked.clone());
