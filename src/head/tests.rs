@@ -54,7 +54,7 @@ fn a_view_holds_what_was_appended_before_it() {
 fn an_open_buffer_of_long_strings_becomes_a_chunk() {
     let mut head = Head::default();
     // No number of these batches but the 64th has a multiple of 64 rows.
-    for lsn in 1..40 {
+    for lsn in 1..40u64 {
         let mut rows = many(1, &[lsn.cast_signed(); 63], 1);
         let mut text = tidestone_format::column::Strings::new();
         (0..63).for_each(|_| text.push(&"x".repeat(1_000)));
