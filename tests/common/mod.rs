@@ -1,6 +1,8 @@
 //! A model of a database, and what tests of it share.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+pub(crate) mod wrong;
+
 use std::collections::BTreeMap;
 
 use tidestone::{

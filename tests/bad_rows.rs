@@ -1,0 +1,375 @@
+//! Wrong rows and calls, and extreme ones: an error of the right kind that names what is needed, nothing
+//! half done, and no panic.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test may fail, and look at the machine's own files"
+)]
+
+mod common;
+
+use std::sync::Arc;
+
+use common::wrong::{check, fill, open, table_options};
+use common::{contents, quiet};
+use tidestone::io::SimDisk;
+use tidestone::{
+    Batch, Bitmap, ErrorKind, FieldType, TableOptions, Tidestone, TimeRange, Value, Values,
+};
+
+#[test]
+fn wrong_rows_are_refused_whole_and_others_stay_staged() {
+    let db = open(&SimDisk::new()).unwrap();
+    let fixed = TableOptions::new()
+        .field("v", FieldType::F64)
+        .field("n", FieldType::I64)
+        .field("s", FieldType::String);
+    let table = db.create_table("fixed", fixed).unwrap();
+    let open_table = db
+        .create_table("open", TableOptions::new().open_schema())
+        .unwrap();
+    let host = table.series(&[("host", "a")]).unwrap();
+    let other = open_table.series(&[("host", "a")]).unwrap();
+    let mut writer = db.writer();
+    writer.append(&host, 1, &[Value::F64(1.0)]).unwrap();
+    let invalid = ErrorKind::Invalid;
+    let now = 1_000_000_000_000;
+    let day = 86_400_000_000_000;
+    let f = |v| Value::F64(v);
+
+    let w = &mut writer;
+    check(
+        "a type",
+        w.append(&host, 2, &[Value::I64(1)]),
+        invalid,
+        &["\"v\"", "f64", "i64", "fixed"],
+    );
+    check(
+        "too many",
+        w.append(&host, 2, &[f(1.0), Value::Null, Value::Null, f(1.0)]),
+        invalid,
+        &["4 values", "3 fields"],
+    );
+    check(
+        "ahead",
+        w.append(&host, now + day + 1, &[f(1.0)]),
+        invalid,
+        &["ahead of the clock", "fixed"],
+    );
+    check(
+        "the end of time",
+        w.append(&host, i64::MAX, &[f(1.0)]),
+        invalid,
+        &["ahead"],
+    );
+    check(
+        "an unknown field",
+        w.append_fields(&host, 2, &[("w", f(1.0))]),
+        invalid,
+        &["\"w\"", "fixed", "\"v\""],
+    );
+    check(
+        "an unknown field, null",
+        w.append_fields(&host, 2, &[("w", Value::Null)]),
+        invalid,
+        &["\"w\""],
+    );
+    check(
+        "twice",
+        w.append_fields(&host, 2, &[("v", f(1.0)), ("v", f(2.0))]),
+        invalid,
+        &["\"v\"", "twice"],
+    );
+    check(
+        "by name, a type",
+        w.append_fields(&host, 2, &[("n", f(1.0))]),
+        invalid,
+        &["\"n\"", "i64", "f64"],
+    );
+    let batch = || Batch::of_series(&host, vec![5, 6]);
+    check(
+        "short",
+        w.append_batch(batch().f64("v", vec![1.0])),
+        invalid,
+        &["\"v\"", "1 entries", "2 rows"],
+    );
+    check(
+        "long",
+        w.append_batch(batch().i64("n", vec![1, 2, 3])),
+        invalid,
+        &["3 entries"],
+    );
+    check(
+        "a null map",
+        w.append_batch(batch().nullable("v", Values::F64(vec![1.0, 2.0]), Bitmap::filled(3, true))),
+        invalid,
+        &["\"v\""],
+    );
+    check(
+        "unknown",
+        w.append_batch(batch().f64("w", vec![1.0, 2.0])),
+        invalid,
+        &["\"w\""],
+    );
+    check(
+        "type",
+        w.append_batch(batch().i64("v", vec![1, 2])),
+        invalid,
+        &["\"v\"", "f64", "i64"],
+    );
+    check(
+        "field twice",
+        w.append_batch(batch().f64("v", vec![1.0, 2.0]).f64("v", vec![1.0, 2.0])),
+        invalid,
+        &["twice"],
+    );
+    check(
+        "two tables",
+        w.append_batch(Batch::of_many(
+            vec![host.clone(), other.clone()],
+            vec![0, 1],
+            vec![1, 2],
+        )),
+        invalid,
+        &["fixed", "open"],
+    );
+    check(
+        "no such series",
+        w.append_batch(Batch::of_many(vec![host.clone()], vec![0, 7], vec![1, 2])),
+        invalid,
+        &["7"],
+    );
+    check(
+        "series of none",
+        w.append_batch(Batch::of_many(vec![], vec![], vec![1, 2])),
+        invalid,
+        &["series"],
+    );
+    check(
+        "times",
+        w.append_batch(Batch::of_series(&host, vec![1, i64::MAX])),
+        invalid,
+        &["ahead"],
+    );
+    w.append_batch(Batch::of_series(&host, vec![])).unwrap();
+    w.append_batch(Batch::of_many(vec![], vec![], vec![]))
+        .unwrap();
+    assert_eq!(w.staged_rows(), 1);
+
+    w.append_fields(&other, 1, &[("a", f(1.0))]).unwrap();
+    check(
+        "conflict",
+        w.append_fields(&other, 2, &[("b", f(1.0)), ("a", Value::I64(1))]),
+        invalid,
+        &["\"a\"", "f64", "i64"],
+    );
+    assert!(
+        open_table.field("b").is_err(),
+        "a refused row adds no field"
+    );
+    check(
+        "no name",
+        w.append_fields(&other, 2, &[("", f(1.0))]),
+        invalid,
+        &["field name"],
+    );
+    check(
+        "add",
+        table.add_field("v", FieldType::Bool),
+        ErrorKind::Exists,
+        &["f64", "bool"],
+    );
+
+    check(
+        "a tag twice",
+        table.series(&[("a", "1"), ("a", "2")]),
+        invalid,
+        &["a"],
+    );
+    check(
+        "a tag without name",
+        table.series(&[("", "1")]),
+        invalid,
+        &["tag"],
+    );
+    check(
+        "a long tag",
+        table.series(&[("a", "x".repeat(70_000))]),
+        invalid,
+        &["65535"],
+    );
+    table.series(&[("a", "")]).unwrap();
+    table.series::<&str, &str>(&[]).unwrap();
+    check(
+        "no table",
+        db.table("fixd"),
+        ErrorKind::NotFound,
+        &["fixd", "\"fixed\"", "\"open\""],
+    );
+    check(
+        "a table twice",
+        db.create_table("open", TableOptions::new()),
+        ErrorKind::Exists,
+        &["open"],
+    );
+    check(
+        "no table name",
+        db.create_table("", TableOptions::new()),
+        invalid,
+        &["table name"],
+    );
+    check(
+        "drop none",
+        db.drop_table("none"),
+        ErrorKind::NotFound,
+        &["none"],
+    );
+    check(
+        "a span",
+        table.delete(&[], TimeRange { start: 2, end: 1 }),
+        invalid,
+        &["2", "1"],
+    );
+    check(
+        "a field",
+        table.query().fields(&["w"]).scan(),
+        ErrorKind::NotFound,
+        &["\"w\"", "\"v\""],
+    );
+
+    writer.commit_and_wait().unwrap();
+    assert_eq!(contents(&table).len(), 1);
+    assert_eq!(contents(&open_table).len(), 1);
+
+    // A handle of another database with the same table id.
+    let elsewhere = open(&SimDisk::new()).unwrap();
+    let twin = elsewhere
+        .create_table("fixed", TableOptions::new().field("v", FieldType::F64))
+        .unwrap();
+    let foreign = twin.series(&[("host", "z")]).unwrap();
+    let mut mixed = db.writer();
+    let staged = mixed
+        .append(&foreign, 3, &[f(1.0)])
+        .and_then(|()| mixed.commit().map(drop));
+    check("a foreign handle", staged, ErrorKind::NotFound, &["fixed"]);
+    assert_eq!(contents(&table).len(), 1);
+
+    // Rows of a table that was dropped meanwhile; a new one of that name is another.
+    let mut late = db.writer();
+    late.append(&host, 9, &[f(1.0)]).unwrap();
+    db.drop_table("fixed").unwrap();
+    let again = db.create_table("fixed", table_options()).unwrap();
+    check(
+        "a dropped table",
+        late.commit(),
+        ErrorKind::NotFound,
+        &["fixed", "dropped"],
+    );
+    assert!(contents(&again).is_empty());
+    assert!(table.query().scan().is_err());
+}
+
+#[test]
+fn extreme_values_come_back_bit_for_bit() {
+    let disk = SimDisk::new();
+    let db = open(&disk).unwrap();
+    let table = db.create_table("t", table_options()).unwrap();
+    let long = "x".repeat(1 << 20);
+    let values = [
+        f64::NAN,
+        f64::INFINITY,
+        f64::NEG_INFINITY,
+        -0.0,
+        f64::MIN,
+        5e-324,
+    ];
+    let series = table.series(&[("host", "")]).unwrap();
+    let other = table.series(&[("\u{0}", "\u{10FFFF}")]).unwrap();
+    let mut writer = db.writer();
+    for (i, time) in [i64::MIN, -1, 0, 1, i64::MAX - 1, i64::MAX]
+        .into_iter()
+        .enumerate()
+    {
+        let text = if i % 2 == 0 { "" } else { &long };
+        writer
+            .append(&series, time, &[Value::F64(values[i]), Value::String(text)])
+            .unwrap();
+        writer
+            .append(&other, time, &[Value::Null, Value::String("\u{1F30A}")])
+            .unwrap();
+    }
+    writer.commit_and_wait().unwrap();
+    let rows = contents(&table);
+    assert_eq!(rows.len(), 12);
+    let bits: Vec<u64> = rows
+        .iter()
+        .filter_map(|r| match r.2.get("v") {
+            Some(common::Val::F64(bits)) => Some(*bits),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(bits, values.map(f64::to_bits));
+    db.flush().unwrap();
+    assert!(contents(&table) == rows, "flushed");
+    db.compact().unwrap();
+    assert!(contents(&table) == rows, "merged");
+    db.close().unwrap();
+    let db = open(&disk).unwrap();
+    assert!(contents(&db.table("t").unwrap()) == rows, "opened again");
+}
+
+#[test]
+fn a_read_only_database_and_a_closed_one_refuse_writes() {
+    let disk = SimDisk::new();
+    let db = open(&disk).unwrap();
+    fill(&db);
+    let reader = Tidestone::builder("/db")
+        .options(quiet())
+        .disk(Arc::new(disk.clone()))
+        .open_read_only()
+        .unwrap();
+    let closed = ErrorKind::Closed;
+    let table = reader.table("t").unwrap();
+    assert_eq!(contents(&table).len(), 8_400);
+    let words = &["reading only"];
+    check(
+        "create",
+        reader.create_table("u", table_options()),
+        closed,
+        words,
+    );
+    check(
+        "a new series",
+        table.series(&[("host", "new")]),
+        closed,
+        words,
+    );
+    check("delete", table.delete(&[], TimeRange::ALL), closed, words);
+    check("flush", reader.flush(), closed, words);
+    check("compact", reader.compact(), closed, words);
+    check("drop", reader.drop_table("t"), closed, words);
+    let known = table.series(&[("host", "h1")]).unwrap();
+    let mut writer = reader.writer();
+    writer.append(&known, 1, &[Value::F64(1.0)]).unwrap();
+    check("commit", writer.commit(), closed, words);
+
+    let table = db.table("t").unwrap();
+    let series = table.series(&[("host", "h1")]).unwrap();
+    let mut writer = db.writer();
+    writer.append(&series, 1, &[Value::F64(1.0)]).unwrap();
+    let ticket = writer.commit().unwrap();
+    db.close().unwrap();
+    db.close().unwrap();
+    ticket.wait().unwrap();
+    assert!(ticket.is_durable());
+    writer.append(&series, 2, &[Value::F64(1.0)]).unwrap();
+    check("commit", writer.commit(), closed, &["closed"]);
+    check(
+        "a series",
+        table.series(&[("host", "other")]),
+        closed,
+        &["closed"],
+    );
+}
