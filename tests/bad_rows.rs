@@ -272,6 +272,67 @@ fn wrong_rows_are_refused_whole_and_others_stay_staged() {
 }
 
 #[test]
+fn a_refused_or_empty_batch_adds_no_field_to_an_open_schema() {
+    let db = open(&SimDisk::new()).unwrap();
+    let options = TableOptions::new().open_schema();
+    let table = db.create_table("open", options).unwrap();
+    let host = table.series(&[("host", "a")]).unwrap();
+    let mut writer = db.writer();
+    let invalid = ErrorKind::Invalid;
+    let of_one = || Batch::of_series(&host, vec![1, 2]).f64("new", vec![1.0, 2.0]);
+    let of_many = |of_row| Batch::of_many(vec![host.clone(); 2], of_row, vec![1, 2]);
+    let refused: [(&str, Batch, &[&str]); 6] = [
+        (
+            "a series number",
+            of_many(vec![0, 7]).f64("new", vec![1.0, 2.0]),
+            &["series number 7", "has 2"],
+        ),
+        (
+            "too few series numbers",
+            of_many(vec![0]).f64("new", vec![1.0, 2.0]),
+            &["series numbers", "1 entries", "2 rows"],
+        ),
+        (
+            "a field twice",
+            of_one().f64("new", vec![1.0, 2.0]),
+            &["field \"new\" twice"],
+        ),
+        (
+            "a field twice, as another type",
+            of_one().i64("new", vec![1, 2]),
+            &["field \"new\" twice"],
+        ),
+        (
+            "a field without name",
+            of_one().f64("", vec![1.0, 2.0]),
+            &["field name", "0 bytes"],
+        ),
+        (
+            "short",
+            of_one().f64("n", vec![1.0]),
+            &["\"n\"", "1 entries"],
+        ),
+    ];
+    for (what, batch, words) in refused {
+        check(what, writer.append_batch(batch), invalid, words);
+        assert!(table.schema().fields.is_empty(), "{what}: a field is left");
+    }
+    let row = [("new", Value::F64(1.0)), ("", Value::F64(1.0))];
+    check(
+        "a row",
+        writer.append_fields(&host, 1, &row),
+        invalid,
+        &["field name"],
+    );
+    let empty = Batch::of_series(&host, vec![]).f64("new", vec![]);
+    writer.append_batch(empty).unwrap();
+    assert!(table.schema().fields.is_empty());
+    assert_eq!(writer.staged_rows(), 0);
+    writer.append_batch(of_one()).unwrap();
+    assert_eq!(table.schema().fields.len(), 1);
+}
+
+#[test]
 fn extreme_values_come_back_bit_for_bit() {
     let disk = SimDisk::new();
     let db = open(&disk).unwrap();

@@ -1,11 +1,11 @@
 //! Whole columns at once.
 
 use tidestone_format::column::{Bitmap, Column, Values};
-use tidestone_format::schema::TableSchema;
+use tidestone_format::schema::{SchemaMode, TableSchema};
 use tidestone_format::{FieldType, SeriesId, Timestamp};
 
 use super::SeriesHandle;
-use crate::catalog::no_field;
+use crate::catalog::{add_field, no_field};
 use crate::error::{Error, Result};
 use crate::rows::Rows;
 
@@ -138,68 +138,89 @@ impl Batch {
             .map(|(name, c)| (name.as_str(), c.values.field_type()))
     }
 
-    /// Checks lengths, and the types of the fields that the schema has.
+    /// Checks all that can be wrong with the batch in a table of this schema, before anything is
+    /// changed for it: lengths, series numbers, and fields, those to be added too.
     pub(super) fn check(&self, schema: &TableSchema) -> Result<()> {
         let rows = self.times.len();
+        if !self.is_of_one() {
+            check_len("series numbers", self.of_row.len(), rows)?;
+            let known = |n: &&u32| self.series.get(**n as usize).is_none();
+            if let Some(n) = self.of_row.iter().find(known) {
+                return Err(self.no_series(*n));
+            }
+        }
+        let mut with_new = None;
         for (name, column) in &self.columns {
             check_len(name, column.len(), rows)?;
             if let Some(validity) = &column.validity {
                 check_len(name, validity.len(), rows)?;
             }
             let given = column.values.field_type();
-            if let Some(field) = schema.field_by_name(name)
-                && field.field_type != given
-            {
-                let message = format!(
-                    "field {name:?} of table {:?} is {}, the batch has {given}",
-                    schema.name, field.field_type
-                );
-                return Err(Error::invalid(message));
+            match schema.field_by_name(name) {
+                Some(field) if field.field_type != given => {
+                    let message = format!(
+                        "field {name:?} of table {:?} is {}, the batch has {given}",
+                        schema.name, field.field_type
+                    );
+                    return Err(Error::invalid(message));
+                }
+                Some(_) => {}
+                None if schema.settings.mode == SchemaMode::Fixed => {
+                    return Err(Error::invalid(no_field(schema, name)));
+                }
+                None => {
+                    let before = with_new.as_ref().unwrap_or(schema);
+                    if before.field_by_name(name).is_none() {
+                        with_new = Some(add_field(before, name, given)?);
+                    }
+                }
             }
+        }
+        let mut names: Vec<&str> = self.columns.iter().map(|(name, _)| name.as_str()).collect();
+        names.sort_unstable();
+        if let Some(twice) = names.windows(2).find(|w| w[0] == w[1]) {
+            let message = format!("the batch has field {:?} twice", twice[0]);
+            return Err(Error::invalid(message));
         }
         Ok(())
     }
 
-    /// Checks lengths, names and types against the schema and gives the rows.
+    /// The rows of a batch that was checked, by a schema that has all of its fields.
     pub(super) fn into_rows(self, schema: &TableSchema) -> Result<Rows> {
-        self.check(schema)?;
-        let rows = self.times.len();
-        let series: Vec<SeriesId> = if self.of_row.is_empty() && self.series.len() == 1 {
-            vec![self.series[0].id(); rows]
+        let series: Vec<SeriesId> = if self.is_of_one() {
+            vec![self.series[0].id(); self.times.len()]
         } else {
-            check_len("series numbers", self.of_row.len(), rows)?;
             let id = |n: &u32| {
-                self.series
-                    .get(*n as usize)
-                    .map(SeriesHandle::id)
-                    .ok_or_else(|| {
-                        let message = format!(
-                            "a row of the batch is of series number {n}; the batch has {}",
-                            self.series.len()
-                        );
-                        Error::invalid(message)
-                    })
+                let series = self.series.get(*n as usize).map(SeriesHandle::id);
+                series.ok_or_else(|| self.no_series(*n))
             };
             self.of_row.iter().map(id).collect::<Result<_>>()?
         };
         let mut columns = Vec::with_capacity(self.columns.len());
         for (name, column) in self.columns {
             let field = schema
-                .fields
-                .iter()
-                .find(|f| f.name == name)
+                .field_by_name(&name)
                 .ok_or_else(|| Error::invalid(no_field(schema, &name)))?;
             columns.push((field.id, column));
         }
         columns.sort_by_key(|(id, _)| *id);
-        if columns.windows(2).any(|w| w[0].0 == w[1].0) {
-            return Err(Error::invalid("the batch has a field twice"));
-        }
         Ok(Rows {
             series,
             times: self.times,
             columns,
         })
+    }
+
+    /// Whether all rows are of the only series.
+    fn is_of_one(&self) -> bool {
+        self.of_row.is_empty() && self.series.len() == 1
+    }
+
+    fn no_series(&self, number: u32) -> Error {
+        Error::invalid(format!(
+            "a row of the batch is of series number {number}; the batch has {}",
+            self.series.len()
+        ))
     }
 }
 

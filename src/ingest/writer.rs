@@ -9,7 +9,7 @@ use tidestone_format::schema::{SchemaMode, TableSchema};
 use tidestone_format::{Lsn, SeriesId, TableId, Timestamp, checksum};
 
 use super::{Batch, Durability, Ticket};
-use crate::catalog::{Hold, Pin, TableCore, no_field};
+use crate::catalog::{Hold, Pin, TableCore, add_field, no_field};
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::rows::Rows;
@@ -140,6 +140,7 @@ impl Writer {
     ) -> Result<()> {
         self.check_time(&series.table, time)?;
         let schema = series.table.schema();
+        let mut with_new = None;
         for (i, (name, value)) in fields.iter().enumerate() {
             if fields[..i].iter().any(|(other, _)| other == name) {
                 return Err(Error::invalid(format!(
@@ -156,6 +157,10 @@ impl Writer {
                 }
                 (None, _) if schema.settings.mode == SchemaMode::Fixed => {
                     return Err(Error::invalid(no_field(&schema, name)));
+                }
+                (None, Some(given)) => {
+                    let before = with_new.as_ref().unwrap_or(&*schema);
+                    with_new = Some(add_field(before, name, given)?);
                 }
                 _ => {}
             }
@@ -208,20 +213,19 @@ impl Writer {
             self.check_time(&table, *max)?;
         }
         let schema = table.schema();
-        if schema.settings.mode == SchemaMode::Open {
-            batch.check(&schema)?;
-            for (name, field_type) in batch.fields() {
-                if !schema.fields.iter().any(|f| f.name == name) {
-                    self.engine.add_field(&table, name, field_type)?;
-                }
+        batch.check(&schema)?;
+        if batch.is_empty() {
+            return Ok(());
+        }
+        // Nothing is wrong with the batch: only now fields may be added for it.
+        for (name, field_type) in batch.fields() {
+            if schema.field_by_name(name).is_none() {
+                self.engine.add_field(&table, name, field_type)?;
             }
         }
         // Before the handles of the batch are let go.
         let at = self.staging(&table);
         let rows = batch.into_rows(&table.schema())?;
-        if rows.is_empty() {
-            return Ok(());
-        }
         self.staged[at].take_in(rows);
         Ok(())
     }
