@@ -2,6 +2,7 @@
 
 use tidestone_format::FieldType;
 use tidestone_format::column::{Column, Values};
+use tidestone_format::version::MAX_STRING;
 
 /// The value of a field in one row.
 ///
@@ -23,7 +24,7 @@ pub enum Value<'a> {
     U64(u64),
     /// True or false.
     Bool(bool),
-    /// Text.
+    /// Text, of at most 16 MiB.
     String(&'a str),
 }
 
@@ -46,6 +47,15 @@ impl Value<'_> {
         self.field_type().is_none_or(|own| own == field_type)
     }
 
+    /// The length of a string that is longer than any field takes.
+    #[inline]
+    pub(crate) fn too_long(&self) -> Option<usize> {
+        match self {
+            Self::String(text) if text.len() > MAX_STRING => Some(text.len()),
+            _ => None,
+        }
+    }
+
     /// Appends the value to a column; `false`, and a null, if it does not fit.
     #[inline]
     pub(crate) fn push_to(&self, column: &mut Column) -> bool {
@@ -54,7 +64,7 @@ impl Value<'_> {
             (Value::I64(v), Values::I64(to)) => to.push(*v),
             (Value::U64(v), Values::U64(to)) => to.push(*v),
             (Value::Bool(v), Values::Bool(to)) => to.push(*v),
-            (Value::String(v), Values::String(to)) => to.push(v),
+            (Value::String(v), Values::String(to)) if v.len() <= MAX_STRING => to.push(v),
             (value, _) => {
                 column.push_null();
                 return matches!(value, Value::Null);

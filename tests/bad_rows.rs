@@ -333,6 +333,39 @@ fn a_refused_or_empty_batch_adds_no_field_to_an_open_schema() {
 }
 
 #[test]
+fn a_string_no_field_can_hold_is_refused_when_it_is_staged() {
+    const MAX: usize = 16 << 20;
+    let db = open(&SimDisk::new()).unwrap();
+    let table = db.create_table("t", table_options()).unwrap();
+    let host = table.series(&[("host", "a")]).unwrap();
+    let mut writer = db.writer();
+    let long = "x".repeat(MAX + 1);
+    let text = Value::String(&long);
+    let words = &["\"t\"", "\"text\"", "16777217 bytes", "16777216"];
+    let invalid = ErrorKind::Invalid;
+    let by_place = writer.append(&host, 1, &[Value::F64(1.0), text]);
+    check("by place", by_place, invalid, words);
+    let by_name = writer.append_fields(&host, 1, &[("text", text)]);
+    check("by name", by_name, invalid, words);
+    let batch = Batch::of_series(&host, vec![1, 2]).string("text", &["", &long]);
+    check("a batch", writer.append_batch(batch), invalid, words);
+    let wrong = writer.append(&host, 1, &[text]);
+    check("a type", wrong, invalid, &["\"v\"", "f64", "string"]);
+    assert_eq!(writer.staged_rows(), 0);
+
+    // Of a null nothing is kept, and the longest string there may be is taken.
+    let texts = Values::String(["", &*long].into_iter().collect());
+    let mut valid = Bitmap::filled(2, true);
+    valid.set(1, false);
+    let batch = Batch::of_series(&host, vec![1, 2]).nullable("text", texts, valid);
+    writer.append_batch(batch).unwrap();
+    let longest = Value::String(&long[..MAX]);
+    writer.append(&host, 3, &[Value::Null, longest]).unwrap();
+    writer.commit_and_wait().unwrap();
+    assert_eq!(contents(&table).len(), 3);
+}
+
+#[test]
 fn extreme_values_come_back_bit_for_bit() {
     let disk = SimDisk::new();
     let db = open(&disk).unwrap();

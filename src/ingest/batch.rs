@@ -2,6 +2,7 @@
 
 use tidestone_format::column::{Bitmap, Column, Values};
 use tidestone_format::schema::{SchemaMode, TableSchema};
+use tidestone_format::version::MAX_STRING;
 use tidestone_format::{FieldType, SeriesId, Timestamp};
 
 use super::SeriesHandle;
@@ -139,7 +140,7 @@ impl Batch {
     }
 
     /// Checks all that can be wrong with the batch in a table of this schema, before anything is
-    /// changed for it: lengths, series numbers, and fields, those to be added too.
+    /// changed for it: lengths, series numbers, strings, and fields, those to be added too.
     pub(super) fn check(&self, schema: &TableSchema) -> Result<()> {
         let rows = self.times.len();
         if !self.is_of_one() {
@@ -154,6 +155,9 @@ impl Batch {
             check_len(name, column.len(), rows)?;
             if let Some(validity) = &column.validity {
                 check_len(name, validity.len(), rows)?;
+            }
+            if let Some(len) = longer_string(column) {
+                return Err(too_long(&schema.name, name, len));
             }
             let given = column.values.field_type();
             match schema.field_by_name(name) {
@@ -222,6 +226,27 @@ impl Batch {
             self.series.len()
         ))
     }
+}
+
+/// The error for a string that is longer than any field takes.
+pub(super) fn too_long(table: &str, field: &str, len: usize) -> Error {
+    Error::invalid(format!(
+        "a string for field {field:?} of table {table:?} has {len} bytes; at most {MAX_STRING} are allowed"
+    ))
+}
+
+/// The length of the first string that is longer than any field takes; of nulls nothing is kept.
+fn longer_string(column: &Column) -> Option<usize> {
+    let Values::String(strings) = &column.values else {
+        return None;
+    };
+    if strings.byte_len() <= MAX_STRING {
+        return None;
+    }
+    let lens = strings.iter().map(str::len).enumerate();
+    lens.filter(|&(row, len)| len > MAX_STRING && column.is_valid(row))
+        .map(|(_, len)| len)
+        .next()
 }
 
 fn check_len(what: &str, actual: usize, rows: usize) -> Result<()> {

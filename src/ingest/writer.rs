@@ -8,6 +8,7 @@ use tidestone_format::log::FrameKind;
 use tidestone_format::schema::{SchemaMode, TableSchema};
 use tidestone_format::{Lsn, SeriesId, TableId, Timestamp, checksum};
 
+use super::batch::too_long;
 use super::{Batch, Durability, Ticket};
 use crate::catalog::{Hold, Pin, TableCore, add_field, no_field};
 use crate::engine::Engine;
@@ -87,8 +88,8 @@ impl Writer {
     /// the last value given are null.
     ///
     /// # Errors
-    /// More values than fields, a value of another type than its field, or a time the table
-    /// refuses. The row is not staged then; others stay staged.
+    /// More values than fields, a value of another type than its field, a string of more than
+    /// 16 MiB, or a time the table refuses. The row is not staged then; others stay staged.
     #[inline]
     pub fn append(
         &mut self,
@@ -131,7 +132,8 @@ impl Writer {
     ///
     /// # Errors
     /// An unknown field in a table with a fixed schema, a field named twice, a value of another
-    /// type than its field (both types are named), or a time the table refuses.
+    /// type than its field (both types are named), a string of more than 16 MiB, or a time the table
+    /// refuses.
     pub fn append_fields(
         &mut self,
         series: &SeriesHandle,
@@ -146,6 +148,9 @@ impl Writer {
                 return Err(Error::invalid(format!(
                     "field {name:?} is given twice in one row"
                 )));
+            }
+            if let Some(len) = value.too_long() {
+                return Err(too_long(&schema.name, name, len));
             }
             match (schema.field_by_name(name), value.field_type()) {
                 (Some(field), Some(given)) if field.field_type != given => {
@@ -191,8 +196,8 @@ impl Writer {
     /// Stages whole columns. All of the batch is staged, or nothing of it.
     ///
     /// # Errors
-    /// Columns of unequal length, unknown fields, wrong types, series of more than one table, or
-    /// a time the table refuses.
+    /// Columns of unequal length, unknown fields, wrong types, strings of more than 16 MiB, series of
+    /// more than one table, or a time the table refuses.
     pub fn append_batch(&mut self, batch: Batch) -> Result<()> {
         let Some(first) = batch.series().first() else {
             if batch.is_empty() {
@@ -538,7 +543,13 @@ impl Staged {
         let misfit = values
             .iter()
             .zip(fields)
-            .find(|(v, f)| !v.fits(f.field_type));
+            .find(|(v, f)| !v.fits(f.field_type) || v.too_long().is_some());
+        if let Some((value, field)) = misfit
+            && value.fits(field.field_type)
+            && let Some(len) = value.too_long()
+        {
+            return too_long(name, &field.name, len);
+        }
         let message = match misfit {
             Some((value, field)) => format!(
                 "field {:?} of table {name:?} is {}, the value is {}",
