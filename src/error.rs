@@ -9,6 +9,10 @@ use tidestone_format::{FormatError, FormatErrorKind};
 /// The result of every fallible call.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+/// What to do about damage.
+const MEND: &str = "run `tidestone verify` to see all damage, and restore the file from a backup or run \
+                    `tidestone repair`";
+
 /// An error of the engine: a [kind](ErrorKind) to act on, a sentence for people, and, where a
 /// file is concerned, which one and where in it.
 ///
@@ -77,7 +81,17 @@ impl Error {
             std::io::ErrorKind::NotFound => ErrorKind::NotFound,
             _ => ErrorKind::Io,
         };
-        let message = format!("cannot {action}: {error}");
+        let advice = match error.kind() {
+            std::io::ErrorKind::PermissionDenied => {
+                "; the user this process runs as needs permission to read it, and to write it and its \
+                 folder unless the database is opened for reading only"
+            }
+            std::io::ErrorKind::NotFound => {
+                "; if the path is right, restore what is missing from a backup"
+            }
+            _ => "",
+        };
+        let message = format!("cannot {action}: {error}{advice}");
         Self::build(
             kind,
             message,
@@ -95,7 +109,13 @@ impl Error {
             _ => ErrorKind::Corrupt,
         };
         let offset = Some(error.offset);
-        let message = error.to_string();
+        let message = match kind {
+            ErrorKind::Unsupported => {
+                format!("{error}; open it with the version that wrote it or a newer one")
+            }
+            ErrorKind::Corrupt => format!("{error}; {MEND}"),
+            _ => error.to_string(),
+        };
         Self::build(
             kind,
             message,
@@ -105,10 +125,18 @@ impl Error {
         )
     }
 
-    /// A file contradicts another, or what the engine knows of it.
+    /// A file contradicts another, or what the engine knows of it. A message that does not say itself
+    /// what to do gets the advice that fits all damage.
     pub(crate) fn corrupt(path: &Path, offset: u64, message: impl Into<String>) -> Self {
+        let mut message = message.into();
+        if !["`tidestone ", "restore", "repair"]
+            .iter()
+            .any(|word| message.contains(word))
+        {
+            message = format!("{message}; {MEND}");
+        }
         let (path, offset) = (Some(path.to_owned()), Some(offset));
-        Self::build(ErrorKind::Corrupt, message.into(), path, offset, None)
+        Self::build(ErrorKind::Corrupt, message, path, offset, None)
     }
 
     fn build(

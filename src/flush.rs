@@ -21,7 +21,7 @@ use crate::head::HeadView;
 use crate::index::Applied;
 use crate::rows::{self, Rows};
 use crate::scan::hides;
-use crate::store::{NewSegments, TableVersion, push_error};
+use crate::store::{NewSegments, TableVersion};
 
 /// Segments one table gets from one flush; rows of further, older partitions share one more.
 const MAX_PARTITIONS: usize = 16;
@@ -130,9 +130,7 @@ fn write_table(
             for &(from, to) in &runs {
                 let series = rows.series[from];
                 let at = ids.partition_point(|id| *id < series);
-                writer
-                    .push(series, &keys[at], &rows.times, &columns, from..to)
-                    .map_err(push_error)?;
+                writer.push(series, &keys[at], &rows.times, &columns, from..to)?;
             }
             Ok(())
         })?;

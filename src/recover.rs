@@ -12,7 +12,7 @@ use tidestone_format::header::{FileHeader, FileKind, Specific};
 use tidestone_format::log::{Frame, Record, SectionSeries, SeriesDefinition};
 use tidestone_format::manifest::Entry;
 use tidestone_format::version::LOG_PAGE;
-use tidestone_format::{FileUuid, Lsn, SeriesId, TableId};
+use tidestone_format::{FileUuid, FormatError, FormatErrorKind, Lsn, SeriesId, TableId};
 
 pub(crate) use crate::catalog::catch_up;
 use crate::catalog::{Ground, SeriesRegistry, Tables};
@@ -504,7 +504,7 @@ pub(crate) fn take_in(
     next_table: TableId,
     frame: &Frame<'_>,
 ) -> Result<()> {
-    let at = |e| Error::format(Path::new("log"), e);
+    let at = |e: FormatError| Error::format(Path::new("log"), e.at_base(frame.payload_offset()));
     let lsn = frame.header.lsn;
     match Record::decode(frame.header.kind, frame.payload).map_err(at)? {
         Record::Batch(sections) => {
@@ -540,11 +540,14 @@ pub(crate) fn take_in(
             }
         }
         Record::SegmentReferences(_) => {
-            let message = format!(
-                "the frame at offset {} refers to segments: a newer version wrote it",
-                frame.offset
+            let error = FormatError::new(
+                FormatErrorKind::Unsupported,
+                "log frame",
+                frame.offset,
+                "frames that hold rows",
+                "one that refers to segments",
             );
-            return Err(Error::new(ErrorKind::Unsupported, message));
+            return Err(Error::format(Path::new("log"), error));
         }
         Record::Note => {}
     }

@@ -21,7 +21,7 @@ use crate::error::{ErrorKind, Result};
 use crate::flush::{columns_of, keys_of, segment_meta};
 use crate::head::HeadView;
 use crate::scan::{self, Request, Scan};
-use crate::store::{NewSegments, Segment, TableVersion, Version, push_error};
+use crate::store::{NewSegments, Segment, TableVersion, Version};
 
 /// Merges segments of one table, neighbours, oldest first, into those that [`plan::pieces`] says.
 pub(super) fn merge(
@@ -216,9 +216,7 @@ fn write(
             let mut from = 0;
             for (id, key) in ids.into_iter().zip(keys) {
                 let to = from + rows.series[from..].partition_point(|s| *s == id);
-                writer
-                    .push(id, &key, &rows.times, &columns, from..to)
-                    .map_err(push_error)?;
+                writer.push(id, &key, &rows.times, &columns, from..to)?;
                 if last.as_ref().is_none_or(|(before, _)| *before != id) {
                     kept.push(id);
                     last = Some((id, key));

@@ -333,11 +333,6 @@ fn segment_error(path: &Path, error: WriteError) -> Error {
     }
 }
 
-/// The engine's error for rows that a segment refused.
-pub(crate) fn push_error(error: WriteError) -> Error {
-    segment_error(Path::new("segment being written"), error)
-}
-
 impl Editor<'_> {
     /// The state before the edit.
     pub(crate) fn state(&self) -> &State {

@@ -5,10 +5,13 @@
 //! 2. A file that no edit can name any more is removed at once: space on a full disk is not lost to
 //!    what was tried in vain. One that cannot be removed goes at the next open.
 
+use std::ops::Range;
 use std::path::Path;
 
+use tidestone_format::column::Column;
 use tidestone_format::manifest::SegmentEntry;
 use tidestone_format::segment::{SegmentMeta, SegmentWriter};
+use tidestone_format::{SeriesId, SeriesKey, Timestamp};
 
 use super::segment::FileSink;
 use super::{Store, place_of, segment_error};
@@ -21,6 +24,28 @@ use crate::io;
 pub(crate) struct NewSegments<'a> {
     store: &'a Store,
     entries: Vec<SegmentEntry>,
+}
+
+/// A segment that is being written.
+#[derive(Debug)]
+pub(crate) struct NewSegment<'a> {
+    writer: SegmentWriter<FileSink>,
+    path: &'a Path,
+}
+
+impl NewSegment<'_> {
+    /// Appends a run of rows of one series, sorted as they are to lie in the segment.
+    pub(crate) fn push(
+        &mut self,
+        series: SeriesId,
+        key: &SeriesKey,
+        times: &[Timestamp],
+        columns: &[Column],
+        rows: Range<usize>,
+    ) -> Result<()> {
+        let pushed = self.writer.push(series, key, times, columns, rows);
+        pushed.map_err(|e| segment_error(self.path, e))
+    }
 }
 
 impl Store {
@@ -39,7 +64,7 @@ impl NewSegments<'_> {
     pub(crate) fn write(
         &mut self,
         meta: SegmentMeta,
-        fill: impl FnOnce(&mut SegmentWriter<FileSink>) -> Result<()>,
+        fill: impl FnOnce(&mut NewSegment<'_>) -> Result<()>,
     ) -> Result<()> {
         let store = self.store;
         let tmp = store.folders.tmp().join(format!("{}.seg", meta.uuid));
@@ -80,13 +105,15 @@ impl NewSegments<'_> {
         &self,
         tmp: &Path,
         meta: SegmentMeta,
-        fill: impl FnOnce(&mut SegmentWriter<FileSink>) -> Result<()>,
+        fill: impl FnOnce(&mut NewSegment<'_>) -> Result<()>,
     ) -> Result<Option<SegmentEntry>> {
         let io = |e| Error::io("write a segment", tmp, e);
         let wrong = |e| segment_error(tmp, e);
         let file = self.store.disk.create(tmp).map_err(io)?;
-        let mut writer = SegmentWriter::new(FileSink::new(file.clone()), meta).map_err(wrong)?;
-        fill(&mut writer)?;
+        let writer = SegmentWriter::new(FileSink::new(file.clone()), meta).map_err(wrong)?;
+        let mut segment = NewSegment { writer, path: tmp };
+        fill(&mut segment)?;
+        let writer = segment.writer;
         if writer.rows() == 0 {
             return Ok(None);
         }

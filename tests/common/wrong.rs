@@ -33,6 +33,15 @@ pub(crate) fn check<T>(what: &str, result: Result<T>, kind: ErrorKind, words: &[
     if matches!(kind, ErrorKind::Corrupt | ErrorKind::Unsupported) {
         assert!(error.offset().is_some(), "{what}: no offset: {text}");
     }
+    let advice: &[&str] = match kind {
+        ErrorKind::Corrupt => &["`tidestone verify`", "`tidestone repair`", "restore"],
+        ErrorKind::Unsupported => &["open it with the version that wrote it or a newer one"],
+        _ => return,
+    };
+    assert!(
+        advice.iter().any(|a| text.contains(a)),
+        "{what}: no advice: {text}"
+    );
 }
 
 pub(crate) fn open(disk: &SimDisk) -> Result<Tidestone> {
