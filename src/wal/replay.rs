@@ -122,9 +122,11 @@ pub(crate) fn replay(
         });
     if reaches > flushed.0 {
         let path = path_of(dir, first.number);
+        let older = path_of(dir, first.number.saturating_sub(1));
         let message = format!(
             "the log starts behind LSN {reaches}, but only what is up to {flushed} was flushed: \
-             an older log file is missing"
+             an older log file, {}, is missing or has no valid header",
+            older.display()
         );
         return Err(Error::corrupt(&path, 144, message));
     }
@@ -435,8 +437,16 @@ impl Run<'_, '_> {
             });
             return Ok(());
         }
+        let number_next = self.live[at].number + 1;
+        let gap = match self.live.get(at + 1) {
+            Some(later) if later.number > number_next => format!(
+                "; {}, which follows, is missing or has no valid header",
+                path_of(self.dir, number_next).display()
+            ),
+            _ => String::new(),
+        };
         let message = format!(
-            "LSN {expected} was acknowledged and is not readable here ({}); the frame at offset {} of {} \
+            "LSN {expected} was acknowledged and is not readable here ({}{gap}); the frame at offset {} of {} \
              records that LSN {} was durable. Run `tidestone verify` to see all damage and \
              `tidestone repair` to see what dropping the rest of the log would lose",
             why.unwrap_or("nothing but zeros"),
