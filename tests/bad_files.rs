@@ -14,8 +14,9 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
-use common::wrong::{check, fill, open};
+use common::wrong::{DeniedDisk, check, fill, open};
 use common::{Row, contents, quiet};
 use tidestone::io::SimDisk;
 use tidestone::{ErrorKind, Result, TagMatch, Tidestone, Value};
@@ -348,20 +349,75 @@ fn folders_that_are_not_what_they_should_be_are_named() {
         fs::remove_file(&from).unwrap();
         fs::rename(&to, &from).unwrap();
     }
-    // As root everything can be read; for others:
+    // As root everything can be read; for others, a folder and a file:
     use std::os::unix::fs::PermissionsExt;
-    let closed = fs::Permissions::from_mode(0o000);
-    fs::set_permissions(at("db/IDENTITY"), closed).unwrap();
-    if fs::read(at("db/IDENTITY")).is_err() {
-        check(
-            "no permission",
-            Tidestone::open(at("db"), quiet()),
-            ErrorKind::Io,
-            &["IDENTITY"],
-        );
+    for (name, mode) in [("db/wal", 0o755), ("db/IDENTITY", 0o644)] {
+        fs::set_permissions(at(name), fs::Permissions::from_mode(0o000)).unwrap();
+        if fs::read(at("db/IDENTITY")).is_err() || fs::read_dir(at("db/wal")).is_err() {
+            let opened = Tidestone::open(at("db"), quiet());
+            check("no permission", opened, ErrorKind::Io, &[name]);
+        }
+        fs::set_permissions(at(name), fs::Permissions::from_mode(mode)).unwrap();
     }
-    fs::set_permissions(at("db/IDENTITY"), fs::Permissions::from_mode(0o644)).unwrap();
     Tidestone::open(at("db"), quiet()).unwrap();
+}
+
+#[test]
+fn a_folder_without_permission_is_named_and_nothing_is_changed() {
+    let sound = SimDisk::new();
+    fill(&open(&sound).unwrap());
+    let expected = read_all(&sound.after_power_loss(|_| false)).unwrap();
+    let builder = |disk: &DeniedDisk, at: &str| {
+        Tidestone::builder(at)
+            .options(quiet())
+            .disk(Arc::new(disk.clone()))
+    };
+    let bytes = |disk: &SimDisk| -> Vec<(PathBuf, Vec<u8>)> {
+        let read = |path: PathBuf| {
+            let mut bytes = Vec::new();
+            disk.damage(&path, |b| bytes.clone_from(b)).unwrap();
+            (path, bytes)
+        };
+        disk.paths().into_iter().map(read).collect()
+    };
+    // What is denied, below which path, and whether opening for reading only needs it too.
+    let denied = [
+        ("open", "/db/IDENTITY", true),
+        ("list", "/db/manifest", true),
+        ("open_write", "/db/manifest", false),
+        ("list", "/db/wal", true),
+        ("lock", "/db", false),
+    ];
+    for (call, below, reading) in denied {
+        let disk = DeniedDisk::new(sound.after_power_loss(|_| false));
+        let before = bytes(&disk.disk);
+        disk.deny(call, below);
+        let what = format!("{call} below {below}");
+        let words = &[below, "the user this process runs as needs permission"];
+        let opened = builder(&disk, "/db").open();
+        check(&what, opened, ErrorKind::Io, words);
+        let opened = builder(&disk, "/db").open_or_create();
+        check(&what, opened, ErrorKind::Io, words);
+        if reading {
+            let opened = builder(&disk, "/db").open_read_only();
+            check(&what, opened, ErrorKind::Io, words);
+        }
+        let mut after = bytes(&disk.disk);
+        after.retain(|(path, _)| before.iter().any(|(p, _)| p == path) || !path.ends_with("LOCK"));
+        assert!(after == before, "{what}: something was changed");
+        disk.permit();
+        let rows = read_all(&disk.disk).unwrap_or_else(|e| panic!("{what}: {e}"));
+        assert!(rows == expected, "{what}");
+    }
+    for call in ["list", "create_dir_all", "lock", "create"] {
+        let disk = DeniedDisk::new(sound.after_power_loss(|_| false));
+        disk.deny(call, "/new");
+        let made = builder(&disk, "/new").create();
+        check(call, made, ErrorKind::Io, &["/new", "ermission"]);
+        assert!(!disk.disk.paths().contains(&PathBuf::from("/new/IDENTITY")));
+        disk.permit();
+        builder(&disk, "/new").create().unwrap();
+    }
 }
 
 /// Started by the test below in another process: holds the lock until its input ends.
