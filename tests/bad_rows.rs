@@ -16,7 +16,8 @@ use common::wrong::{check, fill, open, table_options};
 use common::{contents, quiet};
 use tidestone::io::SimDisk;
 use tidestone::{
-    Batch, Bitmap, ErrorKind, FieldType, TableOptions, Tidestone, TimeRange, Value, Values,
+    Agg, Aggregate, Batch, Bitmap, ErrorKind, FieldType, TableOptions, TagMatch, Tidestone, TimeRange,
+    Value, Values,
 };
 
 #[test]
@@ -186,7 +187,7 @@ fn wrong_rows_are_refused_whole_and_others_stay_staged() {
         "a tag twice",
         table.series(&[("a", "1"), ("a", "2")]),
         invalid,
-        &["a"],
+        &["tags of a series", "\"a\" twice"],
     );
     check(
         "a tag without name",
@@ -230,7 +231,7 @@ fn wrong_rows_are_refused_whole_and_others_stay_staged() {
         "a span",
         table.delete(&[], TimeRange { start: 2, end: 1 }),
         invalid,
-        &["2", "1"],
+        &["the span starts at 2 and ends at 1"],
     );
     check(
         "a field",
@@ -363,6 +364,44 @@ fn a_string_no_field_can_hold_is_refused_when_it_is_staged() {
     writer.append(&host, 3, &[Value::Null, longest]).unwrap();
     writer.commit_and_wait().unwrap();
     assert_eq!(contents(&table).len(), 3);
+}
+
+#[test]
+fn a_tag_that_no_series_has_is_an_error_that_names_near_ones() {
+    let db = open(&SimDisk::new()).unwrap();
+    let table = db.create_table("t", table_options()).unwrap();
+    let unknown = [TagMatch::equal("hots", "a")];
+    // Where there are no series there is nothing to misspell.
+    assert!(table.series_keys(&unknown).unwrap().is_empty());
+    drop(table.delete(&unknown, TimeRange::ALL).unwrap());
+    assert!(table.query().filter(unknown[0].clone()).scan().is_ok());
+
+    let series = table.series(&[("host", "a"), ("rack", "1")]).unwrap();
+    let mut writer = db.writer();
+    writer.append(&series, 1, &[Value::F64(1.0)]).unwrap();
+    writer.commit_and_wait().unwrap();
+    let kind = ErrorKind::NotFound;
+    let words = &["table \"t\"", "no series", "tag \"hots\"", "\"host\""];
+    let all = TimeRange::ALL;
+    check("a delete", table.delete(&unknown, all), kind, words);
+    let beside_known = [TagMatch::equal("host", "a"), unknown[0].clone()];
+    check("a second", table.delete(&beside_known, all), kind, words);
+    check("a list", table.series_keys(&unknown), kind, words);
+    let query = table.query().filter(unknown[0].clone());
+    check("a scan", query.scan(), kind, words);
+    let count = [Aggregate::new(Agg::Count, "v")];
+    let grouped = table.query().group_by(&["hots"]).aggregate(count);
+    check("a group", grouped.buckets(), kind, words);
+    assert_eq!(contents(&table).len(), 1);
+
+    // A value that no series has is none.
+    let nobody = [TagMatch::equal("host", "b")];
+    assert!(table.series_keys(&nobody).unwrap().is_empty());
+    drop(table.delete(&nobody, all).unwrap());
+    let known = table.series_keys(&[TagMatch::equal("rack", "1")]);
+    assert_eq!(known.unwrap().len(), 1);
+    assert_eq!(table.series_keys(&[]).unwrap().len(), 1);
+    assert_eq!(contents(&table).len(), 1);
 }
 
 #[test]

@@ -84,9 +84,13 @@ impl Table {
     /// The tags of the series that match all tests, by id; all of them for no tests.
     ///
     /// # Errors
-    /// The index could not be read.
+    /// A test is of a tag that no series has (of those there are the nearest are named), the table was
+    /// dropped, or the index could not be read.
     pub fn series_keys(&self, tests: &[TagMatch]) -> Result<Vec<SeriesKey>> {
-        let ids = self.engine.series.select(self.core.id, tests)?;
+        let ids = match self.selected(tests)? {
+            Some(ids) => ids,
+            None => self.engine.series.select(self.core.id, &[])?.into(),
+        };
         Ok(self
             .engine
             .series
@@ -157,7 +161,8 @@ impl Table {
     /// power loss. Rows written later are not touched.
     ///
     /// # Errors
-    /// The span starts after it ends, or the log cannot be written.
+    /// The span starts after it ends, a test is of a tag that no series has (of those there are the
+    /// nearest are named), the table was dropped, or the log cannot be written.
     pub fn delete(&self, tests: &[TagMatch], range: TimeRange) -> Result<Ticket> {
         if range.start > range.end {
             let message = format!(
@@ -166,15 +171,13 @@ impl Table {
             );
             return Err(Error::invalid(message));
         }
-        let selection = if tests.is_empty() {
-            Selection::All
-        } else {
-            let ids = self.engine.series.select(self.core.id, tests)?;
-            if ids.is_empty() {
+        let selection = match self.selected(tests)? {
+            None => Selection::All,
+            Some(ids) if ids.is_empty() => {
                 let last = self.engine.writable()?.last_lsn();
                 return Ok(Ticket::new(self.engine.clone(), last, Durability::Synced));
             }
-            Selection::Series(ids)
+            Some(ids) => Selection::Series(ids.to_vec()),
         };
         let tombstone = Tombstone {
             table: self.core.id,
@@ -184,6 +187,12 @@ impl Table {
         let lsn = self.engine.delete(&self.core, tombstone)?;
         self.engine.log_of_commits()?.request(lsn, true);
         Ok(Ticket::new(self.engine.clone(), lsn, Durability::Synced))
+    }
+
+    /// The series that pass the tests, as a question to the table selects them; `None`: every one.
+    fn selected(&self, tests: &[TagMatch]) -> Result<Option<Arc<[SeriesId]>>> {
+        let tests = tests.iter().cloned();
+        tests.fold(self.query(), Query::filter).series()
     }
 
     /// A question to the table: rows of a range, last rows, aggregates.

@@ -270,7 +270,7 @@ impl Query {
     }
 
     /// The series that pass the tests; `None`: every one.
-    pub(super) fn series(&self) -> Result<Option<Arc<[SeriesId]>>> {
+    pub(crate) fn series(&self) -> Result<Option<Arc<[SeriesId]>>> {
         if self.tests.is_empty() {
             return Ok(None);
         }
