@@ -88,7 +88,7 @@ pub use db::{
 };
 pub use error::{Error, ErrorKind, Result};
 pub use index::{TagMatch, TagPattern, TagTest};
-pub use ingest::{Batch, Durability, SeriesHandle, Ticket, Writer};
+pub use ingest::{Batch, Durability, SeriesHandle, Ticket, WhenDurable, Writer};
 pub use query::{
     Agg, Aggregate, AggregateResult, LastRows, Order, Profile, Query, RowBatch, RowStream,
     SeriesRun,

@@ -17,9 +17,10 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use common::{Dice, Fields, Row, Step, Val, contents, difference, quiet, replay, seeds};
+use tidestone::io::{Fault, SimDisk};
 use tidestone::{
-    DuplicatePolicy, Durability, FieldType, Options, TableOptions, TagMatch, Tidestone, TimeRange,
-    Value,
+    DuplicatePolicy, Durability, ErrorKind, FieldType, Lsn, Options, TableOptions, TagMatch,
+    Tidestone, TimeRange, Value,
 };
 
 struct Unpark(std::thread::Thread);
@@ -177,4 +178,77 @@ fn threads_that_write_delete_flush_merge_and_read_agree_with_the_model() {
             run(policy, seed, seed % 4 == 3);
         }
     }
+}
+
+#[test]
+fn who_waits_for_an_lsn_is_told_when_it_is_durable_and_that_it_never_will_be() {
+    let db = Tidestone::builder("/db")
+        .options(quiet())
+        .disk(Arc::new(SimDisk::new()))
+        .create()
+        .unwrap();
+    let fields = TableOptions::new().field("v", FieldType::I64);
+    let table = db.create_table("t", fields).unwrap();
+    let series = table.series(&[("host", "a")]).unwrap();
+    let mut writer = db.writer();
+    writer.append(&series, 1, &[Value::I64(1)]).unwrap();
+    let lsn = writer.commit_as(Durability::Memory).unwrap().lsn();
+    // Nothing syncs what asked for no sync, and waiting does not either.
+    assert!(!db.wait_durable(lsn, Some(Duration::ZERO)).unwrap());
+    let mut polled = pin!(db.when_durable(lsn));
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(polled.as_mut().poll(&mut context).is_pending());
+    std::thread::scope(|scope| {
+        let waits = scope.spawn(|| db.wait_durable(lsn, None));
+        let awaits = scope.spawn(|| block_on(db.when_durable(lsn)));
+        assert!(db.sync().unwrap() >= lsn);
+        assert!(waits.join().unwrap().unwrap());
+        awaits.join().unwrap().unwrap();
+    });
+    assert!(db.durable_lsn() >= lsn);
+    assert!(db.wait_durable(lsn, Some(Duration::ZERO)).unwrap());
+    assert!(polled.as_mut().poll(&mut context).is_ready());
+
+    // Nobody committed this, and nobody will.
+    let never = Lsn(lsn.0 + 1_000);
+    assert!(!db.wait_durable(never, Some(Duration::ZERO)).unwrap());
+    std::thread::scope(|scope| {
+        let waits = scope.spawn(|| db.wait_durable(never, None));
+        let awaits = scope.spawn(|| block_on(db.when_durable(never)));
+        db.close().unwrap();
+        let closed = [
+            waits.join().unwrap().map(drop),
+            awaits.join().unwrap(),
+            block_on(db.when_durable(never)),
+        ];
+        for told in closed {
+            assert_eq!(told.unwrap_err().kind(), ErrorKind::Closed);
+        }
+    });
+    block_on(db.when_durable(lsn)).unwrap();
+}
+
+#[test]
+fn who_waits_for_an_lsn_is_told_when_the_log_fails() {
+    let disk = SimDisk::new();
+    let db = Tidestone::builder("/db")
+        .options(quiet())
+        .disk(Arc::new(disk.clone()))
+        .create()
+        .unwrap();
+    let never = Lsn(db.sync().unwrap().0 + 1);
+    let fields = TableOptions::new().field("v", FieldType::I64);
+    let table = db.create_table("t", fields).unwrap();
+    let series = table.series(&[("host", "a")]).unwrap();
+    let mut writer = db.writer();
+    writer.append(&series, 1, &[Value::I64(1)]).unwrap();
+    std::thread::scope(|scope| {
+        let waits = scope.spawn(|| db.wait_durable(never, None));
+        let awaits = scope.spawn(|| block_on(db.when_durable(never)));
+        disk.inject(Fault::FromCall(0));
+        assert!(writer.commit_and_wait().is_err());
+        for told in [waits.join().unwrap().map(drop), awaits.join().unwrap()] {
+            assert_eq!(told.unwrap_err().kind(), ErrorKind::Poisoned);
+        }
+    });
 }

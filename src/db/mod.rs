@@ -25,7 +25,7 @@ use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::flush;
 use crate::forgetting;
-use crate::ingest::Writer;
+use crate::ingest::{WhenDurable, Writer};
 use crate::io::Lock;
 use crate::read_only::Reader;
 use crate::recover::OpenReport;
@@ -253,6 +253,36 @@ impl Tidestone {
     /// The log could not be written or synced, or the database is closed before.
     pub fn wait_durable(&self, lsn: Lsn, timeout: Option<Duration>) -> Result<bool> {
         self.engine().writable()?.wait_until(lsn, true, timeout)
+    }
+
+    /// Resolves once everything up to `lsn` survives a power loss, whoever committed it. It starts no
+    /// sync: commits do.
+    ///
+    /// ```
+    /// # use tidestone::*;
+    /// # let db = Tidestone::builder("/db").disk(std::sync::Arc::new(io::SimDisk::new())).create()?;
+    /// # let table = db.create_table("cpu", TableOptions::new().field("usage", FieldType::F64))?;
+    /// # let host = table.series(&[("host", "a")])?;
+    /// # let mut writer = db.writer();
+    /// # writer.append(&host, 1, &[Value::from(0.5)])?;
+    /// let lsn = writer.commit_as(Durability::Memory)?.lsn();
+    /// let told = {
+    ///     let db = db.clone();
+    ///     async move { db.when_durable(lsn).await }
+    /// };
+    /// db.sync()?;
+    /// # let mut told = std::pin::pin!(told);
+    /// # let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    /// # assert!(std::future::Future::poll(told.as_mut(), &mut context).is_ready());
+    /// assert!(db.durable_lsn() >= lsn);
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The log could not be written or synced; the database was closed before it got that far, or was
+    /// opened for reading only.
+    pub fn when_durable(&self, lsn: Lsn) -> WhenDurable {
+        WhenDurable::new(self.engine().clone(), lsn)
     }
 
     /// Makes everything committed so far durable.

@@ -23,7 +23,7 @@ mod ticket;
 mod writer;
 
 pub use batch::Batch;
-pub use ticket::Ticket;
+pub use ticket::{Ticket, WhenDurable};
 pub use writer::{SeriesHandle, Writer};
 
 /// What of a commit survives, from the moment its [`Ticket`] resolved.

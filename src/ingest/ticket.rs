@@ -117,3 +117,36 @@ impl Future for Ticket {
         }
     }
 }
+
+/// What [`Tidestone::when_durable`](crate::Tidestone::when_durable) gives: everything up to an LSN on its
+/// way to surviving a power loss. Dropping it changes nothing.
+#[derive(Debug, Clone)]
+#[must_use = "it says nothing before it is awaited"]
+pub struct WhenDurable {
+    engine: Arc<Engine>,
+    lsn: Lsn,
+}
+
+impl WhenDurable {
+    pub(crate) fn new(engine: Arc<Engine>, lsn: Lsn) -> Self {
+        Self { engine, lsn }
+    }
+
+    /// The LSN that is waited for.
+    pub fn lsn(&self) -> Lsn {
+        self.lsn
+    }
+}
+
+impl Future for WhenDurable {
+    type Output = Result<()>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        // Of a database that was closed the log says what became durable.
+        let polled = match self.engine.log() {
+            Some(log) => log.poll(self.lsn, true, cx.waker()),
+            None => Some(self.engine.writable().map(drop)),
+        };
+        polled.map_or(Poll::Pending, Poll::Ready)
+    }
+}
