@@ -99,6 +99,7 @@ fn running<R>(log: &Log, body: impl FnOnce() -> R) -> R {
             let mut state = self.0.state.lock();
             state.closing = true;
             self.0.work.notify_all();
+            self.0.file_work.notify_all();
             self.0.progress.notify_all();
         }
     }
