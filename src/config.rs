@@ -236,6 +236,13 @@ mod tests {
         );
         check(
             Options {
+                mapped_segments: 15,
+                ..Options::default()
+            },
+            "mapped_segments",
+        );
+        check(
+            Options {
                 query_threads: 0,
                 ..Options::default()
             },

@@ -12,12 +12,12 @@ mod common;
 
 use std::sync::Arc;
 
-use common::wrong::{check, fill, open, table_options};
+use common::wrong::{DeniedDisk, check, fill, open, table_options};
 use common::{contents, quiet};
 use tidestone::io::SimDisk;
 use tidestone::{
-    Agg, Aggregate, Batch, Bitmap, ErrorKind, FieldType, TableOptions, TagMatch, Tidestone, TimeRange,
-    Value, Values,
+    Agg, Aggregate, Backpressure, Batch, Bitmap, ErrorKind, FieldType, Options, SeededRandom,
+    TableOptions, TagMatch, Tidestone, TimeRange, Value, Values,
 };
 
 #[test]
@@ -402,6 +402,103 @@ fn a_tag_that_no_series_has_is_an_error_that_names_near_ones() {
     assert_eq!(known.unwrap().len(), 1);
     assert_eq!(table.series_keys(&[]).unwrap().len(), 1);
     assert_eq!(contents(&table).len(), 1);
+}
+
+#[test]
+fn wrong_settings_are_refused_by_every_way_to_open() {
+    let disk = SimDisk::new();
+    drop(open(&disk).unwrap());
+    let before = disk.changes();
+    let mut cases = vec![quiet(); 4];
+    cases[0].memory_budget_bytes = 1;
+    cases[1].log_file_bytes = 65_537;
+    cases[2].mapped_segments = 15;
+    cases[3].query_threads = 0;
+    let names = [
+        "memory_budget_bytes",
+        "log_file_bytes",
+        "mapped_segments",
+        "query_threads",
+    ];
+    for (options, name) in cases.into_iter().zip(names) {
+        let at = |path: &str| {
+            let disk = Arc::new(disk.clone());
+            let builder = Tidestone::builder(path);
+            builder.options(options.clone()).disk(disk)
+        };
+        let (invalid, words) = (ErrorKind::Invalid, &[name, "at least"][..]);
+        let words = if name == "log_file_bytes" {
+            &words[..1]
+        } else {
+            words
+        };
+        check("open", at("/db").open(), invalid, words);
+        check("create", at("/new").create(), invalid, words);
+        check("either", at("/new").open_or_create(), invalid, words);
+        check("read", at("/db").open_read_only(), invalid, words);
+    }
+    assert_eq!(disk.changes(), before);
+    open(&disk).unwrap();
+}
+
+#[test]
+fn what_a_busy_database_refuses_stays_staged_and_is_committed_later() {
+    let disk = DeniedDisk::new(SimDisk::new());
+    let start = || {
+        let options = Options {
+            backpressure: Backpressure::Fail,
+            ..quiet()
+        };
+        Tidestone::builder("/db")
+            .options(options)
+            .disk(Arc::new(disk.clone()))
+            .random(Arc::new(SeededRandom::new(disk.disk.changes())))
+            .open_or_create()
+            .unwrap()
+    };
+    let db = start();
+    let table = db.create_table("t", table_options()).unwrap();
+    let series = table.series(&[("host", "a")]).unwrap();
+    disk.hold("create", "/db/tmp");
+    let mut writer = db.writer();
+    let text = "x".repeat(1 << 20);
+    let mut committed = 0;
+    let error = loop {
+        let values = [Value::Null, Value::String(&text)];
+        writer.append(&series, committed, &values).unwrap();
+        match writer.commit_and_wait() {
+            Ok(_) => committed += 1,
+            Err(error) => break error,
+        }
+        assert!(committed < 64, "the budget is 32 MiB");
+    };
+    check::<()>(
+        "few rows",
+        Err(error),
+        ErrorKind::Busy,
+        &["memory_budget_bytes"],
+    );
+    assert_eq!(writer.staged_rows(), 1);
+    // A batch that is shared, not copied, comes back to its writer.
+    let mut many = db.writer();
+    let times: Vec<i64> = (1_000..2_000).collect();
+    let batch = Batch::of_series(&series, times).f64("v", vec![0.5; 1_000]);
+    many.append_batch(batch).unwrap();
+    check("many rows", many.commit(), ErrorKind::Busy, &["again"]);
+    assert_eq!(many.staged_rows(), 1_000);
+    let rows = || i64::try_from(contents(&table).len()).unwrap();
+    assert_eq!(rows(), committed);
+
+    disk.permit();
+    db.flush().unwrap();
+    writer.commit_and_wait().unwrap();
+    many.commit_and_wait().unwrap();
+    assert_eq!((writer.staged_rows(), many.staged_rows()), (0, 0));
+    assert_eq!(rows(), committed + 1 + 1_000);
+    let expected = contents(&table);
+    db.close().unwrap();
+    let db = start();
+    assert!(contents(&db.table("t").unwrap()) == expected);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use std::io;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Condvar, Mutex};
 
 use super::quiet;
 use tidestone::io::{DirEntry, Disk, File, Lock, SimDisk};
@@ -85,33 +85,48 @@ pub(crate) fn fill(db: &Tidestone) {
     }
 }
 
-/// A simulated disk that permits one call, by its name, on no path below another.
+/// A simulated disk that permits one call, by its name, on no path below
+/// another, or lets it wait there.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct DeniedDisk {
     pub(crate) disk: SimDisk,
     denied: Arc<Mutex<Option<(&'static str, &'static str)>>>,
+    /// As what is denied, and it waits until all is permitted.
+    held: Arc<(Mutex<Option<(&'static str, &'static str)>>, Condvar)>,
 }
 
 impl DeniedDisk {
     pub(crate) fn new(disk: SimDisk) -> Self {
-        let denied = Arc::default();
-        Self { disk, denied }
+        Self {
+            disk,
+            ..Self::default()
+        }
     }
 
     pub(crate) fn deny(&self, call: &'static str, below: &'static str) {
         *self.denied.lock().unwrap() = Some((call, below));
     }
 
+    pub(crate) fn hold(&self, call: &'static str, below: &'static str) {
+        *self.held.0.lock().unwrap() = Some((call, below));
+    }
+
     pub(crate) fn permit(&self) {
         *self.denied.lock().unwrap() = None;
+        *self.held.0.lock().unwrap() = None;
+        self.held.1.notify_all();
     }
 
     fn ask(&self, call: &str, path: &Path) -> io::Result<()> {
-        match *self.denied.lock().unwrap() {
-            Some((denied, below)) if denied == call && path.starts_with(below) => {
-                Err(io::Error::from(io::ErrorKind::PermissionDenied))
-            }
-            _ => Ok(()),
+        let is_meant = |rule: Option<(&str, &str)>| {
+            rule.is_some_and(|(name, below)| name == call && path.starts_with(below))
+        };
+        let (held, changed) = &*self.held;
+        let held = held.lock().unwrap();
+        drop(changed.wait_while(held, |h| is_meant(*h)).unwrap());
+        match is_meant(*self.denied.lock().unwrap()) {
+            true => Err(io::ErrorKind::PermissionDenied.into()),
+            false => Ok(()),
         }
     }
 }
