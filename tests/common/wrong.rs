@@ -85,14 +85,17 @@ pub(crate) fn fill(db: &Tidestone) {
     }
 }
 
+/// A call by its name, and the path below which it is meant.
+type Rule = Option<(&'static str, &'static str)>;
+
 /// A simulated disk that permits one call, by its name, on no path below
 /// another, or lets it wait there.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct DeniedDisk {
     pub(crate) disk: SimDisk,
-    denied: Arc<Mutex<Option<(&'static str, &'static str)>>>,
+    denied: Arc<Mutex<Rule>>,
     /// As what is denied, and it waits until all is permitted.
-    held: Arc<(Mutex<Option<(&'static str, &'static str)>>, Condvar)>,
+    held: Arc<(Mutex<Rule>, Condvar)>,
 }
 
 impl DeniedDisk {
@@ -118,9 +121,8 @@ impl DeniedDisk {
     }
 
     fn ask(&self, call: &str, path: &Path) -> io::Result<()> {
-        let is_meant = |rule: Option<(&str, &str)>| {
-            rule.is_some_and(|(name, below)| name == call && path.starts_with(below))
-        };
+        let is_meant =
+            |rule: Rule| rule.is_some_and(|(name, below)| name == call && path.starts_with(below));
         let (held, changed) = &*self.held;
         let held = held.lock().unwrap();
         drop(changed.wait_while(held, |h| is_meant(*h)).unwrap());
