@@ -262,6 +262,94 @@ fn rows_that_the_table_refuses_are_named_by_their_lines() {
 }
 
 #[test]
+fn tags_are_told_apart_by_their_names_whatever_the_order_of_columns() {
+    let place = Place::new();
+    place.file("a.csv", "t,host,dc,v\n1,x,y,1\n");
+    place.file("b.csv", "t,dc,host,v\n2,x,y,2\n3,y,x,3\n");
+    let import = [
+        "import", "--db", "db", "--table", "t", "--time", "t", "--tags", "host,dc", "a.csv",
+        "b.csv",
+    ];
+    let out = place.ok(&import);
+    assert!(out.contains("table t: 3 rows, 3 values, 2 series"), "{out}");
+    let query = ["query", "--db", "db", "--table", "t", "--fields", "v"];
+    for (host, expected) in [("x", &["1", "3"][..]), ("y", &["2"])] {
+        let test = format!("host={host}");
+        let out = place.ok(&[&query[..], &["--where", &test, "--format", "csv"]].concat());
+        let values: Vec<&str> = out
+            .lines()
+            .skip(1)
+            .flat_map(|l| l.rsplit(',').next())
+            .collect();
+        assert_eq!(values, expected, "{host}: {out}");
+    }
+}
+
+#[test]
+fn strict_takes_what_stands_before_a_wrong_record_and_nothing_behind_it() {
+    let place = Place::new();
+    let strict = |db: &str, file: &str, text: &[u8]| {
+        std::fs::write(place.path(file), text).unwrap();
+        let mut args = vec!["import", "--strict", "--db", db];
+        if file.ends_with(".csv") {
+            args.extend(["--table", "t", "--time", "t"]);
+        }
+        place.check(1, &[&args[..], &[file]].concat())
+    };
+    let (out, error) = strict("db", "a.csv", b"t,v\n1,1\n2,2\n3,\xff\n4,4\n5,\xff\n");
+    assert!(out.contains("t: 2 rows, 2 values"), "{out}");
+    assert!(error.contains("a.csv:4: column 2 is not UTF-8"), "{error}");
+    assert!(!error.contains("a.csv:6"), "{error}");
+
+    for db in ["db2", "db3"] {
+        let db = tidestone::Tidestone::create(place.path(db), tidestone::Options::default());
+        let db = db.unwrap();
+        for table in ["t", "u"] {
+            let options = tidestone::TableOptions::new().open_schema();
+            db.create_table(table, options).unwrap();
+        }
+        db.close().unwrap();
+    }
+    // By default a table takes nothing that is more than a day ahead of the clock.
+    let text = b"t,v\n2020-01-01,1\n2200-01-01,2\n2020-01-03,3\n2200-01-04,4\n";
+    let (out, error) = strict("db2", "b.csv", text);
+    assert!(out.contains("t: 1 rows, 1 values"), "{out}");
+    assert!(error.contains("b.csv:3: time"), "{error}");
+    assert!(!error.contains("b.csv:5"), "{error}");
+
+    let text = b"u v=1 1\nt v=1 2\nt v=2 7258118400000000000\nu v=3 3\n";
+    let (out, error) = strict("db3", "c.lp", text);
+    for expected in ["table t: 1 rows", "table u: 1 rows"] {
+        assert!(out.contains(expected), "{expected}: {out}");
+    }
+    assert!(error.contains("c.lp:3: time"), "{error}");
+}
+
+#[test]
+fn a_line_that_is_not_utf_8_is_named_and_the_others_are_taken() {
+    let place = Place::new();
+    let check = |file: &str, text: &[u8], expected: &str, more: &[&str]| {
+        std::fs::write(place.path(file), text).unwrap();
+        let (out, error) = place.check(1, &[&["import", "--db", "db", file], more].concat());
+        assert!(out.contains("2 rows in"), "{out}");
+        assert!(out.contains("1 lines refused"), "{out}");
+        assert!(error.contains(expected), "{error}");
+    };
+    check(
+        "in.lp",
+        b"m,a=x v=1 1\nm,a=\xff v=2 2\nm,a=x v=3 3\n",
+        "in.lp:2: the line is not UTF-8",
+        &[],
+    );
+    check(
+        "in.csv",
+        b"t,v\n1,a\n2,\xc3\x28\n3,c\n",
+        "in.csv:3: column 2 is not UTF-8",
+        &["--table", "csv", "--time", "t"],
+    );
+}
+
+#[test]
 fn line_protocol_makes_a_table_of_each_measurement() {
     let place = Place::new();
     let lines = "\

@@ -36,9 +36,11 @@ pub(super) fn import(
             ))
         })?
         .clone();
-    let first = first_records(name, &mut reader, problems)?;
+    let first = first_records(name, &mut reader)?;
+    let roles = roles(name, &head, args, sink, &first)?;
     let mut rows = Rows {
-        roles: roles(name, &head, args, sink, &first)?,
+        by_name: by_name(&roles),
+        roles,
         columns: head.len(),
         time_format: args.time_format.clone(),
         constant: &args.tag,
@@ -52,14 +54,17 @@ pub(super) fn import(
         if problems.stop() {
             return Ok(());
         }
-        rows.take(name, record, *line, sink, problems)?;
+        match record {
+            Ok(record) => rows.take(name, record, *line, sink, problems)?,
+            Err(what) => problems.refuse(name, *line, what),
+        }
     }
     drop(first);
     let mut record = StringRecord::new();
     while !problems.stop() {
-        match next(name, &mut reader, &mut record, problems)? {
+        match next(name, &mut reader, &mut record)? {
             Next::Row(line) => rows.take(name, &record, line, sink, problems)?,
-            Next::Refused => {}
+            Next::Refused(line, what) => problems.refuse(name, line, what),
             Next::End => break,
         }
     }
@@ -69,16 +74,12 @@ pub(super) fn import(
 enum Next {
     /// A record, and its line.
     Row(u64),
-    Refused,
+    /// The line of what is no record, and why it is none.
+    Refused(u64, String),
     End,
 }
 
-fn next(
-    name: &str,
-    reader: &mut Reader<impl Read>,
-    record: &mut StringRecord,
-    problems: &mut Problems,
-) -> Run<Next> {
+fn next(name: &str, reader: &mut Reader<impl Read>, record: &mut StringRecord) -> Run<Next> {
     let line = reader.position().line();
     match reader.read_record(record) {
         Ok(true) => Ok(Next::Row(record.position().map_or(line, Position::line))),
@@ -87,30 +88,26 @@ fn next(
             ErrorKind::Utf8 { pos, err } => {
                 let line = pos.as_ref().map_or(line, Position::line);
                 let column = err.field() + 1;
-                problems.refuse(name, line, format_args!("column {column} is not UTF-8"));
-                Ok(Next::Refused)
+                Ok(Next::Refused(line, format!("column {column} is not UTF-8")))
             }
             ErrorKind::Io(error) => Err(Failure::new(format_args!("cannot read {name}: {error}"))),
-            _ => {
-                problems.refuse(name, line, &error);
-                Ok(Next::Refused)
-            }
+            _ => Ok(Next::Refused(line, error.to_string())),
         },
     }
 }
 
-/// The records that decide the types, with their lines.
-fn first_records(
-    name: &str,
-    reader: &mut Reader<impl Read>,
-    problems: &mut Problems,
-) -> Run<Vec<(StringRecord, u64)>> {
+/// A record with its line, or what is wrong there.
+type Located = (Result<StringRecord, String>, u64);
+
+/// The records that decide the types. Those that are none are refused in their turn, behind the
+/// rows before them.
+fn first_records(name: &str, reader: &mut Reader<impl Read>) -> Run<Vec<Located>> {
     let mut first = Vec::new();
     while first.len() < LOOKED_AT {
         let mut record = StringRecord::new();
-        match next(name, reader, &mut record, problems)? {
-            Next::Row(line) => first.push((record, line)),
-            Next::Refused => {}
+        match next(name, reader, &mut record)? {
+            Next::Row(line) => first.push((Ok(record), line)),
+            Next::Refused(line, what) => first.push((Err(what), line)),
             Next::End => break,
         }
     }
@@ -136,7 +133,7 @@ fn roles(
     head: &StringRecord,
     args: &ImportArgs,
     sink: &Sink,
-    first: &[(StringRecord, u64)],
+    first: &[Located],
 ) -> Run<Vec<Role>> {
     let names: Vec<&str> = head.iter().collect();
     let missing = |what: &str, wanted: &str| {
@@ -195,7 +192,8 @@ fn roles(
                 schema.name
             )));
         }
-        let cells = first.iter().filter_map(|(record, _)| record.get(at));
+        let records = first.iter().filter_map(|(record, _)| record.as_ref().ok());
+        let cells = records.filter_map(|record| record.get(at));
         let seen = cells.filter(|c| !c.is_empty()).map(type_of);
         let (field_type, because) = match (there, asked) {
             (Some(there), _) => (Some(there), "in the table"),
@@ -212,6 +210,20 @@ fn roles(
     names.iter().enumerate().map(role).collect()
 }
 
+/// The places of the columns with tags, by the names of the tags.
+fn by_name(roles: &[Role]) -> Vec<usize> {
+    let tags = roles
+        .iter()
+        .enumerate()
+        .filter_map(|(at, role)| match role {
+            Role::Tag(name) => Some((name, at)),
+            _ => None,
+        });
+    let mut tags: Vec<(&String, usize)> = tags.collect();
+    tags.sort_unstable();
+    tags.into_iter().map(|(_, at)| at).collect()
+}
+
 /// A record, read.
 struct Row<'r> {
     time: i64,
@@ -223,6 +235,9 @@ struct Row<'r> {
 /// Turns records into rows.
 struct Rows<'a> {
     roles: Vec<Role>,
+    /// The columns with tags in the order of their names: the sink knows series by the values in
+    /// this order, and files of one import may have their columns in any.
+    by_name: Vec<usize>,
     columns: usize,
     time_format: Option<TimeFormat>,
     /// Tags of every row.
@@ -234,14 +249,10 @@ struct Rows<'a> {
 }
 
 impl Rows<'_> {
-    fn guess_time_format(
-        &mut self,
-        file: &str,
-        first: &[(StringRecord, u64)],
-        problems: &Problems,
-    ) {
+    fn guess_time_format(&mut self, file: &str, first: &[Located], problems: &Problems) {
         let at = self.roles.iter().position(|r| matches!(r, Role::Time));
-        let text = at.and_then(|at| first.first()?.0.get(at));
+        let record = first.iter().find_map(|(record, _)| record.as_ref().ok());
+        let text = at.and_then(|at| record?.get(at));
         let guess = TimeFormat::guess(text.unwrap_or_default());
         if matches!(guess, TimeFormat::Since1970(_)) {
             let text = text.unwrap_or_default();
@@ -280,18 +291,13 @@ impl Rows<'_> {
         }
         let mut time = None;
         let mut values = Vec::with_capacity(self.columns);
-        self.tags.clear();
         for (role, cell) in self.roles.iter_mut().zip(record) {
             match role {
                 Role::Time => {
                     let format = self.time_format.as_ref().unwrap_or(&TimeFormat::Rfc3339);
                     time = Some(format.parse(cell).map_err(Refused::Line)?);
                 }
-                Role::Tag(_) => {
-                    self.tags
-                        .extend_from_slice(&(cell.len() as u64).to_le_bytes());
-                    self.tags.extend_from_slice(cell.as_bytes());
-                }
+                Role::Tag(_) => {}
                 Role::Field { .. } if cell.is_empty() => {}
                 Role::Field {
                     name,
@@ -310,6 +316,12 @@ impl Rows<'_> {
                     values.push((at, value));
                 }
             }
+        }
+        self.tags.clear();
+        for cell in self.by_name.iter().filter_map(|&at| record.get(at)) {
+            self.tags
+                .extend_from_slice(&(cell.len() as u64).to_le_bytes());
+            self.tags.extend_from_slice(cell.as_bytes());
         }
         let series = match &self.last {
             Some((tags, series)) if *tags == self.tags => *series,

@@ -51,6 +51,11 @@ impl Problems {
             .set_message(format!("{} rows, {rate:.0}/s", self.rows));
     }
 
+    /// Whether nothing behind a refused line may be taken.
+    pub(super) fn is_strict(&self) -> bool {
+        self.strict
+    }
+
     /// Whether to read no further.
     pub(super) fn stop(&self) -> bool {
         self.strict && self.refused > 0

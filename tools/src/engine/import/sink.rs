@@ -49,6 +49,8 @@ pub(super) struct Sink {
     of_row: Vec<u32>,
     /// File and line of each row.
     lines: Vec<(Arc<str>, u64)>,
+    /// Rows that the writer holds already.
+    staged: usize,
     by_tags: FxHashMap<Box<[u8]>, u32>,
     handles: Vec<SeriesHandle>,
     /// The handles that the rows not yet committed need.
@@ -75,6 +77,7 @@ impl Sink {
             times: Vec::new(),
             of_row: Vec::new(),
             lines: Vec::new(),
+            staged: 0,
             by_tags: FxHashMap::default(),
             handles: Vec::new(),
             batch_series: Vec::new(),
@@ -95,7 +98,7 @@ impl Sink {
     }
 
     /// The number of the series with the given tags. `raw` stands for the tags: equal bytes,
-    /// equal tags.
+    /// equal tags, in every file of the import.
     pub(super) fn series<T: AsRef<str>>(
         &mut self,
         raw: &[u8],
@@ -161,6 +164,9 @@ impl Sink {
         values: &[(usize, Value<'_>)],
         problems: &mut Problems,
     ) -> Run<()> {
+        if problems.is_strict() {
+            return self.row_at_once((file, line), series, time, values, problems);
+        }
         for (at, value) in values {
             if let Some(column) = self.columns.get_mut(*at) {
                 push(&mut column.values, *value);
@@ -179,6 +185,37 @@ impl Sink {
         self.rows += 1;
         let full =
             self.times.len() >= BATCH_ROWS || self.times.len() * self.columns.len() >= BATCH_VALUES;
+        if full { self.commit(problems) } else { Ok(()) }
+    }
+
+    /// Hands a row to the writer, so that what the table refuses is known before the next line is
+    /// read, of whatever table that is.
+    fn row_at_once(
+        &mut self,
+        (file, line): (&Arc<str>, u64),
+        series: u32,
+        time: i64,
+        values: &[(usize, Value<'_>)],
+        problems: &mut Problems,
+    ) -> Run<()> {
+        let fields: Vec<(&str, Value<'_>)> = values
+            .iter()
+            .map(|(at, value)| (self.columns[*at].name.as_str(), *value))
+            .collect();
+        let handle = &self.handles[series as usize];
+        match self.writer.append_fields(handle, time, &fields) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::Invalid => {
+                problems.refuse(file, line, error);
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        }
+        self.staged += 1;
+        self.rows += 1;
+        let values = fields.iter().filter(|(_, v)| *v != Value::Null).count();
+        self.values += values as u64;
+        let full = self.staged >= BATCH_ROWS || self.staged * self.columns.len() >= BATCH_VALUES;
         if full { self.commit(problems) } else { Ok(()) }
     }
 
@@ -202,6 +239,11 @@ impl Sink {
         let lines = mem::take(&mut self.lines);
         let series = mem::take(&mut self.batch_series);
         self.batch += 1;
+        let staged = mem::take(&mut self.staged);
+        if staged > 0 {
+            self.submit()?;
+            problems.committed(staged);
+        }
         if times.is_empty() {
             return Ok(());
         }
