@@ -34,13 +34,16 @@ fn main() -> ExitCode {
     match result {
         Ok(Outcome::Sound) | Err(Failure::ClosedPipe) => ExitCode::SUCCESS,
         Ok(Outcome::Damaged) => ExitCode::from(1),
-        Err(Failure::CouldNotRun(message)) => {
-            // What was found before the failure is still worth printing.
-            let _ = out.flush();
-            eprintln!("tidestone: {message}");
-            ExitCode::from(2)
-        }
+        Err(Failure::Damaged(message)) => failed(&mut out, &message, 1),
+        Err(Failure::CouldNotRun(message)) => failed(&mut out, &message, 2),
     }
+}
+
+/// What was found before a failure is still worth printing.
+fn failed(out: &mut dyn Write, message: &str, code: u8) -> ExitCode {
+    let _ = out.flush();
+    eprintln!("tidestone: {message}");
+    ExitCode::from(code)
 }
 
 fn run(command: &Command, out: &mut dyn Write) -> Run {

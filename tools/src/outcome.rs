@@ -28,6 +28,8 @@ impl Outcome {
 pub(crate) enum Failure {
     /// Nobody reads the output any more: success.
     ClosedPipe,
+    /// Damage was met that did not let it go on: exit code 1.
+    Damaged(String),
     /// Exit code 2.
     CouldNotRun(String),
 }
@@ -63,6 +65,9 @@ impl From<serde_json::Error> for Failure {
 #[cfg(feature = "engine")]
 impl From<tidestone::Error> for Failure {
     fn from(error: tidestone::Error) -> Self {
-        Self::new(error)
+        match error.kind() {
+            tidestone::ErrorKind::Corrupt => Self::Damaged(error.to_string()),
+            _ => Self::new(error),
+        }
     }
 }

@@ -745,3 +745,35 @@ fn the_last_row_of_each_series_is_printed() {
         "time,city,degrees,sky\n2026-01-01T00:00:00Z,Bern,-1.5,clear\n"
     );
 }
+
+#[test]
+fn damage_met_by_any_command_is_code_1() {
+    let place = Place::with_weather();
+    let table = ["--db", "db", "--table", "weather"];
+    let file = segment(&place.path("db"));
+    let sound = std::fs::read(&file).unwrap();
+    let mut bytes = sound.clone();
+    bytes[200] ^= 1;
+    bytes[400] ^= 1;
+    std::fs::write(&file, &bytes).unwrap();
+    for command in ["query", "last", "export"] {
+        let (_, error) = place.check(1, &[&[command], &table[..]].concat());
+        assert!(error.contains("offset"), "{command}: {error}");
+    }
+    std::fs::write(&file, &sound).unwrap();
+    let identity = place.path("db/IDENTITY");
+    let mut bytes = std::fs::read(&identity).unwrap();
+    bytes[30] ^= 1;
+    std::fs::write(&identity, bytes).unwrap();
+    for args in [
+        &["query", "--db", "db", "--table", "weather"][..],
+        &["stats", "db"],
+        &["flush", "db"],
+        &["compact", "db"],
+        &["rebuild-index", "db"],
+    ] {
+        let (_, error) = place.check(1, args);
+        assert!(error.contains("IDENTITY"), "{args:?}: {error}");
+    }
+    place.check(2, &["query", "--db", "nowhere", "--table", "weather"]);
+}
