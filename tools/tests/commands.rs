@@ -777,3 +777,24 @@ fn damage_met_by_any_command_is_code_1() {
     }
     place.check(2, &["query", "--db", "nowhere", "--table", "weather"]);
 }
+
+#[test]
+fn every_reading_command_prints_json() {
+    let place = Place::with_weather();
+    let json = |args: &[&str]| -> serde_json::Value {
+        let table = ["--db", "db", "--table", "weather", "--json"];
+        let out = place.ok(&[&args[..1], &table, &args[1..]].concat());
+        serde_json::from_str(&out).unwrap_or_else(|e| panic!("{args:?}: {e}: {out}"))
+    };
+    let last = json(&["last", "--where", "city=Bern"]);
+    assert_eq!(last[0]["sky"], "rain");
+    let sums = json(&["query", "--agg", "count,sum(degrees)", "--group-by", "city"]);
+    assert_eq!(sums[0]["city"], "Bern");
+    assert_eq!(sums[0]["sum(degrees)"], -0.5);
+    let rows = json(&["export"]);
+    assert_eq!(rows.as_array().map(Vec::len), Some(5));
+    assert_eq!(rows[2]["sky"], "rain");
+    assert_eq!(rows[4]["degrees"], serde_json::Value::Null);
+    let plot = json(&["plot", "--every", "1d", "--agg", "max(degrees)"]);
+    assert_eq!(plot[0]["points"][1][1], 3.0);
+}

@@ -76,6 +76,9 @@ pub(crate) struct LastArgs {
 pub(crate) struct ExportArgs {
     #[command(flatten)]
     select: SelectArgs,
+    /// Print an array with an object for each row instead, as `query --json` does
+    #[arg(long)]
+    json: bool,
 }
 
 impl From<OrderArg> for Order {
@@ -128,12 +131,13 @@ pub(crate) fn last(args: &LastArgs, out: &mut dyn Write) -> Run {
 pub(crate) fn export(args: &ExportArgs, out: &mut dyn Write) -> Run {
     let db = args.select.db.open()?;
     let table = args.select.table(&db)?;
+    let format = if args.json { Format::Json } else { Format::Csv };
     print_rows(
         &args.select,
         &table,
         Order::SeriesTime,
         usize::MAX,
-        Format::Csv,
+        format,
         out,
     )
 }
