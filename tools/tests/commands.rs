@@ -779,6 +779,29 @@ fn damage_met_by_any_command_is_code_1() {
 }
 
 #[test]
+fn questions_that_make_no_sense_name_what_would() {
+    let place = Place::with_weather();
+    let check = |args: &[&str], expected: &[&str]| {
+        let (out, error) = place.check(2, &[&["query", "--db", "db"], args].concat());
+        assert_eq!(out, "", "{args:?}");
+        for expected in expected {
+            assert!(error.contains(expected), "{args:?}, {expected}: {error}");
+        }
+    };
+    let weather = |more: &[&'static str]| [&["--table", "weather"], more].concat();
+    check(
+        &weather(&["--from", "2026-01-02", "--to", "2026-01-01"]),
+        &["1767312000000000000", "1767225600000000000"],
+    );
+    check(&["--table", "wether"], &["\"wether\"", "\"weather\""]);
+    check(&weather(&["--where", "town=Bern"]), &["\"town\"", "city"]);
+    check(
+        &weather(&["--agg", "count", "--group-by", "town"]),
+        &["\"town\"", "city"],
+    );
+}
+
+#[test]
 fn every_reading_command_prints_json() {
     let place = Place::with_weather();
     let json = |args: &[&str]| -> serde_json::Value {
