@@ -78,7 +78,7 @@ pub(crate) fn run(args: &DemoArgs, out: &mut dyn Write) -> Run {
     show::chart(&open, out)?;
     open.close()?;
     show::segment(&DbFiles::new(&db), out)?;
-    summary(&imported, &killed, &DbFiles::new(&db), out)?;
+    summary(&imported, &killed, kept, &DbFiles::new(&db), out)?;
     Ok(Outcome::sound(kept))
 }
 
@@ -164,6 +164,7 @@ fn file_name(path: &Path) -> String {
 fn summary(
     imported: &[Imported],
     killed: &live::Killed,
+    kept: bool,
     files: &DbFiles,
     out: &mut dyn Write,
 ) -> Run<()> {
@@ -189,9 +190,30 @@ fn summary(
     let (median, high) = (killed.latency(50), killed.latency(99));
     writeln!(
         out,
-        "{} commits, each synced before it was acknowledged: p50 {median} us, p99 {high} us; none \
-         was lost by the kill",
-        killed.acknowledged.len()
+        "{} commits, each synced before it was acknowledged: p50 {median} us, p99 {high} us; {}",
+        killed.acknowledged.len(),
+        fate(kept)
     )?;
     Ok(())
+}
+
+/// What became of the acknowledged commits.
+fn fate(kept: bool) -> &'static str {
+    if kept {
+        "none was lost by the kill"
+    } else {
+        "NOT ALL OF THEM ARE THERE after the kill"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_summary_does_not_deny_a_loss() {
+        assert!(fate(true).contains("none was lost"));
+        assert!(!fate(false).contains("none"));
+        assert!(fate(false).contains("NOT ALL"));
+    }
 }
