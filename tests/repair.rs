@@ -9,7 +9,7 @@
 
 use std::path::{Path, PathBuf};
 
-use tidestone::maintenance::{Step, plan_repair, repair, verify};
+use tidestone::maintenance::{Step, plan_repair, rebuild_index, repair, verify};
 use tidestone::{ErrorKind, FieldType, Options, Table, TableOptions, Tidestone, Value};
 
 fn options() -> Options {
@@ -399,4 +399,39 @@ fn a_damaged_manifest_is_cut_where_it_is_damaged() {
     assert_eq!(verify(&path).unwrap().damage, []);
     assert_eq!(files(&path.join("lost"), ".manifest").len(), 1);
     assert_eq!(files(&path.join("lost"), ".seg").len(), 1);
+}
+
+#[test]
+fn the_index_is_made_anew_under_the_lock() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("db");
+    let (db, table) = make(&path);
+    write(&db, &table, 0, 3);
+    // Whoever writes to it keeps its index.
+    let index = files(&path.join("index"), "");
+    let error = rebuild_index(&path, options()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Locked);
+    assert_eq!(files(&path.join("index"), ""), index);
+    write(&db, &table, 3, 3);
+    drop(table);
+    db.close().unwrap();
+    drop(db);
+    // Of several at once, each has the database for itself or is refused.
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                for _ in 0..4 {
+                    match rebuild_index(&path, options()) {
+                        Ok(db) => {
+                            assert!(db.open_report().index_rebuilt.is_some());
+                            assert_eq!(times(&db), [0, 1, 2, 3, 4, 5]);
+                            db.close().unwrap();
+                        }
+                        Err(error) => assert_eq!(error.kind(), ErrorKind::Locked, "{error}"),
+                    }
+                }
+            });
+        }
+    });
+    assert!(verify(&path).unwrap().damage.is_empty());
 }

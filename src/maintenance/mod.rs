@@ -7,12 +7,27 @@
 mod repair;
 mod verify;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::config::Options;
+use crate::db::Tidestone;
+use crate::error::Result;
 pub use repair::{RepairPlan, Step, plan_repair, repair};
 pub use verify::verify;
+
+/// Opens a database for writing with an index made anew from the files, whatever state the old one
+/// is in. Nobody else can open it for writing from before the old index goes on.
+///
+/// # Errors
+/// As [`Tidestone::open`]; or the index cannot be removed. A database that does not open keeps its
+/// index.
+pub fn rebuild_index(path: &Path, options: Options) -> Result<Tidestone> {
+    Tidestone::builder(path)
+        .options(options)
+        .open_without_index()
+}
 
 /// What [`verify()`] found.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -57,7 +72,7 @@ pub struct Damage {
 }
 
 impl Damage {
-    fn of(error: &crate::Error, path: &std::path::Path) -> Self {
+    fn of(error: &crate::Error, path: &Path) -> Self {
         Self {
             path: error.path().unwrap_or(path).to_owned(),
             offset: error.offset(),

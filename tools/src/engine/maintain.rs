@@ -92,15 +92,9 @@ pub(crate) fn delete(args: &DeleteArgs, out: &mut dyn Write) -> Run {
 
 /// Carries out `tidestone rebuild-index`.
 pub(crate) fn rebuild_index(args: &DirArgs, out: &mut dyn Write) -> Run {
-    // Opening it first shows that nobody else writes to it and that its files are sound.
-    open(&args.dir)?.close()?;
-    let index = args.dir.join("index");
-    if let Err(error) = std::fs::remove_dir_all(&index)
-        && error.kind() != std::io::ErrorKind::NotFound
-    {
-        return Err(Failure::file("remove", &index, &error));
-    }
-    let db = Tidestone::open(&args.dir, Options::default())?;
+    is_database(&args.dir)?;
+    let db = tidestone::maintenance::rebuild_index(&args.dir, Options::default())?;
+    report_open(&db);
     let why = db.open_report().index_rebuilt.clone();
     let tables = db.status()?.tables;
     db.close()?;
@@ -117,13 +111,18 @@ pub(crate) fn rebuild_index(args: &DirArgs, out: &mut dyn Write) -> Run {
 }
 
 fn open(dir: &Path) -> Run<Tidestone> {
-    if !DbFiles::new(dir).identity().exists() {
-        let dir = dir.display();
-        return Err(Failure::new(format_args!(
-            "{dir} is no database: it has no IDENTITY"
-        )));
-    }
+    is_database(dir)?;
     let db = Tidestone::open(dir, Options::default())?;
     report_open(&db);
     Ok(db)
+}
+
+fn is_database(dir: &Path) -> Run<()> {
+    if DbFiles::new(dir).identity().exists() {
+        return Ok(());
+    }
+    let dir = dir.display();
+    Err(Failure::new(format_args!(
+        "{dir} is no database: it has no IDENTITY"
+    )))
 }
