@@ -15,6 +15,12 @@ const LIGHT: [&[&str]; 3] = [
 /// Formatting, lints, documentation, dependencies; ends at the first step that fails.
 pub(crate) fn run(places: &Places, shell: &Shell) -> Result<()> {
     shell::run(shell.cargo().args(["fmt", "--all", "--check"]))?;
+    // The fuzz targets are a workspace of their own, so small that its lints cost seconds.
+    let fuzz = ["--manifest-path", "fuzz/Cargo.toml"];
+    shell::run(shell.cargo().arg("fmt").args(fuzz).arg("--check"))?;
+    let mut clippy = shell.cargo();
+    clippy.args(["clippy", "--locked", "--all-targets"]);
+    shell::run(clippy.args(fuzz).args(["--", "-D", "warnings"]))?;
     for package in LIGHT {
         without_rocksdb(shell, package)?;
     }

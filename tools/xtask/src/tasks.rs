@@ -39,8 +39,12 @@ fn prepare(places: &Places, needs: &[Need]) -> Result<Shell> {
     Ok(shell)
 }
 
-/// All tests; the documentation's and the corpora first, so that the run closes on the count of the others.
+/// The programs that the README shows.
+const EXAMPLES: [&str; 2] = ["market", "host_metrics"];
+
+/// All tests; the documentation's, the corpora, the inspector's alone and the examples first, so that the run closes on the count of the others.
 fn test(places: &Places, shell: &Shell, args: &[OsString]) -> Result<()> {
+    let profile = if is_ci() { "ci" } else { "default" };
     if args.is_empty() {
         shell::run(
             shell
@@ -50,14 +54,33 @@ fn test(places: &Places, shell: &Shell, args: &[OsString]) -> Result<()> {
         // The saved corpora through the bodies of the fuzz targets, a workspace of their own.
         let corpora = ["--manifest-path", "fuzz/Cargo.toml", "--test", "corpus"];
         shell::run(shell.cargo().args(["test", "--locked"]).args(corpora))?;
+        examples(places, shell)?;
+        // The inspector as it is without the engine: a build of seconds, free of RocksDB.
+        let mut inspector = NEXTEST.command(places, shell)?;
+        inspector.args(["run", "--locked", "--profile", profile]);
+        let package = ["--package", "tidestone-cli", "--no-default-features"];
+        shell::run(inspector.args(package))?;
     }
     let mut nextest = NEXTEST.command(places, shell)?;
     nextest.args(["run", "--locked"]);
     if !choose_packages(args) {
         nextest.arg("--workspace");
     }
-    nextest.args(["--profile", if is_ci() { "ci" } else { "default" }]);
+    nextest.args(["--profile", profile]);
     shell::run(nextest.args(args))
+}
+
+/// Runs the examples, which end by themselves. They are built with the features of the whole
+/// workspace, as the tests are, so that nothing is built twice.
+fn examples(places: &Places, shell: &Shell) -> Result<()> {
+    let build = ["build", "--locked", "--workspace", "--examples"];
+    shell::run(shell.cargo().args(build))?;
+    let folder = places.target.join("debug").join("examples");
+    for name in EXAMPLES {
+        let name = format!("{name}{}", std::env::consts::EXE_SUFFIX);
+        shell::run_quiet(&mut shell.command(folder.join(name)))?;
+    }
+    Ok(())
 }
 
 /// Whether arguments for nextest choose packages, which `--workspace` would override.
