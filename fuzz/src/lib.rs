@@ -3,3 +3,4 @@
 
 pub mod codecs;
 pub mod files;
+pub mod segments;

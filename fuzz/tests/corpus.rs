@@ -68,3 +68,8 @@ fn manifest_replay() {
 fn manifest_state() {
     run("manifest_state", tidestone_fuzz::files::manifest_state);
 }
+
+#[test]
+fn segment_file() {
+    run("segment_file", tidestone_fuzz::segments::segment_file);
+}
