@@ -767,7 +767,6 @@ fn damage_met_by_any_command_is_code_1() {
     std::fs::write(&identity, bytes).unwrap();
     for args in [
         &["query", "--db", "db", "--table", "weather"][..],
-        &["stats", "db"],
         &["flush", "db"],
         &["compact", "db"],
         &["rebuild-index", "db"],
