@@ -151,6 +151,7 @@ fn offsets(json: &str) -> Vec<u64> {
 fn every_offset_printed_can_be_fed_back() {
     for file in [
         "identity.bin",
+        "log.bin",
         "manifest.bin",
         "segment-example.bin",
         "segment-every-encoding.bin",
@@ -159,14 +160,92 @@ fn every_offset_printed_can_be_fed_back() {
             true => inspect(&golden(), &["--vectors", "--json", file]),
             false => inspect(&golden(), &["--json", file]),
         };
-        let len = std::fs::metadata(golden().join(file)).unwrap().len();
         let offsets = offsets(&text(&listed.stdout));
         assert!(!offsets.is_empty());
-        // The end of a manifest is no place of anything.
-        for offset in offsets.into_iter().filter(|&offset| offset < len) {
+        for offset in offsets {
             let output = inspect(&golden(), &["--region", &offset.to_string(), file]);
             assert_eq!(output.status.code(), Some(0), "{file} {offset}: {output:?}");
             assert!(!output.stdout.is_empty());
+        }
+    }
+}
+
+#[test]
+fn every_offset_printed_of_a_damaged_file_can_be_fed_back() {
+    let copies = Copies::new();
+    let log = |at: usize| ("log.bin", at);
+    let manifest = |at: usize| ("manifest.bin", at);
+    let segment = |at: usize| ("segment-example.bin", at);
+    for (file, at) in [
+        log(8192),
+        log(8200),
+        log(8224),
+        log(8260),
+        log(4300),
+        log(6000),
+        log(192),
+        log(12_290),
+        log(12_360),
+        manifest(470),
+        manifest(500),
+        manifest(200),
+        manifest(930),
+        manifest(1260),
+        segment(230),
+        segment(330),
+        segment(390),
+        segment(512),
+        segment(676),
+    ] {
+        let whole = copies.inspect(file, |bytes| bytes[at] ^= 0x10);
+        let listed = inspect(copies.0.path(), &["--json", file]);
+        let json: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap();
+        let damage = json["damage"].as_array().unwrap().iter();
+        let damage: Vec<u64> = damage.map(|d| d["offset"].as_u64().unwrap()).collect();
+        assert_eq!(damage.is_empty(), whole.status.code() == Some(0));
+        for offset in offsets(&text(&listed.stdout)) {
+            let args = ["--region", &offset.to_string(), file];
+            let output = inspect(copies.0.path(), &args);
+            let codes = if damage.contains(&offset) {
+                1..=1
+            } else {
+                0..=1
+            };
+            let code = output.status.code().unwrap();
+            assert!(
+                codes.contains(&code),
+                "{file}, byte {at}, {offset}: {output:?}"
+            );
+            assert!(!output.stdout.is_empty());
+        }
+    }
+}
+
+#[test]
+fn damaged_frames_and_edits_are_shown_as_far_as_they_can_be_read() {
+    let copies = Copies::new();
+    for (file, at, region, expected) in [
+        (
+            "log.bin",
+            8260,
+            "8200",
+            &["no whole frame at 8192", "LSN            103"][..],
+        ),
+        ("log.bin", 8192, "8192", &["no whole frame at 8192"]),
+        (
+            "manifest.bin",
+            500,
+            "464",
+            &["no whole edit at 464", "version"],
+        ),
+    ] {
+        copies.inspect(file, |bytes| bytes[at] ^= 0x10);
+        let output = inspect(copies.0.path(), &["--region", region, file]);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let out = text(&output.stdout);
+        assert!(out.contains(": BAD"), "{out}");
+        for expected in expected {
+            assert!(out.contains(expected), "{expected}: {out}");
         }
     }
 }
@@ -195,7 +274,6 @@ fn wrong_questions_end_with_code_2() {
         &["--vector", "0", "--column", "x", "segment-example.bin"],
     );
     check("--vector is of segments", &["--vector", "0", "log.bin"]);
-    check("no whole frame", &["--region", "20480", "log.bin"]);
     check(
         "an offset is a number of bytes",
         &["--region", "x", "log.bin"],

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `check` | VALID or BAD, and the damage found |
 //! | `kind` | which kind of file it is, whatever of it is damaged |
+//! | `gap` | what lies where no whole frame or edit does |
 //! | `header` | the header of any file, and the identity file, which is nothing else |
 //! | `log` | frames, where the log ends and why |
 //! | `manifest` | edits and their entries |
@@ -15,6 +16,7 @@
 
 pub(crate) mod check;
 mod entries;
+mod gap;
 mod header;
 mod kind;
 mod log;
@@ -150,8 +152,10 @@ fn region(
     offset: u64,
     out: &mut dyn Write,
 ) -> Run {
-    if offset >= bytes.len() as u64 {
-        let len = bytes.len();
+    let len = bytes.len() as u64;
+    // Frames and edits may fill the file: their end is its end, and is a place.
+    let ends_here = offset == len && matches!(kind, FileKind::Log | FileKind::Manifest);
+    if offset >= len && !ends_here {
         return Err(Failure::new(format_args!(
             "{} has {len} bytes; there is no offset {offset}",
             args.file.display()
@@ -168,12 +172,12 @@ fn region(
             "an identity file is its header and nothing else",
         )),
         FileKind::Log => {
-            let frame = log::frame_at(bytes, offset)?;
-            finish(args, &frame, frame.is_sound(), out, |out| frame.print(out))
+            let place = log::place_at(bytes, offset);
+            finish(args, &place, place.is_sound(), out, |out| place.print(out))
         }
         FileKind::Manifest => {
-            let edit = manifest::edit_at(bytes, offset)?;
-            finish(args, &edit, edit.is_sound(), out, |out| edit.print(out))
+            let place = manifest::place_at(bytes, offset);
+            finish(args, &place, place.is_sound(), out, |out| place.print(out))
         }
         FileKind::Segment => {
             let region = segment::region_at(bytes, offset)?;

@@ -6,17 +6,16 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 use tidestone_format::header::Specific;
-use tidestone_format::log::frame::{FRAME_MAGIC, decode_frame};
+use tidestone_format::log::frame::{FRAME_HEADER_LEN, FRAME_MAGIC, decode_frame};
 use tidestone_format::log::{Frame, FrameCursor, LogIdentity, Stop, find_later_evidence};
 use tidestone_format::version::LOG_PAGE;
 use tidestone_format::{FileUuid, FormatError, Lsn};
 
 use super::check::Damage;
+use super::gap::{GapReport, Layout};
 use super::header::HeaderReport;
-use crate::outcome::{Failure, Run};
 use crate::text::TextTable;
-pub(super) use frame::FrameInFull;
-use frame::FrameReport;
+use frame::{FrameInFull, FrameReport};
 
 /// The frames of a log file.
 #[derive(Debug, Serialize)]
@@ -124,25 +123,82 @@ impl LogReport {
     }
 }
 
-/// The frame at or around `offset`, in full.
-pub(super) fn frame_at(bytes: &[u8], offset: u64) -> Run<FrameInFull> {
+/// What lies at an offset.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(super) enum Place {
+    Frame(Box<FrameInFull>),
+    Gap(GapReport),
+}
+
+impl Place {
+    pub(super) fn is_sound(&self) -> bool {
+        match self {
+            Self::Frame(frame) => frame.is_sound(),
+            Self::Gap(gap) => gap.is_sound(),
+        }
+    }
+
+    pub(super) fn print(&self, out: &mut dyn Write) -> io::Result<()> {
+        match self {
+            Self::Frame(frame) => frame.print(out),
+            Self::Gap(gap) => gap.print(out),
+        }
+    }
+}
+
+const LAYOUT: Layout = Layout {
+    what: "frame",
+    magic: FRAME_MAGIC,
+    header_len: FRAME_HEADER_LEN,
+    align: 8,
+    numbers: &[
+        ("payload", 12, 4),
+        ("log file", 24, 8),
+        ("LSN", 32, 8),
+        ("durable LSN", 40, 8),
+    ],
+};
+
+/// The frame at or around `offset`, in full, or what is left of it.
+pub(super) fn place_at(bytes: &[u8], offset: u64) -> Place {
     let header = HeaderReport::of(bytes, tidestone_format::header::FileKind::Log);
     let (file, first_lsn) = start(bytes, &header);
-    let cursor = FrameCursor::new(bytes, file, first_lsn);
-    let end = cursor.clone().last().map_or(LOG_PAGE as u64, |f| f.end());
-    let found = cursor
-        .chain(frames_behind(bytes, end, file))
-        .find(|f| (f.offset..f.end()).contains(&offset));
-    if let Some(frame) = found {
-        return Ok(FrameInFull::of(&frame));
+    let mut cursor = FrameCursor::new(bytes, file, first_lsn);
+    let mut frames: Vec<Frame<'_>> = cursor.by_ref().collect();
+    frames.extend(frames_behind(bytes, cursor.offset(), file));
+    if let Some(frame) = frames
+        .iter()
+        .find(|f| (f.offset..f.end()).contains(&offset))
+    {
+        return Place::Frame(Box::new(FrameInFull::of(frame)));
     }
-    match decode_frame(bytes, offset, file) {
-        Ok(frame) => Ok(FrameInFull::of(&frame)),
-        Err(error) => Err(Failure::new(format_args!(
-            "no whole frame of log file {} holds offset {offset}: {error}",
-            file.file_number
-        ))),
+    if let Ok(frame) = decode_frame(bytes, offset, file) {
+        return Place::Frame(Box::new(FrameInFull::of(&frame)));
     }
+    let before = frames.iter().map(Frame::end).filter(|&end| end <= offset);
+    let header_end = tidestone_format::header::HEADER_LEN as u64;
+    // Zeros lie between the header and the first page of frames.
+    let first = if offset < LOG_PAGE as u64 {
+        header_end
+    } else {
+        LOG_PAGE as u64
+    };
+    let from = before.max().unwrap_or(first);
+    let behind = frames.iter().map(|f| f.offset).filter(|&at| at > offset);
+    let to = behind.min().unwrap_or(bytes.len() as u64);
+    let to = if from < LOG_PAGE as u64 {
+        to.min(LOG_PAGE as u64)
+    } else {
+        to
+    };
+    let stray = cursor
+        .stray_bytes()
+        .filter(|e| (from..to).contains(&e.offset));
+    Place::Gap(GapReport::of(bytes, from..to, offset, &LAYOUT, |at| {
+        let why = || decode_frame(bytes, at, file).err();
+        stray.cloned().or_else(why)
+    }))
 }
 
 /// Which file it is and the LSN of its first frame: what the header says or, if that is damaged and

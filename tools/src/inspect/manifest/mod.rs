@@ -8,11 +8,12 @@ use serde::Serialize;
 use tidestone_format::FileUuid;
 use tidestone_format::header::{FileHeader, HEADER_LEN};
 use tidestone_format::manifest::{
-    EDITS_START, EditCursor, LocatedEdit, ManifestIdentity, Replay, Stop, find_later_edit, replay,
+    EDIT_HEADER_LEN, EDIT_MAGIC, EDITS_START, EditCursor, LocatedEdit, ManifestIdentity, Replay,
+    Stop, find_later_edit, replay,
 };
 
 use super::check::{Damage, merge};
-use crate::outcome::{Failure, Run};
+use super::gap::{GapReport, Layout};
 use entry::EntryReport;
 pub(super) use entry::policy_name;
 
@@ -120,17 +121,71 @@ impl ManifestReport {
     }
 }
 
-/// The edit at or around `offset`.
-pub(super) fn edit_at(bytes: &[u8], offset: u64) -> Run<EditReport> {
-    let (edits, end, _) = edits(bytes);
+/// What lies at an offset.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(super) enum Place {
+    Edit(Box<EditReport>),
+    Gap(GapReport),
+}
+
+impl Place {
+    /// An edit that is not is not shown as one.
+    pub(super) fn is_sound(&self) -> bool {
+        match self {
+            Self::Edit(_) => true,
+            Self::Gap(gap) => gap.is_sound(),
+        }
+    }
+
+    pub(super) fn print(&self, out: &mut dyn Write) -> io::Result<()> {
+        match self {
+            Self::Edit(edit) => edit.print(out),
+            Self::Gap(gap) => gap.print(out),
+        }
+    }
+}
+
+const LAYOUT: Layout = Layout {
+    what: "edit",
+    magic: EDIT_MAGIC,
+    header_len: EDIT_HEADER_LEN,
+    align: 8,
+    numbers: &[("payload", 4, 4), ("version", 8, 8)],
+};
+
+/// The edit at or around `offset`, or what is left of it.
+pub(super) fn place_at(bytes: &[u8], offset: u64) -> Place {
+    let (mut edits, end, stop) = edits(bytes);
     let last = edits.last().map_or(0, |e| e.version);
-    let later =
-        find_later_edit(bytes, identity(bytes), end, last).map(|(at, _)| edits_from(bytes, at));
-    edits
-        .into_iter()
-        .chain(later.into_iter().flatten())
-        .find(|e| (e.offset..e.offset + e.length).contains(&offset))
-        .ok_or_else(|| Failure::new(format_args!("no whole edit holds offset {offset}")))
+    if let Some((at, _)) = find_later_edit(bytes, identity(bytes), end, last) {
+        edits.extend(edits_from(bytes, at));
+    }
+    let ends = edits.iter().map(|e| e.offset + e.length);
+    let start = EDITS_START as u64;
+    let first = if offset < start {
+        HEADER_LEN as u64
+    } else {
+        start
+    };
+    let from = ends.filter(|&end| end <= offset).max().unwrap_or(first);
+    let starts = edits.iter().map(|e| e.offset).filter(|&at| at > offset);
+    let to = starts.min().unwrap_or(bytes.len() as u64);
+    let to = if from < start { to.min(start) } else { to };
+    let holds = |e: &EditReport| (e.offset..e.offset + e.length).contains(&offset);
+    if let Some(edit) = edits.into_iter().find(holds) {
+        return Place::Edit(Box::new(edit));
+    }
+    Place::Gap(GapReport::of(
+        bytes,
+        from..to,
+        offset,
+        &LAYOUT,
+        |at| match &stop {
+            Some(Stop::Invalid(error) | Stop::Refused(error)) if at == end => Some(error.clone()),
+            _ => None,
+        },
+    ))
 }
 
 /// Which file it is, as its header says, damaged or not.
@@ -171,11 +226,6 @@ impl EditReport {
             version: located.edit.version,
             entries: located.edit.entries.iter().map(EntryReport::from).collect(),
         }
-    }
-
-    /// An edit that is not is not shown as one.
-    pub(super) fn is_sound(&self) -> bool {
-        true
     }
 
     pub(super) fn print(&self, out: &mut dyn Write) -> io::Result<()> {
