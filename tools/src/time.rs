@@ -55,10 +55,12 @@ mod parse {
     }
 
     /// RFC 3339, or a date with or without a time of day, which is taken as UTC. `None` for other
-    /// text and for times that 64 bits of nanoseconds cannot hold.
+    /// text, such as a time with the name of a zone and no offset, and for times that 64 bits of nanoseconds cannot hold.
     pub(crate) fn civil_or_rfc3339(text: &str) -> Option<i64> {
         let timestamp: Timestamp = match text.parse() {
             Ok(timestamp) => timestamp,
+            // The name of a zone without an offset: what it means is not known here.
+            Err(_) if text.contains('[') => return None,
             Err(_) => {
                 let civil: DateTime = text.parse().ok()?;
                 civil.to_zoned(TimeZone::UTC).ok()?.timestamp()
@@ -130,11 +132,13 @@ mod tests {
         check("1970-01-02 00:00:01.5", day + 1_500_000_000);
         check("1970-01-02T01:00:00+01:00", day);
         check("1970-01-02T00:00:00Z", day);
+        check("1970-01-02T01:00:00+01:00[Europe/Zurich]", day);
         check("-5", -5);
         for wrong in [
             "",
             "yesterday",
             "now*1h",
+            "2024-06-01T12:00:00[Europe/Zurich]",
             "now-",
             "now-1",
             "2300-01-01",

@@ -386,6 +386,45 @@ cpu,host=a
 }
 
 #[test]
+fn one_line_with_an_unknown_field_costs_that_line_alone() {
+    let place = Place::new();
+    let db = tidestone::Tidestone::create(place.path("db"), tidestone::Options::default()).unwrap();
+    let options = tidestone::TableOptions::new().field("v", tidestone::FieldType::I64);
+    db.create_table("m", options).unwrap();
+    db.close().unwrap();
+    drop(db);
+    place.file("m.line", "m,h=a v=1i 1\nm,h=a x=2i 2\nm,h=a v=3i 3\n");
+    let (out, error) = place.check(0, &["import", "--db", "db", "m.line"]);
+    assert!(
+        error.contains("m.line:2: ") && error.contains('x'),
+        "{error}"
+    );
+    assert!(out.contains("table m: 2 rows, 2 values"), "{out}");
+}
+
+#[test]
+fn a_byte_order_mark_is_no_part_of_the_measurement() {
+    let place = Place::new();
+    place.file("m.line", "\u{feff}m,h=a v=1i 1\nm,h=a v=2i 2\n");
+    let out = place.ok(&["import", "--db", "db", "m.line"]);
+    assert!(
+        out.starts_with("table m: 2 rows, 2 values, 1 series"),
+        "{out}"
+    );
+}
+
+#[test]
+fn long_lines_are_committed_in_small_batches() {
+    let place = Place::new();
+    let long = "x".repeat(60_000);
+    // All of them would be more than one batch can hold.
+    let lines = (0..10_000).map(|i| format!("m,h=a v=\"{i} {long}\" {i}\n"));
+    place.file("m.line", &lines.collect::<String>());
+    let out = place.ok(&["import", "--db", "db", "m.line"]);
+    assert!(out.starts_with("table m: 10000 rows"), "{out}");
+}
+
+#[test]
 fn what_is_exported_can_be_imported() {
     let place = Place::with_weather();
     let first = place.ok(&["export", "--db", "db", "--table", "weather"]);

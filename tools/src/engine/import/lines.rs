@@ -40,6 +40,11 @@ pub(super) fn import(
             problems.refuse(name, number, "the line is not UTF-8");
             continue;
         };
+        // A byte order mark is no part of the first measurement.
+        let text = match number {
+            1 => text.strip_prefix('\u{feff}').unwrap_or(text),
+            _ => text,
+        };
         if text.trim().is_empty() || text.starts_with('#') {
             continue;
         }

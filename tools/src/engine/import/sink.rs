@@ -16,6 +16,8 @@ use crate::outcome::{Failure, Run};
 const BATCH_ROWS: usize = 10_000;
 /// Values of a commit, at most, where rows are wide.
 const BATCH_VALUES: usize = 1_000_000;
+/// Bytes of strings of a commit, about.
+const BATCH_TEXT: usize = 8 << 20;
 /// How often a commit waits again for the engine's memory; each time it waits for seconds.
 const PATIENCE: u32 = 60;
 
@@ -51,6 +53,8 @@ pub(super) struct Sink {
     lines: Vec<(Arc<str>, u64)>,
     /// Rows that the writer holds already.
     staged: usize,
+    /// Bytes of strings of the rows not yet committed.
+    text: usize,
     by_tags: FxHashMap<Box<[u8]>, u32>,
     handles: Vec<SeriesHandle>,
     /// The handles that the rows not yet committed need.
@@ -85,6 +89,7 @@ impl Sink {
             batch: 1,
             rows: 0,
             values: 0,
+            text: 0,
         }
     }
 
@@ -179,13 +184,15 @@ impl Sink {
                 column.values.push_null();
             }
         }
+        self.text += text_of(values.iter().map(|(_, value)| value));
         let place = self.place_of(series);
         self.of_row.push(place);
         self.lines.push((file.clone(), line));
         self.rows += 1;
-        let full =
-            self.times.len() >= BATCH_ROWS || self.times.len() * self.columns.len() >= BATCH_VALUES;
-        if full { self.commit(problems) } else { Ok(()) }
+        match self.is_full(self.times.len()) {
+            true => self.commit(problems),
+            false => Ok(()),
+        }
     }
 
     /// Hands a row to the writer, so that what the table refuses is known before the next line is
@@ -215,8 +222,16 @@ impl Sink {
         self.rows += 1;
         let values = fields.iter().filter(|(_, v)| *v != Value::Null).count();
         self.values += values as u64;
-        let full = self.staged >= BATCH_ROWS || self.staged * self.columns.len() >= BATCH_VALUES;
-        if full { self.commit(problems) } else { Ok(()) }
+        self.text += text_of(fields.iter().map(|(_, value)| value));
+        match self.is_full(self.staged) {
+            true => self.commit(problems),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether the rows not yet committed are enough for a commit.
+    fn is_full(&self, rows: usize) -> bool {
+        rows >= BATCH_ROWS || rows * self.columns.len() >= BATCH_VALUES || self.text >= BATCH_TEXT
     }
 
     fn place_of(&mut self, series: u32) -> u32 {
@@ -239,6 +254,7 @@ impl Sink {
         let lines = mem::take(&mut self.lines);
         let series = mem::take(&mut self.batch_series);
         self.batch += 1;
+        self.text = 0;
         let staged = mem::take(&mut self.staged);
         if staged > 0 {
             self.submit()?;
@@ -271,13 +287,14 @@ impl Sink {
                     let fields: Vec<(&str, Value<'_>)> = columns
                         .iter()
                         .map(|(name, column)| (name.as_str(), Value::of_column(column, row)))
+                        // What a row does not give is no reason to refuse it.
+                        .filter(|(_, value)| *value != Value::Null)
                         .collect();
                     if let Err(error) = self.writer.append_fields(handle, times[row], &fields) {
                         let (file, line) = &lines[row];
                         problems.refuse(file, *line, error);
-                        let values = fields.iter().filter(|(_, v)| *v != Value::Null);
                         self.rows -= 1;
-                        self.values -= values.count() as u64;
+                        self.values -= fields.len() as u64;
                     }
                 }
             }
@@ -301,6 +318,15 @@ impl Sink {
             }
         }
     }
+}
+
+/// Bytes of the strings among values.
+fn text_of<'a>(values: impl Iterator<Item = &'a Value<'a>>) -> usize {
+    let texts = values.map(|value| match value {
+        Value::String(text) => text.len(),
+        _ => 0,
+    });
+    texts.sum()
 }
 
 /// Appends a value of the column's type; anything else becomes null.
