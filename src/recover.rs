@@ -267,13 +267,21 @@ pub(crate) fn log_settings(
     }
 }
 
-/// Opens a database for writing. The lock is held by whoever gets the engine. `up_to_damage`: a log with
-/// damage is read as if it ended before that; for a repair.
+/// How a database is opened, if not as usual.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct How {
+    /// A log with damage is read as if it ended before that; for a repair.
+    pub(crate) up_to_damage: bool,
+    /// The index is made anew, whatever state it is in.
+    pub(crate) rebuild_index: bool,
+}
+
+/// Opens a database for writing. The lock is held by whoever gets the engine.
 pub(crate) fn open(
     path: &Path,
     components: &Components,
     options: Options,
-    up_to_damage: bool,
+    how: How,
 ) -> Result<(Engine, OpenReport)> {
     let Components {
         disk,
@@ -292,7 +300,7 @@ pub(crate) fn open(
     let incarnation = manifest.state().incarnation();
     let next_series = manifest.state().next_series();
     // What a repair takes from the log may be of tables that the manifest has lost.
-    let next_table = match up_to_damage {
+    let next_table = match how.up_to_damage {
         true => TableId(u32::MAX),
         false => manifest.state().next_table(),
     };
@@ -327,7 +335,7 @@ pub(crate) fn open(
             exclusive: true,
         },
         version.flushed,
-        if up_to_damage {
+        if how.up_to_damage {
             wal::Missing::Cut(&mut lost)
         } else {
             wal::Missing::Refused
@@ -351,7 +359,12 @@ pub(crate) fn open(
         database,
         incarnation,
     };
-    let index = open_index(&ground, &version, &lone, index_in_memory, &mut report)?;
+    let kind = match (index_in_memory, how.rebuild_index) {
+        (true, _) => IndexKind::InMemory,
+        (false, true) => IndexKind::Anew,
+        (false, false) => IndexKind::AsItIs,
+    };
+    let index = open_index(&ground, &version, &lone, kind, &mut report)?;
     series.attach(index, (!index_in_memory).then_some(ground));
     // Which of them have rows is looked up later, in the background.
     for definition in &lone {
@@ -431,23 +444,37 @@ fn describe(damage: &wal::SteppedOver) -> String {
     )
 }
 
+/// Which index a database gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum IndexKind {
+    /// One in memory, made at each open.
+    InMemory,
+    /// The one in its folder, if it can be used.
+    AsItIs,
+    /// One made anew in its folder.
+    Anew,
+}
+
 /// Opens the index, or makes it anew, and lets it catch up with segments and manifest.
 fn open_index(
     ground: &Ground,
     version: &Version,
     lone: &[SeriesDefinition],
-    in_memory: bool,
+    kind: IndexKind,
     report: &mut OpenReport,
 ) -> Result<Index> {
     let (memory, database) = (ground.memory, ground.database);
     let applied = ground.applied(version);
-    if in_memory {
+    if kind == IndexKind::InMemory {
         let index = Index::open_in_memory(memory, database, ground.nothing())?;
         report.index_caught_up = catch_up(&index, version, lone, Lsn(0), applied)?;
         return Ok(index);
     }
-    let opened = Index::open(&ground.folder, memory, database)?;
-    let (index, from) = match judge(opened, applied) {
+    let judged = match kind {
+        IndexKind::Anew => Err("that was asked for".to_owned()),
+        _ => judge(Index::open(&ground.folder, memory, database)?, applied),
+    };
+    let (index, from) = match judged {
         Ok((index, from)) => (index, from),
         Err(why) => {
             // A database that was only made has none yet.

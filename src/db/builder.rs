@@ -8,11 +8,11 @@ use parking_lot::Mutex;
 use super::{Inner, Running, Tidestone};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Options;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{ErrorKind, Result};
 use crate::io::{Disk, OsDisk};
 use crate::random::{OsRandom, Random};
 use crate::read_only;
-use crate::recover::{self, Components, OpenReport};
+use crate::recover::{self, Components, How};
 use crate::store::Folders;
 use crate::worker::Workers;
 
@@ -83,53 +83,31 @@ impl Builder {
     /// # Errors
     /// As [`Tidestone::open`].
     pub fn open(self) -> Result<Tidestone> {
-        self.open_writable(false, false)
+        self.open_writable(How::default())
     }
 
     /// Opens a database whose log is damaged as if the log ended before that.
     pub(crate) fn open_up_to_damage(self) -> Result<Tidestone> {
-        self.open_writable(true, false)
+        self.open_writable(How {
+            up_to_damage: true,
+            ..How::default()
+        })
     }
 
-    /// Opens a database, removes its index, and opens it again, which makes the index anew. The lock
-    /// is held over all of it.
-    pub(crate) fn open_without_index(self) -> Result<Tidestone> {
-        self.open_writable(false, true)
+    /// Opens a database and makes its index anew, whatever state it is in.
+    pub(crate) fn open_and_rebuild_index(self) -> Result<Tidestone> {
+        self.open_writable(How {
+            rebuild_index: true,
+            ..How::default()
+        })
     }
 
-    fn open_writable(self, up_to_damage: bool, without_index: bool) -> Result<Tidestone> {
+    fn open_writable(self, how: How) -> Result<Tidestone> {
         self.options.validate()?;
         let folders = Folders::new(&self.path);
         recover::identity(&*self.components.disk, &folders)?;
         let lock = recover::lock(&*self.components.disk, &folders)?;
-        let mut first = None;
-        if without_index {
-            // That it opens shows that the files of which the index is made are sound.
-            let (engine, report) = recover::open(
-                &self.path,
-                &self.components,
-                self.options.clone(),
-                up_to_damage,
-            )?;
-            drop(engine);
-            first = Some(report);
-            let index = folders.index();
-            match std::fs::remove_dir_all(&index) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(Error::io("remove the index", &index, error));
-                }
-                _ => {}
-            }
-        }
-        let (engine, mut report) =
-            recover::open(&self.path, &self.components, self.options, up_to_damage)?;
-        if let Some(first) = first {
-            report = OpenReport {
-                index_rebuilt: report.index_rebuilt,
-                index_caught_up: report.index_caught_up,
-                ..first
-            };
-        }
+        let (engine, report) = recover::open(&self.path, &self.components, self.options, how)?;
         let engine = Arc::new(engine);
         let mut workers = Workers::default();
         let started = workers.start(&engine);

@@ -18,7 +18,7 @@ pub use repair::{RepairPlan, Step, plan_repair, repair};
 pub use verify::verify;
 
 /// Opens a database for writing with an index made anew from the files, whatever state the old one
-/// is in. Nobody else can open it for writing from before the old index goes on.
+/// is in; nobody else can open it for writing meanwhile.
 ///
 /// # Errors
 /// As [`Tidestone::open`]; or the index cannot be removed. A database that does not open keeps its
@@ -26,7 +26,7 @@ pub use verify::verify;
 pub fn rebuild_index(path: &Path, options: Options) -> Result<Tidestone> {
     Tidestone::builder(path)
         .options(options)
-        .open_without_index()
+        .open_and_rebuild_index()
 }
 
 /// What [`verify()`] found.

@@ -394,7 +394,7 @@ fn one_line_with_an_unknown_field_costs_that_line_alone() {
     db.close().unwrap();
     drop(db);
     place.file("m.line", "m,h=a v=1i 1\nm,h=a x=2i 2\nm,h=a v=3i 3\n");
-    let (out, error) = place.check(0, &["import", "--db", "db", "m.line"]);
+    let (out, error) = place.check(1, &["import", "--db", "db", "m.line"]);
     assert!(
         error.contains("m.line:2: ") && error.contains('x'),
         "{error}"
