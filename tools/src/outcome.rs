@@ -29,6 +29,7 @@ pub(crate) enum Failure {
     /// Nobody reads the output any more: success.
     ClosedPipe,
     /// Damage was met that did not let it go on: exit code 1.
+    #[cfg(feature = "engine")]
     Damaged(String),
     /// Exit code 2.
     CouldNotRun(String),
