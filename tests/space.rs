@@ -26,6 +26,8 @@ use tidestone_format::manifest::{ManifestIdentity, replay};
 const SECOND: i64 = 1_000_000_000;
 const PARTITIONS: i64 = 4;
 const ROWS: usize = 3 * 4;
+/// Where a flush and a merge write. Beside them the log's thread makes files as it finds time.
+const FOLDERS: [&str; 3] = ["/db/tmp", "/db/segments", "/db/manifest"];
 
 fn open(disk: &SimDisk, seed: u64) -> Tidestone {
     Tidestone::builder("/db")
@@ -83,16 +85,18 @@ fn named(disk: &SimDisk) -> BTreeSet<PathBuf> {
 
 /// Lets one call after the other fail in a piece of work, and looks at what is left each time.
 fn fail_each_call(work: impl Fn(&Tidestone) -> Result<()>) {
+    let changes = |disk: &SimDisk| FOLDERS.map(|folder| disk.changes_in(folder));
     let (disk, db) = filled();
-    let before = disk.changes();
+    let before = changes(&disk);
     work(&db).unwrap();
     assert_eq!(files(&disk), named(&disk), "no fault");
-    let calls = disk.changes() - before;
+    let after = changes(&disk);
     drop(db);
+    let calls = |at: usize| (0..after[at] - before[at]).map(move |call| (FOLDERS[at], call));
     let (mut failed, mut poisoned) = (0, 0);
-    for call in 0..calls {
+    for call in (0..FOLDERS.len()).flat_map(calls) {
         let (disk, db) = filled();
-        disk.inject(Fault::OnceAtCall(call));
+        disk.inject(Fault::OnceIn(call.0, call.1));
         let Err(error) = work(&db) else {
             continue;
         };
@@ -102,29 +106,30 @@ fn fail_each_call(work: impl Fn(&Tidestone) -> Result<()>) {
         // An edit that failed may hold all the same.
         let takes_edits = db.set_log_cursor("probe", Lsn(u64::MAX));
         match takes_edits.map_err(|e| e.kind()) {
-            Ok(()) => assert_eq!(there, named, "call {call}: {error}"),
+            Ok(()) => assert_eq!(there, named, "call {call:?}: {error}"),
             Err(ErrorKind::Poisoned) => {
                 poisoned += 1;
                 let missing: Vec<_> = named.difference(&there).collect();
-                assert!(missing.is_empty(), "call {call}: {error}: {missing:?}");
+                assert!(missing.is_empty(), "call {call:?}: {error}: {missing:?}");
                 // What is tried again is of no use, and leaves nothing more.
                 work(&db).unwrap_err();
-                assert_eq!(files(&disk), there, "call {call}, again: {error}");
+                assert_eq!(files(&disk), there, "call {call:?}, again: {error}");
             }
-            Err(kind) => panic!("call {call}: {kind:?}"),
+            Err(kind) => panic!("call {call:?}: {kind:?}"),
         }
         let left = disk.after_kill();
         drop(db);
         let db = open(&left, 2);
         work(&db).unwrap();
         let rows = contents(&db.table("t").unwrap()).len();
-        assert_eq!(rows, ROWS, "call {call}: {error}");
+        assert_eq!(rows, ROWS, "call {call:?}: {error}");
         assert_eq!(
             files(&left),
             self::named(&left),
-            "call {call}, opened again"
+            "call {call:?}, opened again"
         );
     }
+    // A write and a sync of the manifest, at least.
     assert!(failed > poisoned && poisoned >= 2, "{failed}, {poisoned}");
 }
 

@@ -30,6 +30,9 @@ pub enum Fault {
     FromCall(u64),
     /// The n-th call from now that changes the disk fails once with an input/output error.
     OnceAtCall(u64),
+    /// The n-th call from now that changes this folder or what is in it fails once. Threads that
+    /// work elsewhere do not shift it.
+    OnceIn(&'static str, u64),
     /// The n-th sync of a file from now fails once.
     OnceAtSync(u64),
     /// Writes that extend the disk's use beyond this many bytes fail: the disk is full.
@@ -54,6 +57,8 @@ struct State {
     faults: Vec<Fault>,
     syncs: u64,
     changes: u64,
+    /// How many calls changed each path, gone ones among them.
+    changes_of: BTreeMap<PathBuf, u64>,
 }
 
 impl Default for State {
@@ -68,6 +73,7 @@ impl Default for State {
             faults: Vec::new(),
             syncs: 0,
             changes: 0,
+            changes_of: BTreeMap::new(),
         }
     }
 }
@@ -85,6 +91,8 @@ struct Node {
 #[derive(Debug)]
 struct SimFile {
     disk: SimDisk,
+    /// Where it was when it was opened.
+    path: PathBuf,
     node: Arc<Mutex<Node>>,
     writable: bool,
 }
@@ -110,8 +118,9 @@ fn missing(path: &Path) -> io::Error {
 
 impl State {
     /// Counts a call that changes the disk, and fails it if a fault says so.
-    fn change(&mut self, what: &str) -> io::Result<()> {
+    fn change(&mut self, what: &str, path: &Path) -> io::Result<()> {
         self.changes += 1;
+        *self.changes_of.entry(path.to_owned()).or_default() += 1;
         let mut hit = false;
         self.faults.retain_mut(|fault| match fault {
             Fault::FromCall(0) => {
@@ -121,6 +130,10 @@ impl State {
             Fault::OnceAtCall(0) => {
                 hit = true;
                 false
+            }
+            Fault::OnceIn(folder, n) if path.starts_with(*folder) => {
+                hit |= *n == 0;
+                n.checked_sub(1).map(|left| *n = left).is_some()
             }
             Fault::FromCall(n) | Fault::OnceAtCall(n) => {
                 *n -= 1;
@@ -204,6 +217,16 @@ impl SimDisk {
     /// How many calls changed the disk.
     pub fn changes(&self) -> u64 {
         self.0.lock().changes
+    }
+
+    /// How many calls changed `folder` or what is in it.
+    pub fn changes_in(&self, folder: &str) -> u64 {
+        let state = self.0.lock();
+        let below = state
+            .changes_of
+            .iter()
+            .filter(|(p, _)| p.starts_with(folder));
+        below.map(|(_, changes)| changes).sum()
     }
 
     /// The disk as it is after the power failed now: synced bytes and names are there; of every
@@ -309,9 +332,10 @@ impl SimDisk {
         self.0.lock().files.keys().cloned().collect()
     }
 
-    fn file(&self, node: Arc<Mutex<Node>>, writable: bool) -> Arc<dyn File> {
+    fn file(&self, path: &Path, node: Arc<Mutex<Node>>, writable: bool) -> Arc<dyn File> {
         Arc::new(SimFile {
             disk: self.clone(),
+            path: path.to_owned(),
             node,
             writable,
         })
@@ -321,17 +345,17 @@ impl SimDisk {
 impl Disk for SimDisk {
     fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
         let node = self.0.lock().node(path)?;
-        Ok(self.file(node, false))
+        Ok(self.file(path, node, false))
     }
 
     fn open_write(&self, path: &Path) -> io::Result<Arc<dyn File>> {
         let node = self.0.lock().node(path)?;
-        Ok(self.file(node, true))
+        Ok(self.file(path, node, true))
     }
 
     fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
         let mut state = self.0.lock();
-        state.change("create")?;
+        state.change("create", path)?;
         state.parent_exists(path)?;
         if state.files.contains_key(path) {
             return Err(io::Error::from(io::ErrorKind::AlreadyExists));
@@ -339,12 +363,12 @@ impl Disk for SimDisk {
         let node = Arc::new(Mutex::new(Node::default()));
         state.files.insert(path.to_owned(), node.clone());
         drop(state);
-        Ok(self.file(node, true))
+        Ok(self.file(path, node, true))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.0.lock();
-        state.change("rename")?;
+        state.change("rename", to)?;
         state.parent_exists(to)?;
         let node = state.files.remove(from).ok_or_else(|| missing(from))?;
         state.files.insert(to.to_owned(), node);
@@ -356,7 +380,7 @@ impl Disk for SimDisk {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         let mut state = self.0.lock();
-        state.change("remove")?;
+        state.change("remove", path)?;
         state.locks.remove(path);
         state
             .files
@@ -367,14 +391,14 @@ impl Disk for SimDisk {
 
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
         let mut state = self.0.lock();
-        state.change("create_dir_all")?;
+        state.change("create_dir_all", path)?;
         state.dirs.extend(path.ancestors().map(Path::to_owned));
         Ok(())
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         let mut state = self.0.lock();
-        state.change("sync_dir")?;
+        state.change("sync_dir", path)?;
         let live: Vec<_> = state
             .files
             .iter()
@@ -420,7 +444,7 @@ impl Disk for SimDisk {
     fn lock(&self, path: &Path) -> io::Result<Lock> {
         let mut state = self.0.lock();
         if !state.files.contains_key(path) {
-            state.change("create")?;
+            state.change("create", path)?;
             state.parent_exists(path)?;
             state.files.insert(path.to_owned(), Arc::default());
         }
@@ -466,7 +490,7 @@ impl File for SimFile {
         let end = start + bytes.len();
         {
             let mut state = self.disk.0.lock();
-            if let Err(error) = state.change("write") {
+            if let Err(error) = state.change("write", &self.path) {
                 self.node.lock().write(&bytes[..bytes.len() / 2], start);
                 return Err(error);
             }
@@ -487,7 +511,7 @@ impl File for SimFile {
     fn sync(&self) -> io::Result<()> {
         let outcome = {
             let mut state = self.disk.0.lock();
-            state.change("sync").and_then(|()| state.sync())
+            state.change("sync", &self.path).and_then(|()| state.sync())
         };
         let mut node = self.node.lock();
         let Node {
