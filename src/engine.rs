@@ -7,8 +7,8 @@
 //! 4. the commit lock ([`Engine::head`]): commits, deletes, snapshots, publication of a version;
 //! 5. the log's own.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
@@ -29,7 +29,7 @@ use crate::scan;
 pub(crate) use crate::scan::Snapshot;
 use crate::signals::Signals;
 use crate::steadiness::Steadiness;
-use crate::store::{Editor, Store, Version};
+use crate::store::{Editor, Segment, Store, Version};
 use crate::wal::{Frame, Log};
 
 /// An open database.
@@ -57,6 +57,8 @@ pub(crate) struct Engine {
     /// Held while segments are merged: two merges might choose the same ones.
     pub(crate) compacting: Mutex<Unmergeable>,
     pub(crate) steadiness: Mutex<Steadiness>,
+    /// Segments last dropped because the disk was full, while somebody reads them.
+    pub(crate) dropped_when_full: Mutex<Vec<Weak<Segment>>>,
     /// Batches being staged and snapshots being read.
     pub(crate) pins: Pins,
     closed: AtomicBool,
@@ -74,6 +76,7 @@ pub(crate) struct Counters {
     pub(crate) flushes: AtomicU64,
     pub(crate) compactions: AtomicU64,
     pub(crate) index_rebuilds: AtomicU64,
+    pub(crate) partitions_dropped_when_full: AtomicU64,
 }
 
 /// What [`Engine::new`] takes.
@@ -129,6 +132,7 @@ impl Engine {
             text_max: AtomicUsize::new(MAX_GROUP_TEXT),
             compacting: Mutex::default(),
             steadiness: Mutex::new(steadiness),
+            dropped_when_full: Mutex::default(),
             pins: Pins::default(),
             closed: AtomicBool::new(false),
         };
@@ -253,7 +257,8 @@ impl Engine {
                 return Ok((head, lsn));
             }
             drop(head);
-            log.wait_for_room(frame)?;
+            log.wait_for_room(frame)
+                .or_else(|e| self.wait_for_space(e))?;
         }
     }
 
@@ -295,6 +300,15 @@ impl Engine {
                 "the tags of a series take {len} bytes together; at most {MAX_PAGE_KEYS} fit"
             )));
         }
+        loop {
+            match self.resolve_once(table, key) {
+                Err(error) => self.wait_for_space(error)?,
+                resolved => return resolved,
+            }
+        }
+    }
+
+    fn resolve_once(&self, table: &TableCore, key: &SeriesKey) -> Result<(SeriesId, Arc<Hold>)> {
         // An id that is found is not forgotten before it is held.
         let _pin = self.pins.pin();
         self.series
@@ -531,6 +545,20 @@ impl Engine {
             return Ok(());
         }
         self.signals.wait_for_memory(max, self.longest_wait())
+    }
+
+    /// What to do after an error: where it is a full disk, and a table is to lose its oldest partition
+    /// then, that is waited for. Otherwise the error is returned.
+    fn wait_for_space(&self, error: Error) -> Result<()> {
+        let version = self.store.version();
+        let mut tables = version.tables.values();
+        let may_drop = error.kind() == ErrorKind::DiskFull
+            && tables.any(|table| table.schema.settings.drops_when_full);
+        drop(version);
+        match may_drop && self.signals.wait_for_space(self.longest_wait()) {
+            true => Ok(()),
+            false => Err(error),
+        }
     }
 
     /// How long a commit waits for a flush; `None`: not at all.

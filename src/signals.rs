@@ -47,6 +47,11 @@ struct SignalState {
     failures: [Option<Error>; Work::KINDS],
     /// How many flushes in the background have ended.
     flushes_ended: u64,
+    space_wanted: bool,
+    /// How often space was looked for on a full disk.
+    space_sought: u64,
+    /// Whether some was made when it was last looked for.
+    space_made: bool,
 }
 
 /// What a background thread is to do.
@@ -54,6 +59,8 @@ struct SignalState {
 pub(crate) enum Work {
     /// Rows go from memory to segments.
     Flush,
+    /// The disk is full, and what may be dropped then is.
+    MakeSpace,
     /// What is past retention is dropped, and readers of the log that are too slow.
     Retain,
     /// Segments are merged.
@@ -61,7 +68,7 @@ pub(crate) enum Work {
 }
 
 impl Work {
-    const KINDS: usize = 3;
+    const KINDS: usize = 4;
 }
 
 /// When the flush thread acts without being asked. All times are monotonic nanoseconds.
@@ -91,7 +98,7 @@ impl Timetable {
         match work {
             Work::Flush => self.flush_tried = now,
             Work::Retain => self.retain_tried = now,
-            Work::Merge => {}
+            Work::MakeSpace | Work::Merge => {}
         }
     }
 
@@ -169,6 +176,9 @@ impl Signals {
             if self.is_closing() {
                 return None;
             }
+            if std::mem::take(&mut state.space_wanted) {
+                return Some(Work::MakeSpace);
+            }
             if std::mem::take(&mut state.flush_wanted) {
                 return Some(Work::Flush);
             }
@@ -202,6 +212,30 @@ impl Signals {
     /// Bytes of the strings in memory.
     pub(crate) fn head_text(&self) -> usize {
         self.head_text.load(Ordering::Relaxed)
+    }
+
+    /// Notes whether space was made on a full disk.
+    pub(crate) fn note_space(&self, made: bool) {
+        let mut state = self.state.lock();
+        state.space_sought += 1;
+        state.space_made = made;
+        drop(state);
+        self.memory.notify_all();
+    }
+
+    /// Asks for space on a full disk to be made and waits until that was tried: `longest`, or not at all.
+    /// Returns whether some was made.
+    pub(crate) fn wait_for_space(&self, longest: Option<Duration>) -> bool {
+        let mut state = self.state.lock();
+        state.space_wanted = true;
+        self.wanted.notify_all();
+        let Some(longest) = longest else {
+            return false;
+        };
+        let before = state.space_sought;
+        let waits = |state: &mut SignalState| state.space_sought == before && !self.is_closing();
+        self.memory.wait_while_for(&mut state, waits, longest);
+        state.space_sought > before && state.space_made
     }
 
     /// Waits until fewer than `max` bytes of rows are in memory: `longest`, or not at all.

@@ -152,13 +152,30 @@ fn flush_in_background(engine: &Engine) {
     let mut timetable = Timetable::new(&engine.options, clock.monotonic());
     while let Some(work) = engine.signals.next_flush(clock, &timetable) {
         timetable.begin(work, clock.monotonic());
-        if work == Work::Flush {
-            engine.signals.note(work, &flush::flush(engine).map(drop));
-            // What was flushed may be too much for a table that keeps so many bytes.
-            timetable.begin(Work::Retain, clock.monotonic());
+        match work {
+            Work::Flush => {
+                let outcome = retention::with_space(engine, || flush::flush(engine));
+                engine.signals.note(work, &outcome.map(drop));
+                // What was flushed may be too much for a table that keeps so many bytes.
+                timetable.begin(Work::Retain, clock.monotonic());
+            }
+            Work::MakeSpace => {
+                let made = make_space(engine);
+                engine
+                    .signals
+                    .note(work, &made.as_ref().map(drop).map_err(Error::clone));
+                engine.signals.note_space(made.unwrap_or(false));
+            }
+            Work::Retain | Work::Merge => {}
         }
         engine.signals.note(Work::Retain, &retain(engine));
     }
+}
+
+/// Makes space on a full disk: what a flush lets go of the log, or else the oldest partition.
+fn make_space(engine: &Engine) -> Result<bool> {
+    let flushed = retention::with_space(engine, || flush::flush(engine))?;
+    Ok(flushed || retention::make_space(engine)?)
 }
 
 fn retain(engine: &Engine) -> Result<()> {

@@ -9,6 +9,8 @@ use crate::{FieldId, FieldType, FormatError, Result, TableId};
 const WHAT: &str = "table";
 /// Stands for "none" in the signed settings.
 const NONE: i64 = -1;
+/// Flag of the settings: the oldest partition is dropped where the disk is full.
+const DROPS_WHEN_FULL: u16 = 1;
 /// The fewest bytes a field takes: id, type, zero, length of the name, one byte of it.
 const MIN_FIELD_LEN: usize = 4 + 1 + 1 + 2 + 1;
 
@@ -91,6 +93,8 @@ pub struct TableSettings {
     pub retention_age_ns: Option<i64>,
     /// How many bytes of segments are kept; `None`: all.
     pub retention_bytes: Option<u64>,
+    /// Whether the oldest partition is dropped where the disk is full.
+    pub drops_when_full: bool,
 }
 
 /// A field of a table.
@@ -151,7 +155,13 @@ impl TableSchema {
         let settings = &self.settings;
         out.extend_from_slice(&self.id.0.to_le_bytes());
         put_short_text(out, "table name", &self.name)?;
-        out.extend_from_slice(&[settings.policy.tag(), settings.mode.tag(), 0, 0]);
+        out.extend_from_slice(&[settings.policy.tag(), settings.mode.tag()]);
+        let flags = if settings.drops_when_full {
+            DROPS_WHEN_FULL
+        } else {
+            0
+        };
+        out.extend_from_slice(&flags.to_le_bytes());
         out.extend_from_slice(&settings.partition_ns.to_le_bytes());
         for (what, value) in [
             ("future bound", settings.future_bound_ns),
@@ -219,7 +229,12 @@ impl TableSettings {
         let at = r.position() as u64;
         let policy = DuplicatePolicy::from_tag(r.u8()?, at)?;
         let mode = SchemaMode::from_tag(r.u8()?, at + 1)?;
-        r.zeros(2)?;
+        let flags_at = r.position();
+        let flags = r.u16()?;
+        if flags & !DROPS_WHEN_FULL != 0 {
+            let expected = format_args!("flags among {DROPS_WHEN_FULL:#06x}");
+            return Err(r.invalid_at(flags_at, expected, format_args!("{flags:#06x}")));
+        }
         let partition_at = r.position();
         let partition_ns = r.i64()?;
         if partition_ns <= 0 {
@@ -232,6 +247,7 @@ impl TableSettings {
             future_bound_ns: read_optional(r)?,
             retention_age_ns: read_optional(r)?,
             retention_bytes: Some(r.u64()?).filter(|&bytes| bytes != u64::MAX),
+            drops_when_full: flags & DROPS_WHEN_FULL != 0,
         })
     }
 }

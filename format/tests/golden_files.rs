@@ -302,6 +302,7 @@ fn table() -> TableSchema {
             future_bound_ns: Some(600_000_000_000),
             retention_age_ns: None,
             retention_bytes: Some(1 << 40),
+            drops_when_full: false,
         },
         next_field_id: 12,
         fields: vec![

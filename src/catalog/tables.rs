@@ -48,6 +48,11 @@ pub struct TableOptions {
     pub retention_age: Option<Duration>,
     /// Bytes of segments beyond which the oldest partitions are dropped. Default `None`.
     pub retention_bytes: Option<u64>,
+    /// Whether the oldest partition is dropped where the disk is full, so that writing goes on: what an
+    /// edge box wants of its card. The newest partition always stays, and nothing more is dropped while a
+    /// query still reads what was. A commit waits for it as for memory ([`Backpressure`](crate::Backpressure)).
+    /// Default `false`: writes are refused with [`ErrorKind::DiskFull`] and nothing is dropped.
+    pub drop_oldest_when_full: bool,
 }
 
 impl Default for TableOptions {
@@ -60,6 +65,7 @@ impl Default for TableOptions {
             future_bound: Some(DEFAULT_FUTURE_BOUND),
             retention_age: None,
             retention_bytes: None,
+            drop_oldest_when_full: false,
         }
     }
 }
@@ -119,6 +125,13 @@ impl TableOptions {
         self
     }
 
+    /// Lets the oldest partition be dropped where the disk is full.
+    #[must_use]
+    pub fn drop_oldest_when_full(mut self) -> Self {
+        self.drop_oldest_when_full = true;
+        self
+    }
+
     /// The schema of a new table.
     pub(crate) fn schema(&self, id: TableId, name: &str) -> Result<TableSchema> {
         let nanos = |what: &str, d: Duration| {
@@ -142,6 +155,7 @@ impl TableOptions {
                 .map(|d| nanos("retention age", d))
                 .transpose()?,
             retention_bytes: self.retention_bytes,
+            drops_when_full: self.drop_oldest_when_full,
         };
         let mut schema = TableSchema {
             id,

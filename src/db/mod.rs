@@ -302,7 +302,7 @@ impl Tidestone {
     /// # Errors
     /// The disk refuses; the rows stay in memory and log.
     pub fn flush(&self) -> Result<()> {
-        flush::flush(self.engine()).map(drop)
+        retention::with_space(self.engine(), || flush::flush(self.engine())).map(drop)
     }
 
     /// Merges segments as far as that goes, and applies deletes. A partition has one segment then, beside

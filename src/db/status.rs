@@ -38,6 +38,9 @@ pub struct Status {
     pub compactions: u64,
     /// Rebuilds of the index since the database was opened.
     pub index_rebuilds: u64,
+    /// Oldest partitions dropped since the database was opened because the disk was full
+    /// ([`TableOptions::drop_oldest_when_full`](crate::TableOptions::drop_oldest_when_full)).
+    pub partitions_dropped_when_full: u64,
     /// Readers in other processes.
     pub readers: ReaderStatus,
     /// Why the last work in the background failed, if it did.
@@ -167,6 +170,7 @@ pub(super) fn of(engine: &Engine) -> Result<Status> {
         flushes: counter(&engine.counters.flushes),
         compactions: counter(&engine.counters.compactions),
         index_rebuilds: counter(&engine.counters.index_rebuilds) + engine.series.rebuilds(),
+        partitions_dropped_when_full: counter(&engine.counters.partitions_dropped_when_full),
         readers,
         failure: engine
             .signals

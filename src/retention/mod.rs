@@ -10,21 +10,26 @@
 //! 1. A horizon never goes back.
 //! 2. A clock that is wrong must not delete: a horizon goes only as far as time is certain, and one partition
 //!    further ([`crate::steadiness`]).
-//! 3. A series that is in no live segment is defined in the manifest before its last segment is dropped.
+//! 3. Where the disk is full, one partition at a time is dropped of tables that are to lose it, and no
+//!    further one before the files of the last are gone: what is being read takes its space until then.
+//! 4. A series that is in no live segment is defined in the manifest before its last segment is dropped.
 //!    One that is needs no definition: a drop takes little space in the manifest, which a full disk may not have.
 
 mod plan;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tidestone_format::log::SeriesDefinition;
 use tidestone_format::manifest::Entry;
-use tidestone_format::{SeriesId, TableId};
+use tidestone_format::schema::TableSettings;
+use tidestone_format::{SeriesId, TableId, TimeRange, Timestamp};
 
 use crate::catalog::leave_out_living;
 use crate::engine::Engine;
 use crate::error::{ErrorKind, Result};
-use crate::store::{Segment, TableVersion};
+use crate::store::{Editor, Segment, TableVersion};
 
 /// Raises the horizons of all tables as their settings say, and drops segments behind them. A table for
 /// which that fails does not keep it from the others; the first error is returned.
@@ -89,14 +94,22 @@ fn definitions_of(engine: &Engine, segment: &Segment) -> Result<Vec<SeriesDefini
         .collect())
 }
 
+/// The partitions of a table's segments and their lengths.
+fn sizes_of(table: &TableVersion) -> Vec<(TimeRange, u64)> {
+    let segments = table.segments.iter();
+    segments
+        .map(|s| (s.entry.partition, s.entry.file_len))
+        .collect()
+}
+
 fn enforce_table(engine: &Engine, id: TableId) -> Result<()> {
-    let version = engine.store.version();
-    let Some(table) = version.tables.get(&id) else {
-        return Ok(());
+    let keeps_all = |settings: &TableSettings| {
+        settings.retention_age_ns.is_none() && settings.retention_bytes.is_none()
     };
-    let settings = &table.schema.settings;
-    if settings.retention_age_ns.is_none() && settings.retention_bytes.is_none() {
-        return Ok(());
+    let version = engine.store.version();
+    match version.tables.get(&id) {
+        Some(table) if !keeps_all(&table.schema.settings) => {}
+        _ => return Ok(()),
     }
     let mut editor = engine.store.edit();
     let version = engine.store.version();
@@ -114,28 +127,74 @@ fn enforce_table(engine: &Engine, id: TableId) -> Result<()> {
         target = target.max(now.saturating_sub(age));
     }
     if let Some(limit) = settings.retention_bytes {
-        let sizes: Vec<_> = table
-            .segments
-            .iter()
-            .map(|s| (s.entry.partition, s.entry.file_len))
-            .collect();
-        target = target.max(plan::horizon_of_bytes(&sizes, limit).unwrap_or(target));
+        target = target.max(plan::horizon_of_bytes(&sizes_of(table), limit).unwrap_or(target));
     }
-    let behind: Vec<_> = table
-        .segments
-        .iter()
-        .filter(|s| s.entry.times.end < target)
-        .cloned()
-        .collect();
     let step = target.saturating_sub(table.horizon);
     // Small steps of the horizon are not worth an edit each.
-    if behind.is_empty() && step < settings.partition_ns / 16 {
+    if behind(table, target).next().is_none() && step < settings.partition_ns / 16 {
         return Ok(());
     }
+    raise_horizon(engine, &mut editor, table, target)
+}
+
+/// Does work that writes; where the disk is too full for it, drops what may be dropped then and tries again.
+pub(crate) fn with_space<T>(engine: &Engine, work: impl Fn() -> Result<T>) -> Result<T> {
+    loop {
+        match work() {
+            Err(error) if error.kind() == ErrorKind::DiskFull && make_space(engine)? => {}
+            outcome => return outcome,
+        }
+    }
+}
+
+/// Drops the oldest partition among the tables that are to lose it where the disk is full. Returns
+/// whether it is gone: `false` if there is none but the newest, or if what was dropped before is still
+/// being read and takes its space.
+pub(crate) fn make_space(engine: &Engine) -> Result<bool> {
+    engine.writable()?;
+    engine.store.remove_kept();
+    let mut editor = engine.store.edit();
+    let mut dropped = engine.dropped_when_full.lock();
+    dropped.retain(|segment| segment.strong_count() > 0);
+    if !dropped.is_empty() || engine.store.kept()?.0.files > 0 {
+        return Ok(false);
+    }
+    let version = engine.store.version();
+    let tables = version.tables.values();
+    let oldest = tables
+        .filter(|table| table.schema.settings.drops_when_full)
+        .filter_map(|table| Some((plan::horizon_behind_oldest(&sizes_of(table))?, table)))
+        .min_by_key(|(horizon, table)| (*horizon, table.schema.id));
+    let Some((horizon, table)) = oldest else {
+        return Ok(false);
+    };
+    dropped.extend(behind(table, horizon).map(Arc::downgrade));
+    raise_horizon(engine, &mut editor, table, horizon)?;
+    drop(version);
+    let partitions = &engine.counters.partitions_dropped_when_full;
+    partitions.fetch_add(1, Ordering::Relaxed);
+    dropped.retain(|segment| segment.strong_count() > 0);
+    Ok(dropped.is_empty() && engine.store.kept()?.0.files == 0)
+}
+
+/// The segments of a table wholly behind a horizon.
+fn behind(table: &TableVersion, horizon: Timestamp) -> impl Iterator<Item = &Arc<Segment>> {
+    let segments = table.segments.iter();
+    segments.filter(move |s| s.entry.times.end < horizon)
+}
+
+/// Raises the horizon of a table, and drops the segments behind it.
+fn raise_horizon(
+    engine: &Engine,
+    editor: &mut Editor<'_>,
+    table: &TableVersion,
+    target: Timestamp,
+) -> Result<()> {
+    let id = table.schema.id;
     let mut entries = Vec::new();
     let known = editor.state().series();
     let mut definitions: BTreeMap<SeriesId, SeriesDefinition> = BTreeMap::new();
-    for segment in &behind {
+    for segment in behind(table, target) {
         let of_segment = definitions_of(engine, segment)?.into_iter();
         let unknown = of_segment.filter(|d| !known.contains_key(&d.id));
         definitions.extend(unknown.map(|d| (d.id, d)));
@@ -150,7 +209,7 @@ fn enforce_table(engine: &Engine, id: TableId) -> Result<()> {
     }
     definitions.retain(|id, _| last.contains(id));
     entries.extend(definitions.into_values().map(Entry::SeriesDefined));
-    entries.extend(behind.iter().map(|s| Entry::SegmentDropped {
+    entries.extend(behind(table, target).map(|s| Entry::SegmentDropped {
         table: id,
         uuid: s.entry.uuid,
     }));
@@ -161,8 +220,8 @@ fn enforce_table(engine: &Engine, id: TableId) -> Result<()> {
         });
     }
     let version = editor.commit(entries)?;
-    engine.publish(&mut editor, version, None);
-    if !behind.is_empty() {
+    engine.publish(editor, version, None);
+    if behind(table, target).next().is_some() {
         engine.series.suspect(id);
     }
     if let Some(core) = engine.tables().by_id(id) {

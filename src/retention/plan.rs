@@ -20,6 +20,12 @@ pub(super) fn horizon_of_bytes(segments: &[(TimeRange, u64)], limit: u64) -> Opt
     horizon
 }
 
+/// The horizon that drops the oldest partition; `None` if there is but the newest.
+pub(super) fn horizon_behind_oldest(segments: &[(TimeRange, u64)]) -> Option<Timestamp> {
+    let all: u64 = segments.iter().map(|(_, bytes)| bytes).sum();
+    horizon_of_bytes(segments, all.saturating_sub(1))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -35,5 +41,8 @@ mod tests {
         assert_eq!(horizon_of_bytes(&segments, 120), Some(10));
         assert_eq!(horizon_of_bytes(&segments, 1), Some(20));
         assert_eq!(horizon_of_bytes(&[], 1), None);
+        assert_eq!(horizon_behind_oldest(&segments), Some(10));
+        assert_eq!(horizon_behind_oldest(&segments[..1]), None);
+        assert_eq!(horizon_behind_oldest(&[]), None);
     }
 }

@@ -341,6 +341,7 @@ pub(super) mod tests {
                 future_bound_ns: None,
                 retention_age_ns: None,
                 retention_bytes: None,
+                drops_when_full: false,
             },
             next_field_id: 2,
             fields: vec![Field {

@@ -18,6 +18,7 @@ fn table() -> TableSchema {
             future_bound_ns: Some(60_000_000_000),
             retention_age_ns: None,
             retention_bytes: Some(1 << 40),
+            drops_when_full: false,
         },
         next_field_id: 10,
         fields: vec![
@@ -53,6 +54,7 @@ fn tables_round_trip() {
         future_bound_ns: None,
         retention_age_ns: Some(0),
         retention_bytes: None,
+        drops_when_full: true,
     };
     assert_eq!(TableSchema::decode(&encoded(&table)).unwrap(), table);
 }

@@ -73,6 +73,7 @@ pub(super) struct TableReport {
     future_bound_ns: Option<i64>,
     retention_age_ns: Option<i64>,
     retention_bytes: Option<u64>,
+    drops_when_full: bool,
     next_field: u32,
     fields: Vec<FieldReport>,
 }
@@ -142,6 +143,7 @@ impl From<&TableSchema> for TableReport {
             future_bound_ns: settings.future_bound_ns,
             retention_age_ns: settings.retention_age_ns,
             retention_bytes: settings.retention_bytes,
+            drops_when_full: settings.drops_when_full,
             next_field: table.next_field_id,
             fields: table
                 .fields
@@ -218,7 +220,7 @@ impl fmt::Display for TableReport {
         write!(
             f,
             "{} {name:?}: duplicates {}, schema {}, partition {} ns, future bound {}, \
-             retention age {}, bytes {}, next field {}",
+             retention age {}, bytes {}, full disk {}, next field {}",
             self.id,
             self.policy,
             self.schema,
@@ -227,6 +229,10 @@ impl fmt::Display for TableReport {
             bound(self.retention_age_ns),
             self.retention_bytes
                 .map_or("none".to_owned(), |b| b.to_string()),
+            match self.drops_when_full {
+                true => "drops the oldest",
+                false => "refuses",
+            },
             self.next_field
         )?;
         for field in &self.fields {

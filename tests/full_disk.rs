@@ -1,0 +1,150 @@
+//! Tables that lose their oldest partition where the disk is full.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test may fail"
+)]
+
+mod common;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::{Dice, contents, quiet};
+use tidestone::io::{Fault, SimDisk};
+use tidestone::{
+    ErrorKind, FieldType, ManualClock, Result, SeededRandom, Table, TableOptions, Tidestone, Value,
+};
+
+const SECOND: i64 = 1_000_000_000;
+
+fn open(disk: &SimDisk) -> Tidestone {
+    Tidestone::builder("/db")
+        .options(quiet())
+        .disk(Arc::new(disk.clone()))
+        .clock(Arc::new(ManualClock::new(1_000 * SECOND)))
+        .random(Arc::new(SeededRandom::new(disk.changes())))
+        .open_or_create()
+        .unwrap()
+}
+
+fn options() -> TableOptions {
+    TableOptions::new()
+        .field("text", FieldType::String)
+        .partition(Duration::from_secs(1))
+}
+
+/// Writes a row of some 10,000 bytes that no codec makes smaller into partition `n`.
+fn write(db: &Tidestone, table: &Table, n: i64) -> Result<()> {
+    write_at(db, table, n, 0)
+}
+
+fn write_at(db: &Tidestone, table: &Table, n: i64, ns: i64) -> Result<()> {
+    let mut dice = Dice((1_000 * n + ns).cast_unsigned());
+    let text: String = (0..10_000)
+        .map(|_| char::from(b'!' + u8::try_from(dice.roll(90)).unwrap()))
+        .collect();
+    let series = table.series(&[("host", format!("h{n}"))])?;
+    let mut writer = db.writer();
+    writer.append(&series, n * SECOND + ns, &[Value::String(&text)])?;
+    writer.commit_and_wait().map(drop)
+}
+
+fn partitions(table: &Table) -> Vec<i64> {
+    let rows = contents(table);
+    let mut times: Vec<i64> = rows.iter().map(|(_, time, _)| time / SECOND).collect();
+    times.sort_unstable();
+    times
+}
+
+/// A database on a disk that is full, with a table that drops its oldest partition and one that does
+/// not, with `rows` and one row in each of the partitions 0 to 9.
+fn full(rows: i64) -> (SimDisk, Tidestone, Table, Table) {
+    let disk = SimDisk::new();
+    let db = open(&disk);
+    let drops = db
+        .create_table("drops", options().drop_oldest_when_full())
+        .unwrap();
+    let keeps = db.create_table("keeps", options()).unwrap();
+    for n in 0..10 {
+        for ns in 0..rows {
+            write_at(&db, &drops, n, ns).unwrap();
+        }
+        write(&db, &keeps, n).unwrap();
+        db.flush().unwrap();
+    }
+    disk.inject(Fault::Capacity(disk.used()));
+    (disk, db, drops, keeps)
+}
+
+#[test]
+fn writing_goes_on_while_the_oldest_partitions_go() {
+    let (disk, db, drops, keeps) = full(1);
+    for n in 10..60 {
+        write(&db, &drops, n).unwrap_or_else(|e| panic!("{n}: {e}"));
+        if n % 3 == 0 {
+            db.flush().unwrap_or_else(|e| panic!("flush at {n}: {e}"));
+        }
+    }
+    let left = partitions(&drops);
+    let oldest = left[0];
+    assert!(oldest > 40, "no more than ten fit: {left:?}");
+    assert!(oldest < 59, "no more go than have to: {left:?}");
+    assert!(left.iter().copied().eq(oldest..60), "{left:?}");
+    assert_eq!(partitions(&keeps), (0..10).collect::<Vec<_>>());
+    let status = db.status().unwrap();
+    assert!(status.partitions_dropped_when_full >= 30, "{status:?}");
+
+    let image = disk.after_power_loss(|_| false);
+    drop(db);
+    image.inject(Fault::Capacity(image.used()));
+    let db = open(&image);
+    assert_eq!(partitions(&db.table("drops").unwrap()), left);
+    assert_eq!(
+        partitions(&db.table("keeps").unwrap()),
+        (0..10).collect::<Vec<_>>()
+    );
+}
+
+#[test]
+fn what_is_being_read_takes_its_space_and_nothing_more_is_dropped_for_it() {
+    let (_disk, db, drops, _) = full(10);
+    let stream = drops.query().scan().unwrap();
+    let mut refused = 0;
+    for n in 10..60 {
+        match write(&db, &drops, n) {
+            Ok(()) => {}
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::DiskFull, "{error}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused > 0);
+    assert_eq!(db.status().unwrap().partitions_dropped_when_full, 1);
+    let rows: usize = stream.map(|batch| batch.unwrap().len()).sum();
+    assert_eq!(rows, 100, "a snapshot stays whole");
+    for n in 60..100 {
+        write(&db, &drops, n).unwrap_or_else(|e| panic!("{n}: {e}"));
+    }
+}
+
+#[test]
+fn a_table_with_one_partition_keeps_it() {
+    let disk = SimDisk::new();
+    let db = open(&disk);
+    let table = db
+        .create_table("t", options().drop_oldest_when_full())
+        .unwrap();
+    write(&db, &table, 1).unwrap();
+    db.flush().unwrap();
+    disk.inject(Fault::Capacity(disk.used()));
+    let refused = (0..20).any(|_| match write(&db, &table, 1) {
+        Ok(()) => false,
+        Err(error) => error.kind() == ErrorKind::DiskFull,
+    });
+    assert!(refused);
+    assert_eq!(db.status().unwrap().partitions_dropped_when_full, 0);
+    assert_eq!(partitions(&table), [1]);
+}
