@@ -33,7 +33,6 @@ use crate::store::{Editor, Segment, Store, Version};
 use crate::wal::{Frame, Log};
 
 /// An open database.
-#[derive(Debug)]
 pub(crate) struct Engine {
     pub(crate) options: Options,
     pub(crate) clock: Arc<dyn Clock>,
@@ -92,6 +91,15 @@ pub(crate) struct Parts {
     pub(crate) head: Head,
     pub(crate) index_rebuilt: bool,
     pub(crate) read_upto: Lsn,
+}
+
+impl std::fmt::Debug for Engine {
+    /// Every handle has an engine in it, and programs print handles: no rows, and no lock is taken.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine")
+            .field("database", &self.store.database())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Engine {

@@ -213,3 +213,31 @@ fn rows_past_the_limit_are_flushed_when_the_database_is_opened() {
     until("a flush", || db.status().unwrap().flushes == 1);
     assert!(db.engine().signals.head_bytes() < options().flush_bytes());
 }
+
+#[test]
+fn handles_print_what_they_are_and_not_the_rows() {
+    let db = create(SimDisk::new());
+    write(&db, 1_000);
+    let table = table(&db);
+    let series = table.series(&[("host", "a")]).unwrap();
+    let mut writer = db.writer();
+    writer
+        .append(&series, 1, &[Value::I64(123_456_789)])
+        .unwrap();
+    let staged = format!("{writer:?}");
+    let ticket = writer.commit().unwrap();
+    let printed = [
+        staged,
+        format!("{db:?}"),
+        format!("{table:?}"),
+        format!("{series:?}"),
+        format!("{ticket:?}"),
+        format!("{:?}", table.query()),
+        format!("{:?}", table.query().scan().unwrap()),
+        format!("{:?}", db.when_durable(ticket.lsn())),
+    ];
+    for printed in printed {
+        assert!(printed.len() < 1_500, "{printed}");
+        assert!(!printed.contains("123456789"), "{printed}");
+    }
+}

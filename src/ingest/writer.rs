@@ -51,7 +51,6 @@ impl SeriesHandle {
 ///
 /// Staged rows are invisible until [`commit`](Writer::commit) makes all of them one batch, which is
 /// there whole or not at all, whatever happens. Dropping a writer drops what it staged.
-#[derive(Debug)]
 pub struct Writer {
     engine: Arc<Engine>,
     staged: Vec<Staged>,
@@ -65,11 +64,20 @@ pub struct Writer {
     not_sync: PhantomData<std::cell::Cell<()>>,
 }
 
-#[derive(Debug)]
 struct Staged {
     table: Arc<TableCore>,
     schema: Arc<TableSchema>,
     rows: Rows,
+}
+
+impl std::fmt::Debug for Writer {
+    /// How many rows are staged, and not the rows.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Writer")
+            .field("engine", &self.engine)
+            .field("staged_rows", &self.staged_rows())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Writer {

@@ -22,7 +22,6 @@ pub(super) const BATCH_ROWS: usize = 16_384;
 /// time.
 ///
 /// After an error the stream has ended.
-#[derive(Debug)]
 pub struct RowStream {
     engine: Arc<Engine>,
     table: Arc<TableCore>,
@@ -40,11 +39,21 @@ pub struct RowStream {
 /// Below so many rows no threads are started.
 const ALONE_ROWS: usize = 4 * BATCH_ROWS;
 
-#[derive(Debug)]
 enum Ordered {
     BySeries(Box<BySeries>),
     Ahead(Box<Ahead>),
     ByTime(Box<ByTime>),
+}
+
+impl std::fmt::Debug for RowStream {
+    /// What it is a stream of, and no rows.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RowStream")
+            .field("table", &self.table.name)
+            .field("lsn", &self.lsn)
+            .field("profile", &self.profile)
+            .finish_non_exhaustive()
+    }
 }
 
 impl RowStream {
