@@ -164,8 +164,14 @@ impl TableOptions {
             next_field_id: 1,
             fields: Vec::new(),
         };
-        for (name, field_type) in &self.fields {
-            schema = add_field(&schema, name, *field_type)?;
+        for (field, field_type) in &self.fields {
+            if let Some(earlier) = schema.field_by_name(field) {
+                return Err(Error::invalid(format!(
+                    "table {name:?} is given field {field:?} twice: as {}, and as {field_type}",
+                    earlier.field_type
+                )));
+            }
+            schema = add_field(&schema, field, *field_type)?;
         }
         if name.is_empty() || name.len() > usize::from(u16::MAX) {
             let message = format!("table name of {} bytes: 1 to 65535 are allowed", name.len());

@@ -241,3 +241,22 @@ fn handles_print_what_they_are_and_not_the_rows() {
         assert!(!printed.contains("123456789"), "{printed}");
     }
 }
+
+#[test]
+fn a_field_given_twice_is_told_whichever_call_makes_the_table() {
+    let db = create(SimDisk::new());
+    let options = TableOptions::new()
+        .field("v", FieldType::I64)
+        .field("v", FieldType::F64);
+    for made in [
+        db.create_table("twice", options.clone()),
+        db.table_or_create("twice", options),
+    ] {
+        let error = made.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+        assert_eq!(
+            error.to_string(),
+            "table \"twice\" is given field \"v\" twice: as i64, and as f64"
+        );
+    }
+}
