@@ -179,6 +179,7 @@ impl Table {
             }
             Some(ids) => Selection::Series(ids.to_vec()),
         };
+        self.engine.check_is_there(&self.core)?;
         let tombstone = Tombstone {
             table: self.core.id,
             selection,

@@ -260,3 +260,14 @@ fn a_field_given_twice_is_told_whichever_call_makes_the_table() {
         );
     }
 }
+
+#[test]
+fn a_delete_in_a_table_that_was_dropped_is_refused() {
+    let db = create(SimDisk::new());
+    write(&db, 1);
+    let table = table(&db);
+    db.drop_table("t").unwrap();
+    let error = table.delete(&[], crate::TimeRange::ALL).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+    assert_eq!(error.to_string(), "table \"t\" was dropped");
+}
