@@ -142,6 +142,17 @@ impl TableOptions {
             let message = format!("partition of {:?}: at least one second", self.partition);
             return Err(Error::invalid(message));
         }
+        if let Some(age) = self.retention_age
+            && age < Duration::from_secs(1)
+        {
+            let message =
+                format!("retention age of {age:?}: at least one second, or `None` to keep all");
+            return Err(Error::invalid(message));
+        }
+        if self.retention_bytes == Some(0) {
+            let message = "retention of 0 bytes: at least one, or `None` to keep all";
+            return Err(Error::invalid(message));
+        }
         let settings = TableSettings {
             policy: self.policy,
             mode: self.mode,

@@ -271,3 +271,18 @@ fn a_delete_in_a_table_that_was_dropped_is_refused() {
     assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
     assert_eq!(error.to_string(), "table \"t\" was dropped");
 }
+
+#[test]
+fn retention_that_would_keep_nothing_is_refused() {
+    let db = create(SimDisk::new());
+    let age = TableOptions::new().retention_age(Some(Duration::ZERO));
+    let bytes = TableOptions::new().retention_bytes(Some(0));
+    for (options, what) in [
+        (age, "retention age of 0ns"),
+        (bytes, "retention of 0 bytes"),
+    ] {
+        let error = db.create_table("t", options).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+        assert!(error.to_string().starts_with(what), "{error}");
+    }
+}
