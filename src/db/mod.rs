@@ -341,10 +341,17 @@ impl Tidestone {
     /// [`Options::log_retained_bytes`]; then it is dropped, which [`Status::failure`] tells once.
     ///
     /// # Errors
-    /// The name is empty, the log files behind `lsn` were recycled (the message says which LSN is the
+    /// The name is empty or longer than 65,535 bytes, the log files behind `lsn` were recycled (the message says which LSN is the
     /// oldest that can be named), or the manifest cannot be written.
     pub fn set_log_cursor(&self, name: &str, lsn: Lsn) -> Result<()> {
         let log = self.engine().writable()?;
+        if name.is_empty() || name.len() > usize::from(u16::MAX) {
+            let message = format!(
+                "name of a log reader of {} bytes: 1 to 65535 are allowed",
+                name.len()
+            );
+            return Err(Error::invalid(message));
+        }
         let mut editor = self.engine().store.edit();
         // Until the edit is durable the log keeps what either cursor needs.
         let before = log.consumer(name);

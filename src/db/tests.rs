@@ -286,3 +286,12 @@ fn retention_that_would_keep_nothing_is_refused() {
         assert!(error.to_string().starts_with(what), "{error}");
     }
 }
+
+#[test]
+fn a_log_reader_without_a_name_is_refused_in_words_of_the_call() {
+    let db = create(SimDisk::new());
+    let error = db.set_log_cursor("", Lsn(0)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+    let expected = "name of a log reader of 0 bytes: 1 to 65535 are allowed";
+    assert_eq!(error.to_string(), expected);
+}
