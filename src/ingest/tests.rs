@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::io::SimDisk;
-use crate::{Backpressure, ErrorKind, FieldType, Options, Table, TableOptions, Tidestone, Value};
+use crate::{
+    Backpressure, Batch, ErrorKind, FieldType, Options, Table, TableOptions, Tidestone, Value,
+};
 
 fn database() -> (Tidestone, Table) {
     let db = Tidestone::builder("/db")
@@ -75,4 +77,20 @@ fn text_that_one_flush_cannot_write_waits_or_is_refused() {
     assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
     assert_eq!(writer.staged_rows(), 600, "they stay staged");
     db.close().unwrap();
+}
+
+#[test]
+fn a_batch_with_series_of_two_databases_is_refused() {
+    let (db, table) = database();
+    let (_other, twin) = database();
+    let series = vec![
+        table.series(&[("host", "a")]).unwrap(),
+        // Of a table of the same name and id.
+        twin.series(&[("host", "b")]).unwrap(),
+    ];
+    let batch = Batch::of_many(series, vec![0, 1], vec![1, 2]).string("note", &["x", "y"]);
+    let mut writer = db.writer();
+    let error = writer.append_batch(batch).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+    assert_eq!(writer.staged_rows(), 0);
 }

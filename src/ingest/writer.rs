@@ -214,9 +214,15 @@ impl Writer {
             return Err(Error::invalid("the batch has rows and no series"));
         };
         let table = first.table.clone();
-        if let Some(other) = batch.series().iter().find(|s| s.table.id != table.id) {
+        if let Some(other) = batch
+            .series()
+            .iter()
+            .find(|s| !Arc::ptr_eq(&s.table, &table))
+        {
+            // Another database may have a table of the same name and id.
             let message = format!(
-                "a batch is of one table; it has series of {:?} and {:?}",
+                "a batch is of one table of one open database; it has series of {:?} and of another \
+                 table {:?}",
                 table.name, other.table.name
             );
             return Err(Error::invalid(message));
