@@ -94,3 +94,17 @@ fn a_batch_with_series_of_two_databases_is_refused() {
     assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
     assert_eq!(writer.staged_rows(), 0);
 }
+
+#[test]
+fn a_commit_that_meets_a_dropped_table_says_how_to_go_on() {
+    let (db, table) = database();
+    let series = table.series(&[("host", "a")]).unwrap();
+    let mut writer = db.writer();
+    writer.append(&series, 1, &[Value::from("x")]).unwrap();
+    db.drop_table("t").unwrap();
+    let error = writer.commit().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+    assert!(error.to_string().contains("`clear` the writer"), "{error}");
+    writer.clear();
+    drop(writer.commit().unwrap());
+}

@@ -271,8 +271,12 @@ impl Writer {
     /// tickets can be on their way.
     ///
     /// # Errors
-    /// The memory budget is spent, the disk is full, the batch has more than 512 MiB of strings (in
-    /// these cases the rows stay staged), or writing has stopped after an earlier failure.
+    /// The memory budget is spent ([`ErrorKind::Busy`]), the disk is full, the batch has more than
+    /// 512 MiB of strings, or a table was dropped since or is of another database
+    /// ([`ErrorKind::NotFound`]): in these cases the rows stay staged, to be committed again or
+    /// [cleared](Writer::clear). Or writing has stopped after an earlier failure
+    /// ([`ErrorKind::Poisoned`]), or the database was closed or opened for reading only
+    /// ([`ErrorKind::Closed`]).
     pub fn commit(&mut self) -> Result<Ticket> {
         self.commit_as(Durability::Synced)
     }
@@ -327,7 +331,8 @@ impl Writer {
             let known = self.engine.tables().by_id(staged.table.id);
             if !known.is_some_and(|known| Arc::ptr_eq(&known, &staged.table)) {
                 let message = format!(
-                    "table {:?} is not one of this database, or was dropped after rows were staged",
+                    "table {:?} is not one of this database, or was dropped after rows were staged; \
+                     what is staged stays so: `clear` the writer to go on",
                     staged.table.name
                 );
                 return Err(Error::new(ErrorKind::NotFound, message));
