@@ -146,9 +146,11 @@ impl Signals {
         self.closing.load(Ordering::Acquire)
     }
 
-    /// Notes that everything that was in memory `at` that time, monotonic nanoseconds, is flushed.
+    /// Notes that everything that was in memory `at` that time, monotonic nanoseconds, is flushed,
+    /// whoever did it: that flushing failed in the background is over.
     pub(crate) fn note_flushed(&self, at: u64) {
         let mut state = self.state.lock();
+        state.failures[Work::Flush as usize] = None;
         state.flushed_at = state.flushed_at.max(at);
     }
 
@@ -417,6 +419,19 @@ mod tests {
         let mut expected = retained.to_vec();
         expected.push((189, Work::Flush));
         assert_eq!(done, expected);
+    }
+
+    #[test]
+    fn a_failure_is_over_once_the_work_was_done_by_hand() {
+        let signals = Signals::default();
+        signals.note(Work::Flush, &Err(disk_full()));
+        signals.note_flushed(1);
+        assert!(signals.failure().is_none());
+        signals.note(Work::Merge, &Err(disk_full()));
+        signals.note_flushed(2);
+        assert!(signals.failure().is_some(), "that was other work");
+        signals.note(Work::Merge, &Ok(()));
+        assert!(signals.failure().is_none());
     }
 
     #[test]

@@ -30,6 +30,7 @@ use crate::io::Lock;
 use crate::read_only::Reader;
 use crate::recover::OpenReport;
 use crate::retention;
+use crate::signals::Work;
 use crate::worker::Workers;
 
 /// An open database. Clones share it.
@@ -317,7 +318,11 @@ impl Tidestone {
         let mut merges = 0;
         loop {
             match compaction::full_step(self.engine())? {
-                compaction::Step::Nothing => return Ok(merges),
+                compaction::Step::Nothing => {
+                    // That merging failed in the background is over.
+                    self.engine().signals.note(Work::Merge, &Ok(()));
+                    return Ok(merges);
+                }
                 compaction::Step::Overtaken => {}
                 compaction::Step::Merged => merges += 1,
             }

@@ -43,7 +43,8 @@ pub struct Status {
     pub partitions_dropped_when_full: u64,
     /// Readers in other processes.
     pub readers: ReaderStatus,
-    /// Why the last work in the background failed, if it did.
+    /// Why the last work in the background failed, if it did. Of each kind (flush, retention, merge)
+    /// it is gone once that was done without failing, by hand too but for retention.
     pub failure: Option<String>,
     /// Why nothing can be written any more, if that is so.
     pub poisoned: Option<String>,
