@@ -1,5 +1,7 @@
 //! A single value, as rows are written and answers are read.
 
+use std::fmt;
+
 use tidestone_format::FieldType;
 use tidestone_format::column::{Column, Values};
 use tidestone_format::version::MAX_STRING;
@@ -11,6 +13,16 @@ use tidestone_format::version::MAX_STRING;
 /// assert_eq!(Value::from(1.5), Value::F64(1.5));
 /// assert_eq!(Value::from("up"), Value::String("up"));
 /// assert_eq!(Value::from(None::<f64>), Value::Null);
+///
+/// // What an answer holds, taken out:
+/// assert_eq!(Value::from(1.5).as_f64(), Some(1.5));
+/// assert_eq!(Value::from(1).as_f64(), None); // an integer is not taken for a float
+/// assert_eq!(Value::from("up").as_str(), Some("up"));
+/// assert!(Value::Null.is_null());
+///
+/// // Width and precision are those of the value; null prints as nothing.
+/// assert_eq!(format!("{:8.2}|{:>4}|", Value::from(71_500.0), Value::from("up")), "71500.00|  up|");
+/// assert_eq!(format!("{:2}|", Value::Null), "  |");
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Value<'a> {
@@ -28,7 +40,34 @@ pub enum Value<'a> {
     String(&'a str),
 }
 
-impl Value<'_> {
+macro_rules! taken_out {
+    ($($name:ident: $variant:ident($type:ty), $what:literal;)*) => {$(
+        #[doc = concat!("The value, if it is ", $what, "; `None` for others, null among them.")]
+        #[inline]
+        pub fn $name(&self) -> Option<$type> {
+            match *self {
+                Self::$variant(value) => Some(value),
+                _ => None,
+            }
+        }
+    )*};
+}
+
+impl<'a> Value<'a> {
+    taken_out! {
+        as_f64: F64(f64), "floating point";
+        as_i64: I64(i64), "a signed integer";
+        as_u64: U64(u64), "an unsigned integer";
+        as_bool: Bool(bool), "a boolean";
+        as_str: String(&'a str), "text";
+    }
+
+    /// Whether there is no value.
+    #[inline]
+    pub fn is_null(&self) -> bool {
+        matches!(self, Self::Null)
+    }
+
     /// The type of field that can hold it; `None` for null, which every field can hold.
     pub fn field_type(&self) -> Option<FieldType> {
         Some(match self {
@@ -94,15 +133,15 @@ impl Value<'_> {
     }
 }
 
-impl std::fmt::Display for Value<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Value<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Null => Ok(()),
-            Self::F64(v) => write!(f, "{v}"),
-            Self::I64(v) => write!(f, "{v}"),
-            Self::U64(v) => write!(f, "{v}"),
-            Self::Bool(v) => write!(f, "{v}"),
-            Self::String(v) => f.write_str(v),
+            Self::Null => f.pad(""),
+            Self::F64(v) => fmt::Display::fmt(v, f),
+            Self::I64(v) => fmt::Display::fmt(v, f),
+            Self::U64(v) => fmt::Display::fmt(v, f),
+            Self::Bool(v) => fmt::Display::fmt(v, f),
+            Self::String(v) => f.pad(v),
         }
     }
 }
