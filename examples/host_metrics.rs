@@ -41,9 +41,7 @@ fn main() -> Result<(), Failure> {
     let dir = std::env::args()
         .nth(1)
         .map_or(temporary.path().join("db"), PathBuf::from);
-    let db = Tidestone::builder(&dir)
-        .options(Options::default())
-        .open_or_create()?;
+    let db = Tidestone::open_or_create(&dir, Options::default())?;
     let host = TableOptions::new()
         .field("load1", FieldType::F64)
         .field("available_kb", FieldType::I64)
@@ -70,7 +68,7 @@ fn main() -> Result<(), Failure> {
         .buckets()?;
     for row in 0..kept.len() {
         println!(
-            "{} samples, mean load {}, least memory available {} kB",
+            "{} samples, mean load {:.2}, least memory available {} kB",
             kept.value(row, 0),
             kept.value(row, 1),
             kept.value(row, 2)
@@ -78,8 +76,8 @@ fn main() -> Result<(), Failure> {
     }
     for table in &db.status()?.tables {
         println!(
-            "table {}: {} rows in segments, {} series",
-            table.name, table.rows, table.series
+            "table {}: {} rows in segments and {} in memory and log, {} series",
+            table.name, table.rows, table.memory_rows, table.series
         );
     }
     db.close()?;

@@ -85,6 +85,26 @@ impl Tidestone {
         Self::builder(path).options(options).open()
     }
 
+    /// Opens a database for writing, or makes it if the folder is empty or not there: what a program
+    /// does that starts again and again.
+    ///
+    /// ```
+    /// # use tidestone::{Options, Tidestone};
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("db");
+    /// let db = Tidestone::open_or_create(&path, Options::default())?;
+    /// let uuid = db.uuid();
+    /// db.close()?;
+    /// assert_eq!(Tidestone::open_or_create(&path, Options::default())?.uuid(), uuid);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Tidestone::open`] and [`Tidestone::create`].
+    pub fn open_or_create(path: impl AsRef<Path>, options: Options) -> Result<Self> {
+        Self::builder(path).options(options).open_or_create()
+    }
+
     /// Opens a database for reading, beside a process that may be writing to it. It sees what is
     /// durable at this moment; [`refresh`](Tidestone::refresh) to see more. Where no process writes, it
     /// sees what one that opened it would find.
