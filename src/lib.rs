@@ -95,10 +95,13 @@ pub use query::{
 };
 pub use random::{OsRandom, Random, SeededRandom};
 pub use recover::OpenReport;
-pub use tidestone_format::column::{Bitmap, Column, Values};
-pub use tidestone_format::schema::{DuplicatePolicy, Field, SchemaMode, TableSchema};
+pub use tidestone_format::column::{Bitmap, Column, Strings, Values};
+pub use tidestone_format::schema::{
+    DuplicatePolicy, Field, SchemaMode, TableSchema, TableSettings,
+};
 pub use tidestone_format::{
-    FieldId, FieldType, FileUuid, Lsn, SeriesId, SeriesKey, TableId, TimeRange, Timestamp,
+    FieldId, FieldType, FileUuid, FormatError, FormatErrorKind, Lsn, SeriesId, SeriesKey, TableId,
+    TimeRange, Timestamp,
 };
 pub use value::Value;
 
