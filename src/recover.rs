@@ -45,6 +45,7 @@ pub(crate) struct Components {
 
 /// What opening a database found and did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct OpenReport {
     /// Batches, definitions and deletes read from the log.
     pub replayed: u64,

@@ -9,6 +9,7 @@ use crate::error::Result;
 
 /// How a database is doing; see [`Tidestone::status`](super::Tidestone::status).
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Status {
     /// The last LSN given.
     pub last_lsn: u64,
@@ -54,6 +55,7 @@ pub struct Status {
 
 /// The log's part of a [`Status`].
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct LogStatus {
     /// Files.
     pub files: usize,
@@ -65,6 +67,7 @@ pub struct LogStatus {
 
 /// Readers in other processes, in a [`Status`].
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct ReaderStatus {
     /// Leases that are held: a reader holds one, and one more for each older version that a query of it
     /// still reads.
@@ -79,6 +82,7 @@ pub struct ReaderStatus {
 
 /// One table's part of a [`Status`].
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct TableStatus {
     /// Its name.
     pub name: String,
@@ -101,6 +105,7 @@ pub struct TableStatus {
 
 /// One column's part of a [`TableStatus`].
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct ColumnStatus {
     /// Name of the field; `time`, or `(index)` for what is no column's.
     pub name: String,

@@ -31,6 +31,7 @@ pub fn rebuild_index(path: &Path, options: Options) -> Result<Tidestone> {
 
 /// What [`verify()`] found.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct VerifyReport {
     /// The files that were read.
     pub files: Vec<FileReport>,
@@ -48,6 +49,7 @@ pub struct VerifyReport {
 
 /// A file that was read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct FileReport {
     /// The file.
     pub path: PathBuf,
@@ -62,6 +64,7 @@ pub struct FileReport {
 
 /// A damaged file, or part of one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Damage {
     /// The file.
     pub path: PathBuf,

@@ -28,6 +28,7 @@ use crate::wal;
 
 /// What a repair would do.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct RepairPlan {
     /// The steps; none if there is nothing to repair.
     pub steps: Vec<Step>,
