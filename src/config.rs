@@ -6,17 +6,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// Default of [`Options::memory_budget_bytes`].
+/// Default of [`Options::memory_budget_bytes`]: 256 MiB.
 pub const DEFAULT_MEMORY_BUDGET: usize = 256 << 20;
-/// Default of [`Options::log_file_bytes`].
+/// Default of [`Options::log_file_bytes`]: 64 MiB.
 pub const DEFAULT_LOG_FILE: u64 = 64 << 20;
-/// Default of [`Options::log_retained_bytes`].
+/// Default of [`Options::log_retained_bytes`]: 1 GiB.
 pub const DEFAULT_LOG_RETAINED: u64 = 1 << 30;
-/// Default of [`Options::flush_after`].
+/// Default of [`Options::flush_after`]: ten minutes.
 pub const DEFAULT_FLUSH_AFTER: Duration = Duration::from_secs(600);
-/// Default of [`Options::backpressure`].
+/// Default of [`Options::backpressure`]: wait for at most ten seconds.
 pub const DEFAULT_BACKPRESSURE: Backpressure = Backpressure::Wait(Duration::from_secs(10));
-/// Default of [`Options::mapped_segments`].
+/// Default of [`Options::mapped_segments`]: 4,096.
 pub const DEFAULT_MAPPED_SEGMENTS: usize = 4096;
 
 /// The part of the memory budget, one in so many, that segments keep decoded.

@@ -18,7 +18,8 @@ pub const DEFAULT_PARTITION: Duration = Duration::from_secs(24 * 3600);
 /// Default of [`TableOptions::future_bound`]: one day.
 pub const DEFAULT_FUTURE_BOUND: Duration = Duration::from_secs(24 * 3600);
 
-/// What a table holds and how it treats its rows.
+/// What a table holds and how it treats its rows. Fields can be added later
+/// ([`Table::add_field`](crate::Table::add_field)); all else stays as long as the table.
 ///
 /// ```
 /// use tidestone::{DuplicatePolicy, FieldType, TableOptions};
@@ -38,15 +39,18 @@ pub struct TableOptions {
     pub policy: DuplicatePolicy,
     /// Whether writes by field name may add fields. Default fixed.
     pub mode: SchemaMode,
-    /// Window of time that shares segments. Default [`DEFAULT_PARTITION`], at least one second.
+    /// Window of time that shares segments: what retention drops at a time. Default
+    /// [`DEFAULT_PARTITION`], at least one second, at most 292 years.
     pub partition: Duration,
     /// How far ahead of the clock a row may lie. `None`: any distance. Default
     /// [`DEFAULT_FUTURE_BOUND`].
     pub future_bound: Option<Duration>,
     /// Rows older than this are dropped, once the clock is believed
-    /// ([`Tidestone::enforce_retention`](crate::Tidestone::enforce_retention)). Default `None`: kept.
+    /// ([`Tidestone::enforce_retention`](crate::Tidestone::enforce_retention)); from then on rows as
+    /// old are refused. Default `None`: kept; at least one second, at most 292 years.
     pub retention_age: Option<Duration>,
-    /// Bytes of segments beyond which the oldest partitions are dropped. Default `None`.
+    /// Bytes of segments beyond which the oldest partitions are dropped. Default `None`: kept; at
+    /// least one.
     pub retention_bytes: Option<u64>,
     /// Whether the oldest partition is dropped where the disk is full, so that writing goes on: what an
     /// edge box wants of its card. The newest partition always stays, and nothing more is dropped while a

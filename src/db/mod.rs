@@ -211,10 +211,12 @@ impl Tidestone {
         ))
     }
 
-    /// The table of that name, made with these options if it is not there.
+    /// The table of that name, made with these options if it is not there. One that is there stays as
+    /// it is, whatever the options say: [`Table::schema`] tells what it has.
     ///
     /// # Errors
-    /// As [`Tidestone::create_table`].
+    /// The options of a new table are out of bounds, or the database was closed or opened for reading
+    /// only ([`table`](Tidestone::table) serves there).
     pub fn table_or_create(&self, name: &str, options: TableOptions) -> Result<Table> {
         match self.create_table(name, options) {
             Err(error) if error.kind() == ErrorKind::Exists => self.table(name),
@@ -267,8 +269,9 @@ impl Tidestone {
         }
     }
 
-    /// Waits until everything up to `lsn` survives a power loss, at most `timeout`; says whether
-    /// it does. It starts no sync: commits do.
+    /// Waits until everything up to `lsn` survives a power loss, at most `timeout` (`None`: as long as
+    /// it takes); says whether it does. It starts no sync: commits do. An LSN that was not given yet
+    /// is waited for.
     ///
     /// # Errors
     /// The log could not be written or synced, or the database is closed before.
@@ -350,8 +353,9 @@ impl Tidestone {
     }
 
     /// Drops what is past the tables' retention, forgets series whose rows are all gone and that no
-    /// handle holds, and removes files that were kept for readers which have ended. The background thread does it too. By age, only what is too old by a clock that was
-    /// watched for 24 hours, in any number of runs, and not set back: one that is wrong must not delete.
+    /// handle holds, and removes files that were kept for readers which have ended. The background
+    /// thread does it too. By age, only what is too old by a clock that was watched for 24 hours, in
+    /// any number of runs, and not set back: one that is wrong must not delete.
     ///
     /// # Errors
     /// The disk refuses. What failed for one table was done for the others.
@@ -415,8 +419,9 @@ impl Tidestone {
     }
 
     /// Flushes, makes everything durable and ends the background threads; a merge under way is stopped.
-    /// Writers get
-    /// [`ErrorKind::Closed`] from then on.
+    /// From then on commits, deletes and all else that would change something get
+    /// [`ErrorKind::Closed`]; so does [`status`](Tidestone::status). To close a database that is
+    /// closed does nothing.
     ///
     /// # Errors
     /// Something could not be written. The database is closed all the same; nothing that was

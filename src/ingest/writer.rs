@@ -96,8 +96,11 @@ impl Writer {
     /// the last value given are null.
     ///
     /// # Errors
-    /// More values than fields, a value of another type than its field, a string of more than
-    /// 16 MiB, or a time the table refuses. The row is not staged then; others stay staged.
+    /// More values than fields, a value of another type than its field (an integer is not taken for
+    /// a float), a string of more than 16 MiB, or a time the table refuses: further ahead of the
+    /// clock than its [`future_bound`](crate::TableOptions::future_bound), or so old that its
+    /// [retention by age](crate::TableOptions::retention_age) has dropped rows up to it. The row is
+    /// not staged then; others stay staged.
     #[inline]
     pub fn append(
         &mut self,
@@ -141,7 +144,7 @@ impl Writer {
     /// # Errors
     /// An unknown field in a table with a fixed schema, a field named twice, a value of another
     /// type than its field (both types are named), a string of more than 16 MiB, or a time the table
-    /// refuses.
+    /// refuses, as [`Writer::append`] does.
     pub fn append_fields(
         &mut self,
         series: &SeriesHandle,
@@ -205,7 +208,7 @@ impl Writer {
     ///
     /// # Errors
     /// Columns of unequal length, unknown fields, wrong types, strings of more than 16 MiB, series of
-    /// more than one table, or a time the table refuses.
+    /// more than one table, or a time the table refuses, as [`Writer::append`] does.
     pub fn append_batch(&mut self, batch: Batch) -> Result<()> {
         let Some(first) = batch.series().first() else {
             if batch.is_empty() {
@@ -268,7 +271,8 @@ impl Writer {
 
     /// Makes what is staged one batch that will survive a power loss; the ticket says when. The
     /// rows are visible to readers at once. The sync is started at once, by another thread: many
-    /// tickets can be on their way.
+    /// tickets can be on their way. With nothing staged it is the ticket of the last commit of the
+    /// database, whoever made it.
     ///
     /// # Errors
     /// The memory budget is spent ([`ErrorKind::Busy`]), the disk is full, the batch has more than

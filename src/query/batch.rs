@@ -91,7 +91,7 @@ impl RowBatch {
         &self.runs
     }
 
-    /// The series of a row.
+    /// The series of a row; [`Table::key_of`](crate::Table::key_of) tells its tags.
     ///
     /// # Panics
     /// `row` is out of bounds.

@@ -39,17 +39,17 @@ use crate::value::Value;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Agg {
-    /// How many values there are, as u64. Never null.
+    /// How many values there are, NaN among them, as u64. Never null.
     Count,
     /// Their sum: of f64 an f64, of i64 an i64, of u64 a u64; of bool how many are true, as u64.
-    /// A sum of integers that its type cannot hold is an error.
+    /// A sum of integers that its type cannot hold is an error; one with a NaN is NaN.
     Sum,
     /// The least value. NaN does not count, and -0.0 is less than +0.0; null if there is no other.
     Min,
     /// The greatest value, as [`Agg::Min`].
     Max,
-    /// Their mean, as f64: the sum, exact for integers, divided by the count. Of bool, the part
-    /// that is true.
+    /// Their mean, as f64: the sum, exact for integers, divided by the count; with a NaN it is NaN.
+    /// Of bool, the part that is true.
     Mean,
     /// The value with the earliest time; of several series at the same time, that of the series
     /// made first; of several rows of it, the one written first.
