@@ -156,7 +156,8 @@ pub(crate) fn create(path: &Path, components: &Components, options: &Options) ->
         recycle: None,
     };
     drop(Log::start(disk.clone(), settings, start)?);
-    // The identity comes last: with it the folder is a database.
+    // The identity comes last: with it the folder is a database, and has the folders of one.
+    disk.sync_dir(path).map_err(io)?;
     let identity = FileHeader::identity(database, clock.now()).encode();
     let (tmp, path_of_identity) = (folders.tmp().join("IDENTITY"), folders.identity());
     io::write_atomically(&**disk, &tmp, &path_of_identity, &identity).map_err(io)

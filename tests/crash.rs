@@ -316,7 +316,7 @@ fn after_a_power_loss_what_was_acknowledged_is_there_and_the_rest_is_a_prefix() 
                 }
             }
             let odds = calls.roll(5);
-            let left = disk.after_power_loss(|_| calls.roll(4) < odds);
+            let left = disk.after_torn_power_loss(|| calls.roll(4) < odds);
             // What was lost is gone; what is live is all there.
             if error.is_some() {
                 check(&db, &world.expected(world.log.len()))
@@ -371,7 +371,7 @@ fn kills_in_the_middle_of_calls_lose_nothing_that_was_seen() {
             let what = format!("seed {seed}, killed in call {call}");
             let db = open(&killed, seed + 1, quiet()).unwrap_or_else(|e| panic!("{what}: {e}"));
             world.settle(&db, &what);
-            let left = killed.after_power_loss(|_| calls.roll(3) == 0);
+            let left = killed.after_torn_power_loss(|| calls.roll(3) == 0);
             drop(db);
             go_on(&left, seed + 2, world, &format!("{what}, then power lost"));
         }
@@ -402,7 +402,7 @@ fn one_failure(seed: u64, fault: Fault) {
         check(&db, &world.expected(world.log.len()))
             .unwrap_or_else(|e| panic!("{what}, reads go on: {e}"));
     }
-    let left = disk.after_power_loss(|_| dice.roll(2) == 0);
+    let left = disk.after_torn_power_loss(|| dice.roll(2) == 0);
     drop(db);
     go_on(&left, seed + 5_000, world, &what);
 }
@@ -426,16 +426,17 @@ fn a_crash_while_a_database_is_made_leaves_a_place_to_make_it_in() {
     let whole = SimDisk::new();
     open(&whole, 1, quiet()).unwrap().close().unwrap();
     for call in 0..whole.changes() {
-        for keep in [false, true] {
+        for round in 0..4 {
             let disk = SimDisk::new();
             disk.inject(Fault::FromCall(call));
             let made = open(&disk, 1, quiet());
             let killed = disk.after_kill();
-            let left = disk.after_power_loss(|_| keep);
+            let mut dice = Dice(4 * call + round);
+            let left = disk.after_torn_power_loss(|| dice.roll(3) < round);
             drop(made);
             for (how, disk) in [("power lost", left), ("killed", killed)] {
                 let db = open(&disk, 2, quiet())
-                    .unwrap_or_else(|e| panic!("call {call}, keep {keep}, {how}: {e}"));
+                    .unwrap_or_else(|e| panic!("call {call}, round {round}, {how}: {e}"));
                 assert!(db.tables().is_empty());
                 let mut world = World::default();
                 make_table(&db, &mut world, &mut Dice(3)).unwrap();
@@ -443,7 +444,7 @@ fn a_crash_while_a_database_is_made_leaves_a_place_to_make_it_in() {
                 db.sync().unwrap();
                 let left = disk.after_power_loss(|_| false);
                 drop(db);
-                let what = format!("call {call}, keep {keep}, {how}, then power lost");
+                let what = format!("call {call}, round {round}, {how}, then power lost");
                 let db = open(&left, 3, quiet()).unwrap_or_else(|e| panic!("{what}: {e}"));
                 check(&db, &world.expected(1)).unwrap_or_else(|e| panic!("{what}: {e}"));
             }

@@ -120,6 +120,7 @@ impl World {
     /// Checks that every registered reader finds what it needs in the log.
     fn check_log(&self, disk: &SimDisk, what: &str) {
         let disk = disk.after_kill();
+        // Number, the LSN behind which it begins, and the file it was cut from.
         let mut files: Vec<(u64, u64, Option<u64>)> = Vec::new();
         for entry in disk.list(Path::new("/db/wal")).unwrap() {
             let file = disk.open(&Path::new("/db/wal").join(&entry.name)).unwrap();
@@ -131,11 +132,9 @@ impl World {
                 panic!("{what}: {} is no log file", entry.name);
             };
             if entry.name == format!("{:020}.log", header.number) {
-                files.push((
-                    header.number,
-                    log.first_lsn.0,
-                    log.cut.map(|c| c.file_number),
-                ));
+                // What was given between the cut and the first LSN is of nothing.
+                let before = log.cut.map_or(log.first_lsn.0 - 1, |c| c.last_lsn.0);
+                files.push((header.number, before, log.cut.map(|c| c.file_number)));
             }
         }
         files.sort_unstable();
@@ -144,11 +143,11 @@ impl World {
             let follows = pair[0].0 + 1 == pair[1].0 || pair[1].2 == Some(pair[0].0);
             assert!(follows, "{what}: a log file is missing: {files:?}");
         }
-        let first = files.first().map_or(1, |(_, lsn, _)| *lsn);
+        let before = files.first().map_or(0, |(_, lsn, _)| *lsn);
         for (name, lsn) in &self.cursors {
             assert!(
-                first <= lsn + 1,
-                "{what}: {name} is at {lsn}, the log begins at {first}"
+                before <= *lsn,
+                "{what}: {name} is at {lsn}, the log begins behind {before}"
             );
         }
     }
@@ -345,7 +344,7 @@ fn what_is_to_be_kept_survives_power_losses() {
             disk.inject(Fault::FromCall(dice.roll(400)));
             run(&disk, &db, &mut world, &mut dice, STEPS, &what);
             let odds = dice.roll(4);
-            let left = disk.after_power_loss(|_| dice.roll(3) < odds);
+            let left = disk.after_torn_power_loss(|| dice.roll(3) < odds);
             drop(db);
             disk = left;
             go_on(&disk, &mut world, &mut dice, &what);

@@ -4,9 +4,10 @@
 //! loss leaves. A sync copies the live image to the durable one; so it is for the names in a
 //! folder, those of folders among them, and [`Disk::sync_dir`]: a file is lost with a folder on its
 //! way whose name was not synced. What a power loss keeps of unsynced pages is up to a seed: each
-//! 4 KiB page of an unsynced write may be there or not. A write that fails has written the first
-//! half of its bytes. A sync that fails does as Linux does: the file's pages are clean from then on and still
-//! read as they were written, so that a later sync, which succeeds, does not write them.
+//! 4 KiB page of an unsynced write may be there or not; or, on a disk that keeps no order, some of its
+//! sectors, and so may each change of a name. A write that fails has written the first half of its bytes. A sync that fails does as Linux does: the
+//! file's pages are clean from then on and still read as they were written, so that a later sync,
+//! which succeeds, does not write them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -21,6 +22,7 @@ use tidestone_format::FileUuid;
 use super::{DirEntry, Disk, File, Lock, Mapping};
 
 const PAGE: usize = 4096;
+const SECTOR: usize = 512;
 
 /// Which call of a [`SimDisk`] fails, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +61,24 @@ struct State {
     changes: u64,
     /// How many calls changed each path, gone ones among them.
     changes_of: BTreeMap<PathBuf, u64>,
+    /// Changes of names in folders that were not synced since, in their order.
+    unsynced: Vec<Renamed>,
+}
+
+/// What a power loss may keep or not: a change of a name, or a sector of a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unsynced {
+    Name,
+    Sector(usize),
+}
+
+/// A change of a name.
+#[derive(Debug, Clone)]
+enum Renamed {
+    Made(PathBuf, Arc<Mutex<Node>>),
+    MadeFolder(PathBuf),
+    Moved(PathBuf, PathBuf, Arc<Mutex<Node>>),
+    Removed(PathBuf),
 }
 
 impl Default for State {
@@ -74,6 +94,7 @@ impl Default for State {
             syncs: 0,
             changes: 0,
             changes_of: BTreeMap::new(),
+            unsynced: Vec::new(),
         }
     }
 }
@@ -165,16 +186,47 @@ impl State {
         self.files.get(path).cloned().ok_or_else(|| missing(path))
     }
 
-    /// Whether a power loss leaves the folders on the way to a file.
-    fn is_reachable(&self, file: &Path) -> bool {
-        let named = |dir: &Path| dir.parent().is_none() || self.durable_dirs.contains(dir);
-        file.ancestors().skip(1).all(named)
-    }
-
     fn parent_exists(&self, path: &Path) -> io::Result<()> {
         match path.parent() {
             Some(dir) if !self.dirs.contains(dir) => Err(missing(dir)),
             _ => Ok(()),
+        }
+    }
+}
+
+/// Names of files and of folders.
+#[derive(Debug, Clone)]
+struct Names {
+    files: BTreeMap<PathBuf, Arc<Mutex<Node>>>,
+    dirs: BTreeSet<PathBuf>,
+}
+
+impl Names {
+    fn change(&mut self, change: &Renamed) {
+        match change {
+            Renamed::Made(path, node) => drop(self.files.insert(path.clone(), node.clone())),
+            Renamed::MadeFolder(path) => drop(self.dirs.insert(path.clone())),
+            Renamed::Moved(from, to, node) => {
+                self.files.remove(from);
+                self.files.insert(to.clone(), node.clone());
+            }
+            Renamed::Removed(path) => drop(self.files.remove(path)),
+        }
+    }
+
+    /// Whether there are the folders on the way to a file.
+    fn is_reachable(&self, file: &Path) -> bool {
+        let named = |dir: &Path| dir.parent().is_none() || self.dirs.contains(dir);
+        file.ancestors().skip(1).all(named)
+    }
+}
+
+impl Renamed {
+    /// The folder whose sync makes it durable.
+    fn folder(&self) -> Option<&Path> {
+        match self {
+            Self::Made(path, _) | Self::MadeFolder(path) | Self::Removed(path) => path.parent(),
+            Self::Moved(_, to, _) => to.parent(),
         }
     }
 }
@@ -190,6 +242,22 @@ impl Node {
             self.dirty.insert(page);
             self.unsure.remove(&page);
         }
+    }
+
+    /// The bytes that a power loss leaves.
+    fn left(&self, mut keep: impl FnMut(Unsynced) -> bool) -> Vec<u8> {
+        let mut image = self.durable.clone();
+        for &page in self.dirty.union(&self.unsure) {
+            for sector in 0..PAGE / SECTOR {
+                let start = page * PAGE + sector * SECTOR;
+                let end = (start + SECTOR).min(self.live.len());
+                if keep(Unsynced::Sector(sector)) && start < end {
+                    image.resize(image.len().max(end), 0);
+                    image[start..end].copy_from_slice(&self.live[start..end]);
+                }
+            }
+        }
+        image
     }
 }
 
@@ -234,39 +302,56 @@ impl SimDisk {
     /// lengths of files reach as far as the kept pages.
     #[must_use]
     pub fn after_power_loss(&self, mut keep: impl FnMut(usize) -> bool) -> SimDisk {
+        let (mut number, mut whole) = (0, false);
+        self.left(|unsynced| match unsynced {
+            Unsynced::Name => false,
+            Unsynced::Sector(0) => {
+                number += 1;
+                whole = keep(number);
+                whole
+            }
+            Unsynced::Sector(_) => whole,
+        })
+    }
+
+    /// As [`after_power_loss`](Self::after_power_loss), of a disk that keeps no order: `keep` is also
+    /// asked of every change of a name that was not synced, and of the sectors of a page that did
+    /// not make it as a whole.
+    #[must_use]
+    pub fn after_torn_power_loss(&self, mut keep: impl FnMut() -> bool) -> SimDisk {
+        let mut whole = false;
+        self.left(|unsynced| {
+            if unsynced == Unsynced::Sector(0) {
+                whole = keep();
+            }
+            unsynced != Unsynced::Name && whole || keep()
+        })
+    }
+
+    /// The disk without what was not synced, but for what is kept.
+    fn left(&self, mut keep: impl FnMut(Unsynced) -> bool) -> SimDisk {
         let state = self.0.lock();
-        let mut number = 0;
-        let files: BTreeMap<_, _> = state
-            .durable_names
-            .iter()
-            .filter(|(path, _)| state.is_reachable(path))
-            .map(|(path, node)| {
-                let node = node.lock();
-                let mut image = node.durable.clone();
-                for &page in node.dirty.union(&node.unsure) {
-                    number += 1;
-                    if !keep(number) {
-                        continue;
-                    }
-                    let start = page * PAGE;
-                    let end = (start + PAGE).min(node.live.len());
-                    if start < end {
-                        if image.len() < end {
-                            image.resize(end, 0);
-                        }
-                        image[start..end].copy_from_slice(&node.live[start..end]);
-                    }
-                }
-                let node = Node {
-                    live: image.clone(),
-                    durable: image,
-                    ..Node::default()
-                };
-                (path.clone(), Arc::new(Mutex::new(node)))
-            })
-            .collect();
-        let dirs = state.durable_dirs.iter();
-        let dirs: BTreeSet<PathBuf> = dirs.filter(|d| state.is_reachable(d)).cloned().collect();
+        let mut names = Names {
+            files: state.durable_names.clone(),
+            dirs: state.durable_dirs.clone(),
+        };
+        for change in &state.unsynced {
+            if keep(Unsynced::Name) {
+                names.change(change);
+            }
+        }
+        let mut files = BTreeMap::new();
+        for (path, node) in names.files.iter().filter(|(p, _)| names.is_reachable(p)) {
+            let image = node.lock().left(&mut keep);
+            let node = Node {
+                live: image.clone(),
+                durable: image,
+                ..Node::default()
+            };
+            files.insert(path.clone(), Arc::new(Mutex::new(node)));
+        }
+        let dirs = names.dirs.iter();
+        let dirs: BTreeSet<PathBuf> = dirs.filter(|d| names.is_reachable(d)).cloned().collect();
         let state = State {
             durable_names: files.clone(),
             files,
@@ -284,12 +369,23 @@ impl SimDisk {
     pub fn after_kill(&self) -> SimDisk {
         let state = self.0.lock();
         let mut copies: BTreeMap<*const Mutex<Node>, Arc<Mutex<Node>>> = BTreeMap::new();
+        let mut copy_of = |node: &Arc<Mutex<Node>>| {
+            let same = copies.entry(Arc::as_ptr(node));
+            let same = same.or_insert_with(|| Arc::new(Mutex::new(node.lock().clone())));
+            same.clone()
+        };
+        let unsynced = state.unsynced.iter().map(|change| match change {
+            Renamed::Made(path, node) => Renamed::Made(path.clone(), copy_of(node)),
+            Renamed::Moved(from, to, node) => {
+                Renamed::Moved(from.clone(), to.clone(), copy_of(node))
+            }
+            other => other.clone(),
+        });
+        let unsynced = unsynced.collect();
         let mut copy = |names: &BTreeMap<PathBuf, Arc<Mutex<Node>>>| -> BTreeMap<_, _> {
-            let copied = names.iter().map(|(path, node)| {
-                let same = copies.entry(Arc::as_ptr(node));
-                let same = same.or_insert_with(|| Arc::new(Mutex::new(node.lock().clone())));
-                (path.clone(), same.clone())
-            });
+            let copied = names
+                .iter()
+                .map(|(path, node)| (path.clone(), copy_of(node)));
             copied.collect()
         };
         let state = State {
@@ -298,6 +394,7 @@ impl SimDisk {
             dirs: state.dirs.clone(),
             durable_dirs: state.durable_dirs.clone(),
             boots: state.boots,
+            unsynced,
             ..State::default()
         };
         SimDisk(Arc::new(Mutex::new(state)))
@@ -362,6 +459,8 @@ impl Disk for SimDisk {
         }
         let node = Arc::new(Mutex::new(Node::default()));
         state.files.insert(path.to_owned(), node.clone());
+        let made = Renamed::Made(path.to_owned(), node.clone());
+        state.unsynced.push(made);
         drop(state);
         Ok(self.file(path, node, true))
     }
@@ -371,7 +470,9 @@ impl Disk for SimDisk {
         state.change("rename", to)?;
         state.parent_exists(to)?;
         let node = state.files.remove(from).ok_or_else(|| missing(from))?;
-        state.files.insert(to.to_owned(), node);
+        state.files.insert(to.to_owned(), node.clone());
+        let moved = Renamed::Moved(from.to_owned(), to.to_owned(), node);
+        state.unsynced.push(moved);
         let lock = state.locks.remove(from);
         state.locks.remove(to);
         state.locks.extend(lock.map(|lock| (to.to_owned(), lock)));
@@ -382,17 +483,19 @@ impl Disk for SimDisk {
         let mut state = self.0.lock();
         state.change("remove", path)?;
         state.locks.remove(path);
-        state
-            .files
-            .remove(path)
-            .map(drop)
-            .ok_or_else(|| missing(path))
+        state.files.remove(path).ok_or_else(|| missing(path))?;
+        state.unsynced.push(Renamed::Removed(path.to_owned()));
+        Ok(())
     }
 
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
         let mut state = self.0.lock();
         state.change("create_dir_all", path)?;
-        state.dirs.extend(path.ancestors().map(Path::to_owned));
+        for dir in path.ancestors().map(Path::to_owned) {
+            if state.dirs.insert(dir.clone()) {
+                state.unsynced.push(Renamed::MadeFolder(dir));
+            }
+        }
         Ok(())
     }
 
@@ -410,6 +513,9 @@ impl Disk for SimDisk {
         let dirs = state.dirs.iter().filter(|d| d.parent() == Some(path));
         let dirs: Vec<PathBuf> = dirs.cloned().collect();
         state.durable_dirs.extend(dirs);
+        state
+            .unsynced
+            .retain(|change| change.folder() != Some(path));
         Ok(())
     }
 
@@ -446,7 +552,10 @@ impl Disk for SimDisk {
         if !state.files.contains_key(path) {
             state.change("create", path)?;
             state.parent_exists(path)?;
-            state.files.insert(path.to_owned(), Arc::default());
+            let node = Arc::default();
+            let made = Renamed::Made(path.to_owned(), Arc::clone(&node));
+            state.files.insert(path.to_owned(), node);
+            state.unsynced.push(made);
         }
         let held = state.locks.entry(path.to_owned()).or_default().clone();
         if held.swap(true, Ordering::SeqCst) {
@@ -575,6 +684,32 @@ mod tests {
         let after = disk.after_power_loss(|_| true);
         assert_eq!(after.paths(), [path]);
         assert_eq!(after.after_power_loss(|_| true).paths(), [path]);
+    }
+
+    #[test]
+    fn a_disk_without_order_keeps_some_names_and_some_sectors() {
+        let disk = disk();
+        let [a, b] = ["/d/a", "/d/b"].map(Path::new);
+        let file = disk.create(a).unwrap();
+        file.write_all_at(&[1; PAGE], 0).unwrap();
+        file.sync().unwrap();
+        disk.sync_dir(Path::new("/d")).unwrap();
+        disk.rename(a, b).unwrap();
+        assert_eq!(disk.after_power_loss(|_| true).paths(), [a]);
+        assert_eq!(disk.after_torn_power_loss(|| true).paths(), [b]);
+        assert_eq!(
+            disk.after_kill().after_torn_power_loss(|| true).paths(),
+            [b]
+        );
+        file.write_all_at(&[2; PAGE], 0).unwrap();
+        let mut asked = 0;
+        let torn = disk.after_torn_power_loss(|| {
+            asked += 1;
+            asked % 2 == 1
+        });
+        let bytes = super::super::read_all(&*torn.open(b).unwrap()).unwrap();
+        let sectors: Vec<u8> = bytes.chunks(SECTOR).map(|s| s[0]).collect();
+        assert_eq!(sectors, [2, 1, 2, 1, 2, 1, 2, 1]);
     }
 
     #[test]
