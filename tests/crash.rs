@@ -590,6 +590,39 @@ fn a_manifest_written_anew_with_failures_does_not_fork_history() {
 }
 
 #[test]
+fn a_table_that_was_perhaps_dropped_takes_no_rows_that_could_be_lost() {
+    // The first three changes of the disk that dropping a table makes fail; then nothing does.
+    for call in 0..3 {
+        let (disk, db, mut world, mut dice) = begin(1);
+        commit(&db, &mut world, &mut dice).unwrap();
+        let table = db.tables().remove(0);
+        let series = table.series(&[("host", "h1")]).unwrap();
+        disk.inject(Fault::OnceAtCall(call));
+        let dropped = db.drop_table(table.name());
+        let mut writer = db.writer();
+        writer.append(&series, 7, &[Value::F64(1.0)]).unwrap();
+        let committed = writer.commit_and_wait();
+        assert!(
+            dropped.is_err() || committed.is_err(),
+            "call {call}: it is gone"
+        );
+        for keep in [false, true] {
+            let left = disk.after_power_loss(|_| keep);
+            let db = open(&left, 2, quiet()).unwrap();
+            if committed.is_ok() {
+                let table = db.table(table.name());
+                let table = table.unwrap_or_else(|e| panic!("call {call}, keep {keep}: {e}"));
+                let rows = common::contents(&table);
+                let has = rows
+                    .iter()
+                    .any(|(name, time, _)| (name.as_str(), *time) == ("host=h1", 7));
+                assert!(has, "call {call}, keep {keep}: {rows:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_manifest_on_a_full_disk_refuses_and_goes_on_when_there_is_space() {
     let (disk, db, mut world, mut dice) = begin(1);
     disk.inject(Fault::Capacity(0));

@@ -235,14 +235,20 @@ impl Tidestone {
     /// Drops a table with all its rows. Its name may be used again; its id is not.
     ///
     /// # Errors
-    /// There is no such table.
+    /// There is no such table, or the manifest cannot be written. Where it is not known whether it was,
+    /// the table takes no rows any more, and the next open tells whether it is there.
     pub fn drop_table(&self, name: &str) -> Result<()> {
         let engine = self.engine();
         engine.writable()?;
         let mut editor = engine.store.edit();
         let core = engine.tables().by_name(name)?;
-        let version = editor.commit(vec![Entry::TableDropped(core.id)])?;
-        engine.tables().remove(core.id);
+        editor.check()?;
+        let committed = editor.commit(vec![Entry::TableDropped(core.id)]);
+        if committed.is_ok() || editor.check().is_err() {
+            // Also where the edit may hold: rows acknowledged from here on could be gone at the next open.
+            engine.tables().remove(core.id);
+        }
+        let version = committed?;
         let applied = crate::index::Applied {
             incarnation: editor.state().incarnation(),
             manifest_version: version.number,
