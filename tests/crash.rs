@@ -378,6 +378,41 @@ fn kills_in_the_middle_of_calls_lose_nothing_that_was_seen() {
     }
 }
 
+#[test]
+fn a_power_loss_at_any_step_of_opening_loses_nothing_acknowledged() {
+    for seed in seeds(4) {
+        let changes = changes_of(seed);
+        let mut calls = Dice(seed + 31);
+        for round in 0..4 {
+            let (disk, db, mut world, mut dice) = begin(seed);
+            disk.inject(Fault::FromCall(calls.roll(changes)));
+            for _ in 0..STEPS {
+                if step(&db, &mut world, &mut dice).is_err() {
+                    break;
+                }
+            }
+            let left = match round % 2 {
+                0 => disk.after_torn_power_loss(|| calls.roll(2) == 0),
+                _ => disk.after_kill(),
+            };
+            drop(db);
+            let whole = left.after_kill();
+            drop(open(&whole, seed + 1, quiet()).unwrap());
+            for call in 0..whole.changes() {
+                let what = format!("seed {seed}, round {round}, call {call}");
+                let disk = left.after_kill();
+                disk.inject(Fault::FromCall(call));
+                let opened = open(&disk, seed + 1, quiet());
+                let left = disk.after_torn_power_loss(|| calls.roll(2) == 0);
+                drop(opened);
+                let db = open(&left, seed + 2, quiet()).unwrap_or_else(|e| panic!("{what}: {e}"));
+                world.clone().settle(&db, &what);
+                db.close().unwrap();
+            }
+        }
+    }
+}
+
 /// Runs a history in which one call fails, and opens what is left.
 fn one_failure(seed: u64, fault: Fault) {
     let (disk, db, mut world, mut dice) = begin(seed);
