@@ -295,3 +295,20 @@ fn a_log_reader_without_a_name_is_refused_in_words_of_the_call() {
     let expected = "name of a log reader of 0 bytes: 1 to 65535 are allowed";
     assert_eq!(error.to_string(), expected);
 }
+
+#[test]
+fn status_tells_no_failure_of_what_was_done_by_hand_since() {
+    let db = create(SimDisk::new());
+    write(&db, 10);
+    let failed = || Err(Error::new(ErrorKind::DiskFull, "no space"));
+    let failure = || db.status().unwrap().failure;
+    db.engine().signals.note(Work::Flush, &failed());
+    assert!(failure().is_some());
+    db.flush().unwrap();
+    assert_eq!(failure(), None);
+    db.engine().signals.note(Work::Merge, &failed());
+    db.flush().unwrap();
+    assert!(failure().is_some(), "that was other work");
+    db.compact().unwrap();
+    assert_eq!(failure(), None);
+}
