@@ -95,7 +95,8 @@ fn each_field_has_its_bounds() {
     check(POLICY, &[4], POLICY);
     check(POLICY + 1, &[0], POLICY + 1);
     check(POLICY + 1, &[3], POLICY + 1);
-    check(POLICY + 3, &[1], POLICY + 3);
+    check(POLICY + 2, &[2], POLICY + 2);
+    check(POLICY + 3, &[1], POLICY + 2);
     check(PARTITION, &0i64.to_le_bytes(), PARTITION);
     check(PARTITION, &(-1i64).to_le_bytes(), PARTITION);
     check(PARTITION + 8, &(-2i64).to_le_bytes(), PARTITION + 8);
