@@ -192,8 +192,8 @@ fn a_reader_without_a_lease_says_so_and_is_told_when_a_segment_is_gone() {
         append(&db, &table, "a", time);
         db.flush().unwrap();
     }
-    // The lock of the lease is the first call that changes the disk.
-    disk.inject(tidestone::io::Fault::OnceAtCall(0));
+    // The lock of the lease is the first call that changes the folder.
+    disk.inject(tidestone::io::Fault::OnceIn("/db/readers", 0));
     let reader = builder(&disk, 2).open_read_only().unwrap();
     let why = reader.open_report().unleased.clone().unwrap();
     assert!(

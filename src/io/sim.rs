@@ -37,6 +37,9 @@ pub enum Fault {
     OnceIn(&'static str, u64),
     /// The n-th sync of a file from now fails once.
     OnceAtSync(u64),
+    /// The n-th sync from now of this file, or of one in this folder, fails once. Threads that work
+    /// elsewhere do not shift it.
+    OnceAtSyncIn(&'static str, u64),
     /// Writes that extend the disk's use beyond this many bytes fail: the disk is full.
     Capacity(u64),
 }
@@ -165,17 +168,17 @@ impl State {
         if hit { Err(injected(what)) } else { Ok(()) }
     }
 
-    fn sync(&mut self) -> io::Result<()> {
+    fn sync(&mut self, path: &Path) -> io::Result<()> {
         self.syncs += 1;
         let mut hit = false;
         self.faults.retain_mut(|fault| match fault {
-            Fault::OnceAtSync(0) => {
-                hit = true;
-                false
-            }
             Fault::OnceAtSync(n) => {
-                *n -= 1;
-                true
+                hit |= *n == 0;
+                n.checked_sub(1).map(|left| *n = left).is_some()
+            }
+            Fault::OnceAtSyncIn(place, n) if path.starts_with(*place) => {
+                hit |= *n == 0;
+                n.checked_sub(1).map(|left| *n = left).is_some()
             }
             _ => true,
         });
@@ -620,7 +623,9 @@ impl File for SimFile {
     fn sync(&self) -> io::Result<()> {
         let outcome = {
             let mut state = self.disk.0.lock();
-            state.change("sync", &self.path).and_then(|()| state.sync())
+            state
+                .change("sync", &self.path)
+                .and_then(|()| state.sync(&self.path))
         };
         let mut node = self.node.lock();
         let Node {

@@ -310,16 +310,13 @@ fn recycled_files_show_nothing_of_their_earlier_lives() {
     }
 }
 
-/// Waits until `done` holds; the file thread works in the background.
+/// Waits until `done` holds; the file thread works in the background, however busy the machine is.
 fn until(log: &Log, what: &str, mut done: impl FnMut() -> bool) {
-    for _ in 0..2_000 {
-        if done() {
-            return;
-        }
+    println!("waits for {what}");
+    while !done() {
         let mut state = log.state.lock();
         log.progress.wait_for(&mut state, Duration::from_millis(5));
     }
-    panic!("{what} did not happen");
 }
 
 #[test]

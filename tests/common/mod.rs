@@ -226,6 +226,15 @@ pub(crate) fn quiet() -> Options {
     }
 }
 
+/// Waits for what a background thread does, however busy the machine is: whoever runs the test ends it
+/// when it takes too long.
+pub(crate) fn until(what: &str, mut done: impl FnMut() -> bool) {
+    println!("waits for {what}");
+    while !done() {
+        std::thread::yield_now();
+    }
+}
+
 /// Checks that the tables of a database hold what is expected.
 pub(crate) fn check(db: &Tidestone, expected: &BTreeMap<String, Vec<Row>>) -> Result<(), String> {
     let names: Vec<String> = db.tables().iter().map(|t| t.name().to_owned()).collect();
