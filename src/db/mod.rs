@@ -39,6 +39,9 @@ use crate::worker::Workers;
 /// ([`Tidestone::open_read_only`]). Close it with [`close`](Tidestone::close); when the last clone
 /// is dropped without that, everything committed is made durable, as after a crash nothing that was
 /// acknowledged is lost, and the next open reads the log.
+///
+/// A process that was forked off must not use the database of the one it comes from, nor drop it: it
+/// has none of its threads, and shares its lock.
 #[derive(Debug, Clone)]
 pub struct Tidestone(Arc<Inner>);
 

@@ -21,6 +21,28 @@ pub struct OsDisk;
 #[derive(Debug)]
 struct OsFile(fs::File);
 
+/// A lock on a file. It is let go of by name: closing the file does not suffice while a process that was
+/// forked off has it open too, be it for the moment before it runs another program.
+#[derive(Debug)]
+struct OsLock(fs::File);
+
+impl OsLock {
+    fn take(file: fs::File) -> io::Result<Self> {
+        file.try_lock().map_err(|e| match e {
+            fs::TryLockError::WouldBlock => io::Error::from(io::ErrorKind::WouldBlock),
+            fs::TryLockError::Error(e) => e,
+        })?;
+        Ok(Self(file))
+    }
+}
+
+impl Drop for OsLock {
+    fn drop(&mut self) {
+        // If it cannot be, it goes with the file.
+        let _ = self.0.unlock();
+    }
+}
+
 impl Disk for OsDisk {
     fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
         Ok(Arc::new(OsFile(fs::File::open(path)?)))
@@ -78,16 +100,13 @@ impl Disk for OsDisk {
             .create(true)
             .truncate(false)
             .open(path)?;
-        file.try_lock().map_err(|e| match e {
-            fs::TryLockError::WouldBlock => io::Error::from(io::ErrorKind::WouldBlock),
-            fs::TryLockError::Error(e) => e,
-        })?;
-        Ok(Box::new(file))
+        Ok(Box::new(OsLock::take(file)?))
     }
 
     fn is_locked(&self, path: &Path) -> io::Result<bool> {
-        match fs::File::open(path)?.try_lock_shared() {
-            Ok(()) => Ok(false),
+        let file = fs::File::open(path)?;
+        match file.try_lock_shared() {
+            Ok(()) => file.unlock().map(|()| false),
             Err(fs::TryLockError::WouldBlock) => Ok(true),
             Err(fs::TryLockError::Error(e)) => Err(e),
         }
@@ -170,6 +189,20 @@ mod tests {
         for wrong in ["", "0011", "zz112233-4455-6677-8899-aabbccddeeff"] {
             assert_eq!(parse_uuid(wrong), None, "{wrong}");
         }
+    }
+
+    /// A database that was closed could not be opened while another thread started a program.
+    #[test]
+    fn a_lock_that_is_let_go_of_is_not_kept_by_who_was_forked_off() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        let lock = OsLock::take(fs::File::create(&path).unwrap()).unwrap();
+        // What a forked process has: the same open file.
+        let inherited = lock.0.try_clone().unwrap();
+        assert!(OsDisk.is_locked(&path).unwrap());
+        drop(lock);
+        assert!(!OsDisk.is_locked(&path).unwrap());
+        drop(inherited);
     }
 
     #[test]
