@@ -285,7 +285,8 @@ impl Tidestone {
     /// # Errors
     /// The log could not be written or synced, or the database is closed before.
     pub fn wait_durable(&self, lsn: Lsn, timeout: Option<Duration>) -> Result<bool> {
-        self.engine().writable()?.wait_until(lsn, true, timeout)
+        let log = self.engine().log_of_commits()?;
+        log.wait_until(lsn, true, timeout)
     }
 
     /// Resolves once everything up to `lsn` survives a power loss, whoever committed it. It starts no

@@ -310,3 +310,14 @@ fn status_tells_no_failure_of_what_was_done_by_hand_since() {
     db.compact().unwrap();
     assert_eq!(failure(), None);
 }
+
+#[test]
+fn what_became_durable_before_a_close_is_told_after_it() {
+    let db = create(SimDisk::new());
+    write(&db, 10);
+    let lsn = db.sync().unwrap();
+    db.close().unwrap();
+    assert!(db.wait_durable(lsn, None).unwrap());
+    let never = db.wait_durable(Lsn(lsn.0 + 100), None);
+    assert_eq!(never.unwrap_err().kind(), ErrorKind::Closed);
+}
