@@ -60,9 +60,11 @@ impl Workers {
         Ok(())
     }
 
-    /// Waits until the threads have ended. Somebody told them to.
+    /// Waits until the threads have ended. Somebody told them to. One of them may be the one that
+    /// waits: it wakes who awaits a commit, with whom the last handle may go.
     pub(crate) fn join(self) {
-        for thread in self.0 {
+        let own = std::thread::current().id();
+        for thread in self.0.into_iter().filter(|t| t.thread().id() != own) {
             // A thread that panicked has said so on standard error.
             let _ = thread.join();
         }

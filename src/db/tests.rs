@@ -1,6 +1,10 @@
 //! Databases on a simulated disk that are closed, opened and written to at awkward moments.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use super::*;
@@ -210,6 +214,105 @@ fn rows_past_the_limit_are_flushed_when_the_database_is_opened() {
     let db = builder(shared).open().unwrap();
     until("a flush", || db.status().unwrap().flushes == 1);
     assert!(db.engine().signals.head_bytes() < options().flush_bytes());
+}
+
+/// Does something when it is woken: what an executor does that polls, or drops, at once.
+struct AtOnce<F: FnOnce() + Send>(Mutex<Option<F>>);
+
+impl<F: FnOnce() + Send + 'static> AtOnce<F> {
+    fn waker(act: F) -> Waker {
+        Waker::from(Arc::new(Self(Mutex::new(Some(act)))))
+    }
+}
+
+impl<F: FnOnce() + Send> Wake for AtOnce<F> {
+    fn wake(self: Arc<Self>) {
+        let act = self.0.lock().take();
+        if let Some(act) = act {
+            act();
+        }
+    }
+}
+
+/// Commits a row that nobody asked to be synced, and gives what awaits that.
+fn unsynced(db: &Tidestone) -> WhenDurable {
+    let series = table(db).series(&[("host", "a")]).unwrap();
+    let mut writer = db.writer();
+    writer.append(&series, 0, &[Value::I64(1)]).unwrap();
+    let lsn = writer.commit_as(crate::Durability::Memory).unwrap().lsn();
+    db.when_durable(lsn)
+}
+
+fn poll(future: &mut WhenDurable, waker: &Waker) -> Poll<Result<()>> {
+    Pin::new(future).poll(&mut Context::from_waker(waker))
+}
+
+/// A flush syncs the log while it holds the manifest, and woke them itself: it waited for itself.
+#[test]
+fn who_is_woken_by_a_flush_may_change_a_table_at_once() {
+    let db = create(SimDisk::new());
+    let mut awaited = unsynced(&db);
+    let (told, done) = channel();
+    let other = table(&db);
+    let waker = AtOnce::waker(move || told.send(other.add_field("w", FieldType::I64)).unwrap());
+    assert!(poll(&mut awaited, &waker).is_pending());
+    db.flush().unwrap();
+    done.recv().unwrap().unwrap();
+    assert!(poll(&mut awaited, &waker).is_ready());
+    assert_eq!(table(&db).schema().fields.len(), 2);
+    db.close().unwrap();
+}
+
+/// The log's thread waited for its own end, panicked, and left the database half closed.
+#[test]
+fn the_last_handle_may_go_with_a_task_that_is_woken() {
+    let disk = SimDisk::new();
+    let db = create(disk.clone());
+    let mut awaited = unsynced(&db);
+    let mut writer = db.writer();
+    let series = table(&db).series(&[("host", "a")]).unwrap();
+    let (told, done) = channel();
+    let waker = AtOnce::waker(move || {
+        drop(db);
+        told.send(()).unwrap();
+    });
+    assert!(poll(&mut awaited, &waker).is_pending());
+    writer.append(&series, 1, &[Value::I64(2)]).unwrap();
+    let ticket = writer.commit().unwrap();
+    done.recv().unwrap();
+    assert!(ticket.is_durable());
+    drop((writer, ticket, awaited, waker));
+    let db = builder(Arc::new(disk)).open().unwrap();
+    assert_eq!(rows(&db), 2);
+    db.close().unwrap();
+}
+
+/// Of every task that had waited for an LSN far off, and waited no more, the waker was kept.
+#[test]
+fn who_waits_no_more_is_not_kept() {
+    let db = create(SimDisk::new());
+    let task = Arc::new(AtOnce(Mutex::new(Some(|| {}))));
+    let mut never = db.when_durable(Lsn(1_000_000));
+    let other = never.clone();
+    for _ in 0..3 {
+        let waker = Waker::from(task.clone());
+        assert!(poll(&mut never.clone(), &waker).is_pending());
+        assert!(poll(&mut never, &waker).is_pending());
+    }
+    assert_eq!(
+        Arc::strong_count(&task),
+        2,
+        "the test's and the one that waits"
+    );
+    drop(never);
+    assert_eq!(Arc::strong_count(&task), 1);
+    drop(other);
+    db.close().unwrap();
+}
+
+fn rows(db: &Tidestone) -> usize {
+    let rows = table(db).query().scan().unwrap();
+    rows.map(|batch| batch.unwrap().len()).sum()
 }
 
 #[test]

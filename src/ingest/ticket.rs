@@ -11,6 +11,7 @@ use tidestone_format::Lsn;
 use super::Durability;
 use crate::engine::Engine;
 use crate::error::Result;
+use crate::wal::Place;
 
 /// A commit on its way to the durability it was made with: wait for it, await it, or let it go.
 ///
@@ -22,11 +23,44 @@ pub struct Ticket {
     engine: Arc<Engine>,
     lsn: Lsn,
     durability: Durability,
+    waker: OwnPlace,
+}
+
+/// A future's place among those that await an LSN, which it leaves when it is dropped: what waits for
+/// something that is far off is not kept because somebody has once waited.
+#[derive(Debug)]
+struct OwnPlace {
+    engine: Arc<Engine>,
+    place: Place,
+}
+
+impl OwnPlace {
+    fn new(engine: Arc<Engine>) -> Self {
+        Self {
+            engine,
+            place: Place::default(),
+        }
+    }
+}
+
+impl Clone for OwnPlace {
+    fn clone(&self) -> Self {
+        Self::new(self.engine.clone())
+    }
+}
+
+impl Drop for OwnPlace {
+    fn drop(&mut self) {
+        if let Some(log) = self.engine.log() {
+            log.leave(&mut self.place);
+        }
+    }
 }
 
 impl Ticket {
     pub(crate) fn new(engine: Arc<Engine>, lsn: Lsn, durability: Durability) -> Self {
         Self {
+            waker: OwnPlace::new(engine.clone()),
             engine,
             lsn,
             durability,
@@ -98,20 +132,21 @@ impl Future for Ticket {
     type Output = Result<()>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(sync) = self.sync() else {
+        let this = self.get_mut();
+        let Some(sync) = this.sync() else {
             return Poll::Ready(Ok(()));
         };
-        if self.is_durable() {
+        if this.is_durable() {
             return Poll::Ready(Ok(()));
         }
-        let log = match self.engine.log_of_commits() {
+        let log = match this.engine.log_of_commits() {
             Ok(log) => log,
             Err(error) => return Poll::Ready(Err(error)),
         };
-        match log.poll(self.lsn, sync, cx.waker()) {
+        match log.poll(this.lsn, sync, &mut this.waker.place, cx.waker()) {
             Some(done) => Poll::Ready(done),
             None => {
-                log.request(self.lsn, sync);
+                log.request(this.lsn, sync);
                 Poll::Pending
             }
         }
@@ -125,11 +160,16 @@ impl Future for Ticket {
 pub struct WhenDurable {
     engine: Arc<Engine>,
     lsn: Lsn,
+    waker: OwnPlace,
 }
 
 impl WhenDurable {
     pub(crate) fn new(engine: Arc<Engine>, lsn: Lsn) -> Self {
-        Self { engine, lsn }
+        Self {
+            waker: OwnPlace::new(engine.clone()),
+            engine,
+            lsn,
+        }
     }
 
     /// The LSN that is waited for.
@@ -142,10 +182,11 @@ impl Future for WhenDurable {
     type Output = Result<()>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
         // Of a database that was closed the log says what became durable.
-        let polled = match self.engine.log() {
-            Some(log) => log.poll(self.lsn, true, cx.waker()),
-            None => Some(self.engine.writable().map(drop)),
+        let polled = match this.engine.log() {
+            Some(log) => log.poll(this.lsn, true, &mut this.waker.place, cx.waker()),
+            None => Some(this.engine.writable().map(drop)),
         };
         polled.map_or(Poll::Pending, Poll::Ready)
     }

@@ -34,7 +34,8 @@ mod replay;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -122,8 +123,14 @@ struct State {
     sealed: bool,
     /// The threads are to end, and nothing is reached any more.
     closing: bool,
-    wakers: Vec<Waiting>,
+    /// Who awaits an LSN, by [`Place`].
+    wakers: BTreeMap<u64, Waiting>,
+    next_place: u64,
 }
+
+/// Where the waker of one future is kept; nowhere, as long as it was not polled.
+#[derive(Debug, Default)]
+pub(crate) struct Place(Option<u64>);
 
 /// Who awaits that an LSN is written, or synced.
 #[derive(Debug)]
@@ -162,7 +169,8 @@ impl Log {
             poisoned: None,
             sealed: false,
             closing: false,
-            wakers: Vec::new(),
+            wakers: BTreeMap::new(),
+            next_place: 0,
         };
         // The header with the cut is on the disk before anything is built on it.
         let header = state.files.first_group(&settings, next_lsn);
@@ -323,8 +331,17 @@ impl Log {
     }
 
     /// Whether everything up to `lsn` is written, and synced if `sync`; if not, `waker` is woken
-    /// when it is, or when the log is poisoned or closed.
-    pub(crate) fn poll(&self, lsn: Lsn, sync: bool, waker: &Waker) -> Option<Result<()>> {
+    /// when it is, or when the log is poisoned or closed. It takes the place of the one that was kept
+    /// at `place` before.
+    pub(crate) fn poll(
+        &self,
+        lsn: Lsn,
+        sync: bool,
+        place: &mut Place,
+        waker: &Waker,
+    ) -> Option<Result<()>> {
+        // Wakers are foreign code: they are cloned and dropped without the lock.
+        let waker = waker.clone();
         let mut state = self.state.lock();
         if state.reached(sync) >= lsn {
             return Some(Ok(()));
@@ -332,12 +349,19 @@ impl Log {
         if let Err(error) = state.check_open() {
             return Some(Err(error));
         }
-        let known = |w: &Waiting| w.lsn == lsn && w.sync == sync && w.waker.will_wake(waker);
-        if !state.wakers.iter().any(known) {
-            let waker = waker.clone();
-            state.wakers.push(Waiting { lsn, sync, waker });
-        }
+        let at = *place.0.get_or_insert(state.next_place);
+        state.next_place = state.next_place.max(at + 1);
+        let before = state.wakers.insert(at, Waiting { lsn, sync, waker });
+        drop(state);
+        drop(before);
         None
+    }
+
+    /// Lets go of the waker of a future that is no more.
+    pub(crate) fn leave(&self, place: &mut Place) {
+        let Some(at) = place.0.take() else { return };
+        let waiting = self.state.lock().wakers.remove(&at);
+        drop(waiting);
     }
 
     /// The highest LSN that survives a power loss.
@@ -423,10 +447,28 @@ impl Log {
         self.state.lock().files.infos()
     }
 
-    /// The body of the log thread: writes and syncs groups nobody waits for in person.
+    /// Stops writing: what went wrong is told to everybody. The first cause counts.
+    pub(crate) fn fail(&self, cause: Error) {
+        let mut state = self.state.lock();
+        state.poisoned.get_or_insert(cause);
+        self.notify_all();
+        // The log thread may be the one that is no more.
+        let ready = state.take_ready();
+        drop(state);
+        wake(ready);
+    }
+
+    /// The body of the log thread: writes and syncs groups nobody waits for in person, and wakes those
+    /// who await an LSN. Nobody else does that: wakers are foreign code, which may ask the database
+    /// anything at once, or drop it, and here no lock is held.
     pub(crate) fn run_log_thread(&self) {
         let mut state = self.state.lock();
         loop {
+            let ready = state.take_ready();
+            if !ready.is_empty() {
+                MutexGuard::unlocked(&mut state, || wake(ready));
+                continue;
+            }
             let wanted = state.wanted_sync > state.durable || state.wanted_write > state.written;
             if state.poisoned.is_some() || (state.closing && !wanted) {
                 return;
@@ -434,7 +476,8 @@ impl Log {
             if wanted && !state.busy {
                 state = match self.lead_or_wait(state) {
                     Ok(state) => state,
-                    Err(_) => return, // the log keeps the cause and hands it to every caller
+                    // The log keeps the cause and hands it to every caller.
+                    Err(_) => self.state.lock(),
                 };
             } else if wanted {
                 self.progress.wait(&mut state);
@@ -479,13 +522,15 @@ impl Log {
         });
         let mut state = self.state.lock();
         state.closing = true;
-        let ready = state.take_ready();
-        drop(state);
-        ready.into_iter().for_each(Waker::wake);
+        self.notify_all();
+        result
+    }
+
+    /// Wakes all threads that wait for the log, or for work.
+    fn notify_all(&self) {
         self.work.notify_all();
         self.file_work.notify_all();
         self.progress.notify_all();
-        result
     }
 
     /// Writes (and syncs, where wanted) what is pending if nobody is at it, or else waits for who is.
@@ -509,13 +554,19 @@ impl Log {
         let groups = state.take_groups();
         let mut unsynced = std::mem::take(&mut state.unsynced);
         let mut buffers = std::mem::take(&mut state.buffers);
-        let outcome = MutexGuard::unlocked(&mut state, || {
+        let write = || {
             write_groups(groups, durable, &mut buffers, &mut unsynced, sync)?;
             if let Some(publisher) = self.publisher.get().filter(|_| sync) {
                 publisher.durable(last);
             }
             Ok(())
-        });
+        };
+        // Others wait for this thread: if it panics, they are told first.
+        let outcome = MutexGuard::unlocked(&mut state, || catch_unwind(AssertUnwindSafe(write)));
+        let (outcome, panic) = match outcome {
+            Ok(outcome) => (outcome, None),
+            Err(panic) => (Err(std::io::Error::other("a panic")), Some(panic)),
+        };
         state.busy = false;
         state.writing_bytes = 0;
         state.unsynced = unsynced;
@@ -538,16 +589,19 @@ impl Log {
                 } else {
                     "write the log"
                 };
-                state.poisoned = Some(Error::io(action, &path, cause));
-                self.work.notify_all();
-                self.file_work.notify_all();
+                state
+                    .poisoned
+                    .get_or_insert(Error::io(action, &path, cause));
+                self.notify_all();
             }
         }
         self.progress.notify_all();
-        let ready = state.take_ready();
-        if !ready.is_empty() {
-            // Whoever is woken may ask the log at once, on this thread.
-            MutexGuard::unlocked(&mut state, || ready.into_iter().for_each(Waker::wake));
+        if !state.wakers.is_empty() {
+            self.work.notify_all();
+        }
+        if let Some(panic) = panic {
+            drop(state);
+            resume_unwind(panic);
         }
         state.check()?;
         Ok(state)
@@ -574,6 +628,14 @@ fn write_groups(
         }
     }
     Ok(())
+}
+
+/// Wakes all of them; one that panics keeps no other from it.
+fn wake(wakers: Vec<Waker>) {
+    for waker in wakers {
+        // It has said so on standard error.
+        let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
+    }
 }
 
 fn closed() -> Error {
@@ -668,8 +730,9 @@ impl State {
     fn take_ready(&mut self) -> Vec<Waker> {
         let (written, durable) = (self.written, self.durable);
         let ended = self.poisoned.is_some() || self.closing;
-        let ready = |w: &mut Waiting| ended || w.lsn <= if w.sync { durable } else { written };
+        let ready =
+            |_: &u64, w: &mut Waiting| ended || w.lsn <= if w.sync { durable } else { written };
         let ready = self.wakers.extract_if(.., ready);
-        ready.map(|w| w.waker).collect()
+        ready.map(|(_, w)| w.waker).collect()
     }
 }

@@ -111,6 +111,11 @@ fn running<R>(log: &Log, body: impl FnOnce() -> R) -> R {
     })
 }
 
+/// Awaits an LSN in a place of its own.
+fn poll(log: &Log, lsn: Lsn, waker: &Waker) -> Option<Result<()>> {
+    log.poll(lsn, true, &mut Place::default(), waker)
+}
+
 fn append(log: &Log, payload: &[u8]) -> Result<Lsn> {
     log.append(Frame::Encoded {
         kind: FrameKind::Batch,
@@ -606,7 +611,7 @@ fn a_failed_sync_poisons_with_its_first_cause() {
         append(&log, b"more").unwrap_err(),
         log.sync_to(lsn).unwrap_err(),
         log.wait_until(lsn, true, None).unwrap_err(),
-        log.poll(lsn, true, Waker::noop()).unwrap().unwrap_err(),
+        poll(&log, lsn, Waker::noop()).unwrap().unwrap_err(),
         log.close().unwrap_err(),
     ] {
         assert_eq!(error.kind(), ErrorKind::Poisoned);
@@ -705,8 +710,9 @@ impl Wake for Unpark {
 
 fn wait_async(log: &Log, lsn: Lsn) -> Result<()> {
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut place = Place::default();
     loop {
-        match log.poll(lsn, true, &waker) {
+        match log.poll(lsn, true, &mut place, &waker) {
             Some(done) => return done,
             None => {
                 log.request(lsn, true);
@@ -721,10 +727,16 @@ fn polling_again_and_again_keeps_one_waker() {
     let disk = new_disk();
     let log = new_log(&disk);
     let lsn = append(&log, b"x").unwrap();
+    let mut place = Place::default();
+    let kept = || log.state.lock().wakers.len();
     for _ in 0..100 {
-        assert!(log.poll(lsn, true, Waker::noop()).is_none());
+        // Of another task each time: the last one counts.
+        let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+        assert!(log.poll(lsn, true, &mut place, &waker).is_none());
     }
-    assert!(log.state.lock().wakers.len() <= 1);
+    assert_eq!(kept(), 1);
+    log.leave(&mut place);
+    assert_eq!(kept(), 0);
 }
 
 #[test]

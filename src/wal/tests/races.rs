@@ -53,15 +53,17 @@ fn closing_ends_a_wait_for_what_never_comes() {
     let never = Lsn(9);
     let flag = Arc::new(Flag::default());
     let waker = Waker::from(flag.clone());
-    assert!(log.poll(never, true, &waker).is_none());
-    std::thread::scope(|scope| {
-        let wait = scope.spawn(|| log.wait_until(never, true, None));
-        log.close().unwrap();
-        let error = wait.join().unwrap().unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
+    assert!(poll(&log, never, &waker).is_none());
+    running(&log, || {
+        std::thread::scope(|scope| {
+            let wait = scope.spawn(|| log.wait_until(never, true, None));
+            log.close().unwrap();
+            let error = wait.join().unwrap().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
+        });
     });
     assert!(flag.0.load(Ordering::SeqCst));
-    let error = log.poll(never, true, &waker).unwrap().unwrap_err();
+    let error = poll(&log, never, &waker).unwrap().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
     assert!(log.wait_until(Lsn(1), true, None).unwrap());
 }
@@ -71,7 +73,7 @@ struct Inline(Arc<Log>, AtomicBool);
 
 impl Wake for Inline {
     fn wake(self: Arc<Self>) {
-        let done = self.0.poll(Lsn(1), true, Waker::noop());
+        let done = poll(&self.0, Lsn(1), Waker::noop());
         self.1.store(matches!(done, Some(Ok(()))), Ordering::SeqCst);
     }
 }
@@ -82,8 +84,8 @@ fn who_is_woken_may_ask_the_log_at_once() {
     let log = Arc::new(new_log(&disk));
     let lsn = append(&log, b"one").unwrap();
     let inline = Arc::new(Inline(log.clone(), AtomicBool::new(false)));
-    assert!(log.poll(lsn, true, &Waker::from(inline.clone())).is_none());
-    log.sync_to(lsn).unwrap();
+    assert!(poll(&log, lsn, &Waker::from(inline.clone())).is_none());
+    running(&log, || log.sync_to(lsn).unwrap());
     assert!(inline.1.load(Ordering::SeqCst));
 }
 
@@ -104,4 +106,63 @@ fn nothing_is_appended_behind_the_note_of_an_orderly_end() {
     }
     assert_eq!((refused.lock().len(), log.last_lsn()), (2, Lsn(2)));
     assert_eq!(log.durable_lsn(), Lsn(2));
+}
+
+/// A waker that panics.
+struct Panics;
+
+impl Wake for Panics {
+    fn wake(self: Arc<Self>) {
+        panic!("it is meant to");
+    }
+}
+
+/// The log thread ended of it: no ticket was resolved any more.
+#[test]
+fn a_waker_that_panics_harms_nobody_else() {
+    let disk = new_disk();
+    let log = new_log(&disk);
+    let lsn = append(&log, b"one").unwrap();
+    running(&log, || {
+        assert!(poll(&log, lsn, &Waker::from(Arc::new(Panics))).is_none());
+        log.request(lsn, true);
+        wait_async(&log, lsn).unwrap();
+        let next = append(&log, b"two").unwrap();
+        log.request(next, true);
+        wait_async(&log, next).unwrap();
+    });
+}
+
+/// They waited for ever for the one that wrote.
+#[test]
+fn who_waits_for_a_thread_that_panics_while_it_writes_is_told() {
+    let (hooked, log) = hooked_log();
+    let lsn = append(&log, b"one").unwrap();
+    let flag = Arc::new(Flag::default());
+    assert!(poll(&log, lsn, &Waker::from(flag.clone())).is_none());
+    running(&log, || {
+        std::thread::scope(|scope| {
+            let (to_waiting, waiting) = std::sync::mpsc::channel();
+            let beside = log.clone();
+            hooked.at_next_sync(move || {
+                to_waiting
+                    .send(beside.wait_until(lsn, true, Some(Duration::ZERO)))
+                    .unwrap();
+                panic!("it is meant to");
+            });
+            scope.spawn(|| log.sync_to(lsn)).join().unwrap_err();
+            assert!(!waiting.recv().unwrap().unwrap(), "it was being written");
+            let error = log.poisoned().unwrap();
+            assert!(error.to_string().contains("panic"), "{error}");
+            let told = [
+                log.sync_to(lsn),
+                log.wait_until(lsn, true, None).map(drop),
+                log.close(),
+            ];
+            for told in told {
+                assert_eq!(told.unwrap_err().kind(), ErrorKind::Poisoned);
+            }
+        });
+    });
+    assert!(flag.0.load(Ordering::SeqCst));
 }
