@@ -27,7 +27,7 @@ use crate::nudge::Nudge;
 use crate::random::Random;
 use crate::scan;
 pub(crate) use crate::scan::Snapshot;
-use crate::signals::Signals;
+use crate::signals::{Signals, Work};
 use crate::steadiness::Steadiness;
 use crate::store::{Editor, Segment, Store, Version};
 use crate::wal::{Frame, Log};
@@ -183,6 +183,14 @@ impl Engine {
     pub(crate) fn mark_closed(&self) {
         self.closed.store(true, Ordering::Release);
         self.head_work.close();
+    }
+
+    /// Stops writing, because of a background thread that is no more: nobody is to wait for it.
+    pub(crate) fn fail(&self, cause: Error) {
+        if let Some(log) = &self.log {
+            log.fail(cause.clone());
+        }
+        self.signals.note(Work::Flush, &Err(cause));
     }
 
     /// Makes a batch: a frame of the log, and its `rows` rows with `text` bytes of strings in the
@@ -551,6 +559,10 @@ impl Engine {
         let max = self.options.head_max();
         if self.signals.head_bytes.load(Ordering::Relaxed) < max {
             return Ok(());
+        }
+        // Nobody flushes any more.
+        if let Some(cause) = self.log.as_ref().and_then(Log::poisoned) {
+            return Err(cause.poisoned());
         }
         self.signals.wait_for_memory(max, self.longest_wait())
     }

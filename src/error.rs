@@ -47,8 +47,8 @@ pub enum ErrorKind {
     Busy,
     /// The disk is full. Reads go on; writing goes on once there is space.
     DiskFull,
-    /// A write to the log failed earlier; the cause is named. Reads go on; to write again, close
-    /// the database and open it anew.
+    /// A write to log or manifest failed earlier, or a thread panicked; the cause is named. Reads go on;
+    /// to write again, close the database and open it anew.
     Poisoned,
     /// The database was closed, or opened for reading only.
     Closed,
@@ -185,6 +185,12 @@ impl Error {
             None,
             Some(Box::new(self.clone())),
         )
+    }
+
+    /// `what` panicked. What the message of the panic says is on standard error.
+    pub(crate) fn panicked(what: &str) -> Self {
+        let message = format!("{what} panicked, which is a bug; standard error says where");
+        Self::new(ErrorKind::Poisoned, message)
     }
 
     /// What can be done about it.

@@ -2,6 +2,7 @@
 //! one that merges. So a flush never waits for a merge, however long that takes.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -42,14 +43,21 @@ impl Workers {
 
     fn spawn(
         &mut self,
-        name: &str,
+        name: &'static str,
         engine: &Arc<Engine>,
         body: impl FnOnce(&Engine) + Send + 'static,
     ) -> Result<()> {
         let engine = engine.clone();
+        let work = move || {
+            let _watch = Watch {
+                engine: &engine,
+                name,
+            };
+            body(&engine);
+        };
         let thread = std::thread::Builder::new()
             .name(name.to_owned())
-            .spawn(move || body(&engine))
+            .spawn(work)
             .map_err(|e| {
                 Error::new(
                     crate::ErrorKind::Io,
@@ -117,6 +125,26 @@ pub(crate) fn start_reader(work: impl FnOnce() + Send + 'static) -> Option<JoinH
     thread.spawn(work).ok()
 }
 
+/// Lets everybody know if the thread that holds it panics: others would wait for it for ever.
+struct Watch<'a> {
+    engine: &'a Engine,
+    name: &'static str,
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.engine.fail(Error::panicked(self.name));
+        }
+    }
+}
+
+/// Does work of a thread that goes on with other work if this panics.
+pub(crate) fn guarded(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
+    let done = catch_unwind(AssertUnwindSafe(work));
+    done.unwrap_or_else(|_| Err(Error::panicked(name)))
+}
+
 /// What tasks gave, on its way to whoever takes it.
 struct Taken<T, F> {
     /// Done before their turn.
@@ -156,21 +184,24 @@ fn flush_in_background(engine: &Engine) {
         timetable.begin(work, clock.monotonic());
         match work {
             Work::Flush => {
-                let outcome = retention::with_space(engine, || flush::flush(engine));
-                engine.signals.note(work, &outcome.map(drop));
+                let flush = || retention::with_space(engine, || flush::flush(engine)).map(drop);
+                engine.signals.note(work, &guarded("a flush", flush));
                 // What was flushed may be too much for a table that keeps so many bytes.
                 timetable.begin(Work::Retain, clock.monotonic());
             }
             Work::MakeSpace => {
-                let made = make_space(engine);
-                engine
-                    .signals
-                    .note(work, &made.as_ref().map(drop).map_err(Error::clone));
-                engine.signals.note_space(made.unwrap_or(false));
+                let mut made = false;
+                let outcome = guarded("making space", || {
+                    made = make_space(engine)?;
+                    Ok(())
+                });
+                engine.signals.note(work, &outcome);
+                engine.signals.note_space(made);
             }
             Work::Retain | Work::Merge => {}
         }
-        engine.signals.note(Work::Retain, &retain(engine));
+        let retained = guarded("retention", || retain(engine));
+        engine.signals.note(Work::Retain, &retained);
     }
 }
 
@@ -195,16 +226,15 @@ fn merge_in_background(engine: &Engine) {
         engine.signals.want_merge();
     }
     while engine.signals.next_merge() {
-        let outcome = loop {
-            match compaction::step(engine) {
-                Ok(compaction::Step::Nothing) => break Ok(()),
-                Ok(_) => {}
-                Err(error) => break Err(error),
-            }
-        };
+        let outcome = guarded("a merge", || merge(engine));
         // One that was stopped because the database closes has not failed.
         if !engine.signals.is_closing() {
             engine.signals.note(Work::Merge, &outcome);
         }
     }
+}
+
+fn merge(engine: &Engine) -> Result<()> {
+    while compaction::step(engine)? != compaction::Step::Nothing {}
+    Ok(())
 }

@@ -31,7 +31,7 @@ use crate::read_only::Reader;
 use crate::recover::OpenReport;
 use crate::retention;
 use crate::signals::Work;
-use crate::worker::Workers;
+use crate::worker::{Workers, guarded};
 
 /// An open database. Clones share it.
 ///
@@ -462,14 +462,16 @@ impl Inner {
             return Ok(());
         };
         engine.signals.close();
-        let flushed = if flush_first {
-            let kept = retention::close(engine);
-            flush::flush(engine).map(drop).and(kept)
-        } else {
-            Ok(())
-        };
+        // Whatever panics, the threads end before the lock goes.
+        let flushed = guarded("the last flush", || match flush_first {
+            true => {
+                let kept = retention::close(engine);
+                flush::flush(engine).map(drop).and(kept)
+            }
+            false => Ok(()),
+        });
         engine.mark_closed();
-        let closed = log.close();
+        let closed = guarded("the end of the log", || log.close());
         running.workers.join();
         // A merge that a caller has under way must not reach the manifest once the lock is gone.
         let sealed = engine.store.close();

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::*;
 use crate::clock::ManualClock;
 use crate::config::Backpressure;
-use crate::io::{Disk, HookedDisk, SimDisk};
+use crate::io::{Call, Disk, HookedDisk, SimDisk};
 use crate::random::SeededRandom;
 use crate::{FieldType, Value};
 
@@ -310,9 +310,61 @@ fn who_waits_no_more_is_not_kept() {
     db.close().unwrap();
 }
 
+/// What the manifest held in memory then was not what it held on the disk: segments that were gone.
+#[test]
+fn nothing_is_built_on_an_edit_in_whose_midst_a_thread_panicked() {
+    let hooked = HookedDisk::default();
+    let db = create(hooked.clone());
+    write(&db, 10);
+    let panics = || panic!("it is meant to");
+    hooked.at_next(Call::Sync, "manifest", panics);
+    let flush = std::panic::AssertUnwindSafe(|| db.flush());
+    std::panic::catch_unwind(flush).unwrap_err();
+    let error = db.flush().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Poisoned, "{error}");
+    assert_eq!(rows(&db), 10);
+    drop(db);
+    let db = builder(Arc::new(hooked.disk.after_kill())).open().unwrap();
+    assert_eq!(rows(&db), 10);
+    db.flush().unwrap();
+    assert_eq!(rows(&db), 10);
+    db.close().unwrap();
+}
+
 fn rows(db: &Tidestone) -> usize {
     let rows = table(db).query().scan().unwrap();
     rows.map(|batch| batch.unwrap().len()).sum()
+}
+
+/// They waited for as long as they would, and nobody said why.
+#[test]
+fn a_thread_that_is_no_more_is_told_to_who_waits_for_it() {
+    let hooked = HookedDisk::default();
+    let waits = Options {
+        backpressure: Backpressure::Wait(Duration::MAX),
+        ..options()
+    };
+    let db = builder(Arc::new(hooked.clone()));
+    let db = db.options(waits).create().unwrap();
+    write(&db, 10);
+    // The file thread makes log files under this name.
+    hooked.at_next(Call::Sync, "tmp", || panic!("it is meant to"));
+    let series = table(&db).series(&[("host", "a")]).unwrap();
+    let mut writer = db.writer();
+    let error = loop {
+        writer.append(&series, 0, &[Value::I64(1)]).unwrap();
+        if let Err(error) = writer.commit() {
+            break error;
+        }
+    };
+    assert_eq!(error.kind(), ErrorKind::Poisoned, "{error}");
+    assert!(error.to_string().contains("tidestone-files"), "{error}");
+    // Neither does who waits for memory.
+    let max = options().head_max();
+    db.engine().signals.set_head_bytes(max, 0);
+    let error = writer.commit().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Poisoned, "{error}");
+    db.close().unwrap_err();
 }
 
 #[test]
@@ -423,4 +475,25 @@ fn what_became_durable_before_a_close_is_told_after_it() {
     assert!(db.wait_durable(lsn, None).unwrap());
     let never = db.wait_durable(Lsn(lsn.0 + 100), None);
     assert_eq!(never.unwrap_err().kind(), ErrorKind::Closed);
+}
+
+/// The panic went on through the rest: threads were left, and writers that could still commit, when
+/// the lock was gone.
+#[test]
+fn a_panic_while_it_closes_leaves_no_half_of_a_database() {
+    let hooked = HookedDisk::default();
+    let db = create(hooked.clone());
+    let series = table(&db).series(&[("host", "a")]).unwrap();
+    let mut writer = db.writer();
+    write(&db, 10);
+    hooked.at_next_sync(|| panic!("it is meant to"));
+    let error = db.close().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Poisoned, "{error}");
+    writer.append(&series, 11, &[Value::I64(1)]).unwrap();
+    let error = writer.commit().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
+    drop(writer);
+    let next = builder(Arc::new(hooked)).open().unwrap();
+    assert_eq!(rows(&next), 10);
+    next.close().unwrap();
 }

@@ -1,9 +1,9 @@
-//! A simulated disk on which a test does something in the midst of a sync of the log.
+//! A simulated disk on which a test does something in the midst of a call.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -13,17 +13,59 @@ use super::{DirEntry, Disk, File, Lock, Mapping, SimDisk};
 
 type Hook = Box<dyn FnOnce() + Send>;
 
+/// A call that can have a hook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Call {
+    /// Of a file, for reading.
+    Open,
+    /// Before anything is durable.
+    Sync,
+}
+
+/// Hooks by call and extension of the file, in the order they are called.
+type Hooks = Arc<Mutex<VecDeque<(Call, &'static str, Hook)>>>;
+
 /// A disk in memory that calls back. Clones share it.
 #[derive(Clone, Default)]
 pub(crate) struct HookedDisk {
     pub(crate) disk: SimDisk,
-    hooks: Arc<Mutex<VecDeque<Hook>>>,
+    hooks: Hooks,
 }
 
 impl HookedDisk {
     /// Calls `hook` at the next sync of a log file that has no hook yet, before anything is durable.
     pub(crate) fn at_next_sync(&self, hook: impl FnOnce() + Send + 'static) {
-        self.hooks.lock().push_back(Box::new(hook));
+        self.at_next(Call::Sync, "log", hook);
+    }
+
+    fn hooked(&self, path: &Path, file: Arc<dyn File>) -> io::Result<Arc<dyn File>> {
+        let (path, hooks) = (path.to_owned(), self.hooks.clone());
+        Ok(Arc::new(HookedFile { file, path, hooks }))
+    }
+
+    /// Calls `hook` at the next such call, of a file with this extension, that has no hook yet.
+    pub(crate) fn at_next(
+        &self,
+        call: Call,
+        extension: &'static str,
+        hook: impl FnOnce() + Send + 'static,
+    ) {
+        let hook: Hook = Box::new(hook);
+        self.hooks.lock().push_back((call, extension, hook));
+    }
+}
+
+/// Calls the first hook for a call, if there is one.
+fn call_hook(hooks: &Hooks, call: Call, path: &Path) {
+    let extension = path.extension().unwrap_or_default();
+    let is_for = |(c, e, _): &(Call, &str, Hook)| *c == call && extension == *e;
+    let hook = {
+        let mut hooks = hooks.lock();
+        let at = hooks.iter().position(is_for);
+        at.and_then(|at| hooks.remove(at))
+    };
+    if let Some((_, _, hook)) = hook {
+        hook();
     }
 }
 
@@ -35,18 +77,14 @@ impl fmt::Debug for HookedDisk {
 
 impl Disk for HookedDisk {
     fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        call_hook(&self.hooks, Call::Open, path);
         self.disk.open(path)
     }
     fn open_write(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        let file = self.disk.open_write(path)?;
-        if path.extension().is_none_or(|e| e != "log") {
-            return Ok(file);
-        }
-        let hooks = self.hooks.clone();
-        Ok(Arc::new(HookedFile { file, hooks }))
+        self.hooked(path, self.disk.open_write(path)?)
     }
     fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        self.disk.create(path)
+        self.hooked(path, self.disk.create(path)?)
     }
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.disk.rename(from, to)
@@ -76,7 +114,8 @@ impl Disk for HookedDisk {
 
 struct HookedFile {
     file: Arc<dyn File>,
-    hooks: Arc<Mutex<VecDeque<Hook>>>,
+    path: PathBuf,
+    hooks: Hooks,
 }
 
 impl fmt::Debug for HookedFile {
@@ -93,10 +132,7 @@ impl File for HookedFile {
         self.file.write_all_at(bytes, offset)
     }
     fn sync(&self) -> io::Result<()> {
-        let hook = self.hooks.lock().pop_front();
-        if let Some(hook) = hook {
-            hook();
-        }
+        call_hook(&self.hooks, Call::Sync, &self.path);
         self.file.sync()
     }
     fn len(&self) -> io::Result<u64> {

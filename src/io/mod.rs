@@ -18,7 +18,7 @@ use std::sync::Arc;
 use tidestone_format::FileUuid;
 
 #[cfg(test)]
-pub(crate) use hooked::HookedDisk;
+pub(crate) use hooked::{Call, HookedDisk};
 pub use os::OsDisk;
 pub use sim::{Fault, SimDisk};
 

@@ -305,6 +305,11 @@ impl Manifest {
         })
     }
 
+    /// Takes no edit any more. The first cause counts.
+    pub(crate) fn fail(&mut self, cause: Error) {
+        self.poisoned.get_or_insert(cause);
+    }
+
     /// Fails if no edit is taken any more.
     pub(crate) fn check(&self) -> Result<()> {
         match &self.poisoned {

@@ -130,6 +130,18 @@ pub(crate) struct Store {
 pub(crate) struct Editor<'a> {
     store: &'a Store,
     manifest: MutexGuard<'a, Manifest>,
+    /// The thread panicked before it got this.
+    panicking: bool,
+}
+
+impl Drop for Editor<'_> {
+    fn drop(&mut self) {
+        // An edit may be half done, in memory or on the disk: none is built on it.
+        if std::thread::panicking() && !self.panicking {
+            self.manifest
+                .fail(Error::panicked("an edit of the manifest"));
+        }
+    }
 }
 
 impl Store {
@@ -223,6 +235,7 @@ impl Store {
         Editor {
             store: self,
             manifest: self.manifest.lock(),
+            panicking: std::thread::panicking(),
         }
     }
 

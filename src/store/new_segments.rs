@@ -147,6 +147,10 @@ impl NewSegments<'_> {
 
 impl Drop for NewSegments<'_> {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            // Whether an edit names them is not known. What none names goes at the next open.
+            return;
+        }
         let segments = self.store.folders.segments();
         for entry in &self.entries {
             self.remove(&place_of(&segments, entry));
