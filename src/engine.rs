@@ -163,8 +163,8 @@ impl Engine {
 
     /// The log of a database that may be written to.
     pub(crate) fn writable(&self) -> Result<&Log> {
-        if self.closed.load(Ordering::Acquire) {
-            return Err(Error::new(ErrorKind::Closed, "the database was closed"));
+        if self.is_closed() {
+            return Err(closed());
         }
         self.log_of_commits()
     }
@@ -178,6 +178,10 @@ impl Engine {
                 "the database was opened for reading only",
             )
         })
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
     }
 
     pub(crate) fn mark_closed(&self) {
@@ -455,8 +459,15 @@ impl Engine {
 
     /// Lets queries see a version of the manifest that was read since, and, where given, another head
     /// with everything up to an LSN. For a database opened for reading only.
-    pub(crate) fn see_version(&self, version: Arc<Version>, head: Option<(Head, Lsn)>) {
+    pub(crate) fn see_version(
+        &self,
+        version: Arc<Version>,
+        head: Option<(Head, Lsn)>,
+    ) -> Result<()> {
         let mut current = self.head.lock();
+        if self.is_closed() {
+            return Err(closed());
+        }
         let before = match head {
             None => None,
             Some((head, upto)) => {
@@ -468,6 +479,19 @@ impl Engine {
         let version = self.store.go_on_with(version);
         drop(current);
         drop((before, version));
+        Ok(())
+    }
+
+    /// Lets go of what queries see, and with it of its lease: of a database opened for reading only that
+    /// is closed.
+    pub(crate) fn see_nothing_more(&self) {
+        self.mark_closed();
+        // Who sees a version behind this meets the mark.
+        let current = self.head.lock();
+        let nothing = Arc::new(self.store.version().without_tables());
+        let version = self.store.go_on_with(nothing);
+        drop(current);
+        drop(version);
     }
 
     /// One table as of now.
@@ -588,4 +612,8 @@ impl Engine {
             Backpressure::Fail => None,
         }
     }
+}
+
+fn closed() -> Error {
+    Error::new(ErrorKind::Closed, "the database was closed")
 }

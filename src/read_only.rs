@@ -277,7 +277,7 @@ impl Reader {
             engine.tables().remove(*table);
         }
         store.set_unleased(found.lease.is_none());
-        engine.see_version(version.clone(), head);
+        engine.see_version(version.clone(), head)?;
         for table in version.tables.values() {
             let core = engine.tables().put(table.schema.as_ref().clone());
             core.raise_horizon(table.horizon);

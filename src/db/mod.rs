@@ -454,11 +454,8 @@ impl Inner {
         };
         let engine = &self.engine;
         let Some(log) = engine.log() else {
-            engine.mark_closed();
+            engine.see_nothing_more();
             engine.series.close();
-            // With the version goes its lease.
-            let version = engine.store.version();
-            drop(engine.store.go_on_with(Arc::new(version.without_tables())));
             return Ok(());
         };
         engine.signals.close();

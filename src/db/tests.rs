@@ -367,6 +367,27 @@ fn a_thread_that_is_no_more_is_told_to_who_waits_for_it() {
     db.close().unwrap_err();
 }
 
+/// It went on with a version, and its lease, until the last handle was dropped.
+#[test]
+fn a_reader_that_is_closed_while_it_refreshes_keeps_no_lease() {
+    let hooked = HookedDisk::default();
+    let db = create(hooked.clone());
+    write(&db, 10);
+    db.flush().unwrap();
+    let reader = builder(Arc::new(hooked.clone())).open_read_only().unwrap();
+    write(&db, 10);
+    db.flush().unwrap();
+    let closes = reader.clone();
+    // It reads the log once it has read the manifest.
+    hooked.at_next(Call::Open, "log", move || closes.close().unwrap());
+    let error = reader.refresh().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
+    let leases = hooked.disk.paths().into_iter();
+    let leases = leases.filter(|p| p.extension().is_some_and(|e| e == "lease"));
+    assert_eq!(leases.count(), 0);
+    db.close().unwrap();
+}
+
 #[test]
 fn handles_print_what_they_are_and_not_the_rows() {
     let db = create(SimDisk::new());
