@@ -14,11 +14,10 @@ use tidestone_format::manifest::{Entry, Tier};
 use tidestone_format::segment::SegmentMeta;
 use tidestone_format::{FieldId, Lsn, SeriesId, SeriesKey, TimeRange, Timestamp};
 
-use crate::catalog::partition_of;
+use crate::catalog::{self, partition_of};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::head::HeadView;
-use crate::index::Applied;
 use crate::rows::{self, Rows};
 use crate::scan::hides;
 use crate::store::{NewSegments, TableVersion};
@@ -77,9 +76,8 @@ pub(crate) fn flush(engine: &Engine) -> Result<bool> {
     entries.extend(added.entries().iter().cloned().map(Entry::SegmentAdded));
     entries.push(Entry::Flushed(upto));
     let version = editor.commit_segments(entries, added)?;
-    let number = version.number;
+    let applied = catalog::applied(&version);
     engine.publish(&mut editor, version, Some(upto));
-    let incarnation = editor.state().incarnation();
     // Manifest and segments have everything; an index that cannot be written catches up from them.
     log.trim(upto);
     engine.signals.note_flushed(taken_at);
@@ -89,11 +87,6 @@ pub(crate) fn flush(engine: &Engine) -> Result<bool> {
             engine.signals.want_merge();
         }
     }
-    let applied = Applied {
-        incarnation,
-        manifest_version: number,
-        lsn: upto,
-    };
     // A definition may have been on its way when its table was dropped.
     let has_table = |d: &SeriesDefinition| before.tables.contains_key(&d.table);
     let (living, orphans): (Vec<_>, Vec<_>) = definitions.into_iter().partition(has_table);

@@ -9,8 +9,12 @@
 //! 1. The index forgets before the manifest: what the index gives out as a series is defined in the
 //!    ground state. After a crash in between the manifest still has the series, and it is forgotten
 //!    then; its key may have got a new id meanwhile, which counts.
+//!    Both note the name of the forgetting: an index from before, put back, is not believed.
 //! 2. An id is never given again.
 //! 3. Nothing is forgotten while a reader of the log has yet to read what is flushed.
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 
@@ -21,7 +25,8 @@ use tidestone_format::{SeriesId, TableId};
 
 use crate::catalog::leave_out_living;
 use crate::engine::Engine;
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
+use crate::index::Forgetting;
 use crate::store::Editor;
 
 /// Series that are looked at, and forgotten by one edit, at a time.
@@ -114,8 +119,18 @@ fn finish(engine: &Engine, editor: &mut Editor<'_>) -> Result<u64> {
     if gone.is_empty() {
         return Ok(0);
     }
-    engine.series.remove_from_index(&gone)?;
-    let entries = gone.iter().map(|d| Entry::SeriesForgotten(d.id)).collect();
+    let name = engine.random.uuid().map_err(|e| {
+        let folders = engine.store.folders();
+        Error::io("get a random name for a forgetting", &folders.manifest(), e)
+    })?;
+    let forgetting = Forgetting {
+        last: editor.state().forgetting(),
+        next: name,
+    };
+    engine.series.remove_from_index(&gone, forgetting)?;
+    let forgotten = gone.iter().map(|d| Entry::SeriesForgotten(d.id));
+    let entries = std::iter::once(Entry::Forgetting(name)).chain(forgotten);
+    let entries = entries.collect();
     let version = editor.commit(entries)?;
     engine.publish(editor, version, None);
     // Their keys are told until those are gone who may have learnt of them from the index.

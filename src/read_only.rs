@@ -27,13 +27,13 @@ use tidestone_format::log::{Frame, SeriesDefinition};
 use tidestone_format::sharing::Published;
 use tidestone_format::{FileUuid, Lsn, SeriesId, TableId};
 
-use crate::catalog::{SeriesRegistry, Tables};
+use crate::catalog::{self, SeriesRegistry, Tables};
 use crate::config::Options;
 use crate::engine::{Engine, Parts};
 use crate::error::{Error, ErrorKind, Result};
 use crate::forgetting;
 use crate::head::Head;
-use crate::index::{Applied, Index};
+use crate::index::{Applied, Forgetting, Index};
 use crate::recover::{self, Components};
 use crate::sharing::{self, Lease};
 use crate::store::{Folders, Manifest, Store, Version};
@@ -136,11 +136,10 @@ impl Reader {
         let store = Store::new(disk, folders, database, found.manifest, memory, lease)?;
         store.set_unleased(lease.is_none());
         let version = store.version();
-        let nothing = reader.applied(0, Lsn(0));
-        let index = Index::open_in_memory(options.index_bytes(), database, nothing)?;
+        let empty = catalog::nothing(&version);
+        let index = Index::open_in_memory(options.index_bytes(), database, empty)?;
         let lone: Vec<SeriesDefinition> = reader.lone.values().cloned().collect();
-        let applied = reader.applied(version.number, version.flushed);
-        recover::catch_up(&index, &version, &lone, Lsn(0), applied)?;
+        recover::catch_up(&index, &version, &lone, Lsn(0))?;
         let tables = tables_of(&version);
         let series = SeriesRegistry::new(Arc::new(index), next_series);
         let read = reader.read_log(found.published, &version, &series, &tables)?;
@@ -251,12 +250,9 @@ impl Reader {
         let store = &engine.store;
         let before = store.version();
         let version = store.read_version(&found.manifest, found.lease.as_ref());
-        let applied = self.applied(version.number, version.flushed);
         let tables = tables_of(&version);
         let series: Vec<_> = found.manifest.state().series().values().cloned().collect();
-        engine
-            .series
-            .catch_up(&version, &series, before.flushed, applied)?;
+        engine.series.catch_up(&version, &series, before.flushed)?;
         // Of a head that is as it should be only what is new in the log is read.
         let goes_on = before.flushed == version.flushed && self.place.is_some();
         let head = match found.published.filter(|_| goes_on) {
@@ -284,11 +280,14 @@ impl Reader {
         }
         for table in gone {
             engine.drop_rows(table);
-            engine
-                .series
-                .drop_table(table, self.applied(version.number, Lsn(0)))?;
+            let applied = Applied {
+                lsn: Lsn(0),
+                ..catalog::applied(&version)
+            };
+            engine.series.drop_table(table, applied)?;
         }
         let taken = engine.series.pending_upto(version.flushed);
+        let applied = catalog::applied(&version);
         engine.series.take_into_index(&taken, applied)?;
         // Any of these may have lost its rows since.
         let mut perhaps = std::mem::take(&mut self.lone);
@@ -349,7 +348,8 @@ impl Reader {
         }
         let gone = engine.series.finish_leaving(&FxHashSet::default());
         if !gone.is_empty() {
-            engine.series.remove_from_index(&gone)?;
+            let forgetting = Forgetting::with(now.forgetting);
+            engine.series.remove_from_index(&gone, forgetting)?;
             engine.pins.advance();
         }
         Ok(())
@@ -396,14 +396,6 @@ impl Reader {
             .map(|(id, d)| (*id, d.clone()))
             .collect();
         self.unleased.clone_from(&found.unleased);
-    }
-
-    fn applied(&self, manifest_version: u64, lsn: Lsn) -> Applied {
-        Applied {
-            incarnation: self.incarnation,
-            manifest_version,
-            lsn,
-        }
     }
 
     /// The head behind a version, and the last LSN in it. `None`: the writer was quicker.

@@ -15,7 +15,7 @@ use tidestone_format::version::LOG_PAGE;
 use tidestone_format::{FileUuid, FormatError, FormatErrorKind, Lsn, SeriesId, TableId};
 
 pub(crate) use crate::catalog::catch_up;
-use crate::catalog::{Ground, SeriesRegistry, Tables};
+use crate::catalog::{Ground, SeriesRegistry, Tables, applied, nothing};
 use crate::clock::Clock;
 use crate::config::Options;
 use crate::engine::{Engine, Parts};
@@ -359,7 +359,6 @@ pub(crate) fn open(
         folder: folders.index(),
         memory: options.index_bytes(),
         database,
-        incarnation,
     };
     let kind = match (index_in_memory, how.rebuild_index) {
         (true, _) => IndexKind::InMemory,
@@ -466,15 +465,17 @@ fn open_index(
     report: &mut OpenReport,
 ) -> Result<Index> {
     let (memory, database) = (ground.memory, ground.database);
-    let applied = ground.applied(version);
     if kind == IndexKind::InMemory {
-        let index = Index::open_in_memory(memory, database, ground.nothing())?;
-        report.index_caught_up = catch_up(&index, version, lone, Lsn(0), applied)?;
+        let index = Index::open_in_memory(memory, database, nothing(version))?;
+        report.index_caught_up = catch_up(&index, version, lone, Lsn(0))?;
         return Ok(index);
     }
     let judged = match kind {
         IndexKind::Anew => Err("that was asked for".to_owned()),
-        _ => judge(Index::open(&ground.folder, memory, database)?, applied),
+        _ => judge(
+            Index::open(&ground.folder, memory, database)?,
+            applied(version),
+        ),
     };
     let (index, from) = match judged {
         Ok((index, from)) => (index, from),
@@ -482,18 +483,19 @@ fn open_index(
             // A database that was only made has none yet.
             let is_new = version.number == 1 && version.tables.is_empty();
             report.index_rebuilt = (!is_new).then_some(why);
-            let index = Index::create(&ground.folder, memory, database, ground.nothing())?;
+            let index = Index::create(&ground.folder, memory, database, nothing(version))?;
             (index, Lsn(0))
         }
     };
-    if from < applied.lsn || report.index_rebuilt.is_some() {
-        report.index_caught_up = catch_up(&index, version, lone, from, applied)?;
+    if from < version.flushed || report.index_rebuilt.is_some() {
+        report.index_caught_up = catch_up(&index, version, lone, from)?;
     }
     Ok(index)
 }
 
-/// Whether an index can be used, and from which LSN on it lacks definitions.
-fn judge(opened: Opened, ground: Applied) -> std::result::Result<(Index, Lsn), String> {
+/// Whether an index can be used where the manifest is at `ground`, and from which LSN on it lacks
+/// definitions. It lacks nothing else, and has no series that the manifest has forgotten.
+pub(crate) fn judge(opened: Opened, ground: Applied) -> std::result::Result<(Index, Lsn), String> {
     match opened {
         Opened::Unusable { why } => Err(why),
         Opened::Ready(_, has) if has.incarnation != ground.incarnation => Err(format!(
@@ -506,6 +508,12 @@ fn judge(opened: Opened, ground: Applied) -> std::result::Result<(Index, Lsn), S
             Err(format!(
                 "it is ahead: it has LSN {} of manifest version {}, the manifest is at {} and {}",
                 has.lsn, has.manifest_version, ground.lsn, ground.manifest_version
+            ))
+        }
+        Opened::Ready(_, has) if !has.forgetting.has_all_of(ground.forgetting.last) => {
+            Err(format!(
+                "series were forgotten that it may have: it knows of forgetting {}, the last one was {}",
+                has.forgetting.next, ground.forgetting.last
             ))
         }
         Opened::Ready(index, has) => Ok((index, has.lsn)),

@@ -17,7 +17,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use common::wrong::{DeniedDisk, check, fill, open};
-use common::{Row, contents, quiet};
+use common::{Row, contents, copy_tree, quiet};
 use tidestone::io::SimDisk;
 use tidestone::{ErrorKind, Result, TagMatch, Tidestone, Value};
 
@@ -480,7 +480,7 @@ fn an_index_that_cannot_be_used_is_rebuilt_loudly_and_answers_the_same() {
     db.close().unwrap();
     drop(db);
     let keep = folder.path().join("older");
-    copy(&index, &keep);
+    copy_tree(&index, &keep);
     let check = |what: &str, rebuilt: bool, rows: &[Row]| {
         let db = Tidestone::open(&path, quiet()).unwrap_or_else(|e| panic!("{what}: {e}"));
         let report = db.open_report();
@@ -529,7 +529,7 @@ fn an_index_that_cannot_be_used_is_rebuilt_loudly_and_answers_the_same() {
     db.close().unwrap();
     drop(db);
     fs::remove_dir_all(&index).unwrap();
-    copy(&other.join("index"), &index);
+    copy_tree(&other.join("index"), &index);
     check("of another database", true, &expected);
 
     // One that lags catches up.
@@ -546,15 +546,7 @@ fn an_index_that_cannot_be_used_is_rebuilt_loudly_and_answers_the_same() {
     db.close().unwrap();
     drop(db);
     fs::remove_dir_all(&index).unwrap();
-    copy(&keep, &index);
+    copy_tree(&keep, &index);
     check("older than the manifest", false, &more);
     check("caught up", false, &more);
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
-    }
 }

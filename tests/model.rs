@@ -17,8 +17,8 @@ use common::{Fields, Row, Step, Val, difference, quiet, replay};
 use proptest::prelude::*;
 use tidestone::io::SimDisk;
 use tidestone::{
-    Batch, Bitmap, DuplicatePolicy, FieldType, ManualClock, SeededRandom, TableOptions, TagMatch,
-    Tidestone, TimeRange, Value, Values,
+    Batch, Bitmap, DuplicatePolicy, FieldType, ManualClock, SeededRandom, SeriesKey, TableOptions,
+    TagMatch, Tidestone, TimeRange, Value, Values,
 };
 
 const FIELDS: [(&str, FieldType); 5] = [
@@ -45,8 +45,18 @@ enum Op {
     Delete(Option<u8>, i64, i64),
     Flush,
     Compact,
-    Reopen,
-    ReopenWithoutIndex,
+    /// Series that have no rows left are forgotten.
+    Forget,
+    Reopen(IndexFound),
+}
+
+/// The index that a database finds when it is opened.
+#[derive(Debug, Clone, Copy)]
+enum IndexFound {
+    Own,
+    None,
+    /// A copy of one that an earlier close left, which is picked by this number.
+    Older(usize),
 }
 
 fn value(of: FieldType) -> BoxedStrategy<Val> {
@@ -120,7 +130,8 @@ fn batch() -> impl Strategy<Value = Op> {
         })
 }
 
-fn op() -> impl Strategy<Value = Op> {
+/// A step; `swaps` says how often the index is another when the database is opened.
+fn op(swaps: u32) -> impl Strategy<Value = Op> {
     let row = (0..SERIES, time(), positional());
     let by_name = (0..SERIES, time(), named());
     prop_oneof![
@@ -131,8 +142,10 @@ fn op() -> impl Strategy<Value = Op> {
             .prop_map(|(s, a, b)| Op::Delete(s, a.min(b), a.max(b))),
         4 => Just(Op::Flush),
         2 => Just(Op::Compact),
-        2 => Just(Op::Reopen),
-        1 => Just(Op::ReopenWithoutIndex),
+        2 => Just(Op::Forget),
+        2 => Just(Op::Reopen(IndexFound::Own)),
+        swaps => Just(Op::Reopen(IndexFound::None)),
+        2 * swaps => (0usize..9).prop_map(|n| Op::Reopen(IndexFound::Older(n))),
     ]
 }
 
@@ -141,6 +154,11 @@ struct Bench {
     disk: Option<SimDisk>,
     path: PathBuf,
     db: Tidestone,
+    /// How often series were forgotten.
+    forgettings: usize,
+    /// What the index was at each close so far, and how often series had been forgotten by then. Of a
+    /// database on real files.
+    older: Vec<(PathBuf, usize)>,
 }
 
 impl Bench {
@@ -156,14 +174,50 @@ impl Bench {
             .random(Arc::new(SeededRandom::new(1)))
             .create()
             .unwrap();
-        Self { disk, path, db }
+        Self {
+            disk,
+            path,
+            db,
+            forgettings: 0,
+            older: Vec::new(),
+        }
     }
 
-    fn reopen(&mut self, without_index: bool, seed: u64) {
-        self.db.close().unwrap();
-        if without_index && self.disk.is_none() {
-            std::fs::remove_dir_all(self.path.join("index")).unwrap();
+    /// Forgets series. Those that are there then are those before, but for some without rows.
+    fn forget(&mut self) {
+        let before = catalogue(&self.db);
+        self.db.enforce_retention().unwrap();
+        let after = catalogue(&self.db);
+        assert!(after.iter().all(|series| before.contains(series)));
+        if after.len() < before.len() {
+            self.forgettings += 1;
         }
+    }
+
+    /// Replaces the index of a closed database on real files, and says whether it is one that cannot be
+    /// used: it is not there, or from before series were forgotten.
+    fn swap_index(&mut self, found: IndexFound) -> bool {
+        let index = self.path.join("index");
+        let copy = self.path.with_extension(self.older.len().to_string());
+        common::copy_tree(&index, &copy);
+        self.older.push((copy, self.forgettings));
+        let older = match found {
+            IndexFound::Own => return false,
+            IndexFound::None => None,
+            IndexFound::Older(n) => Some(&self.older[n % self.older.len()]),
+        };
+        std::fs::remove_dir_all(&index).unwrap();
+        let Some((copy, forgettings)) = older else {
+            return true;
+        };
+        common::copy_tree(copy, &index);
+        *forgettings < self.forgettings
+    }
+
+    fn reopen(&mut self, found: IndexFound, seed: u64) {
+        let before = catalogue(&self.db);
+        self.db.close().unwrap();
+        let is_made_anew = self.disk.is_none() && self.swap_index(found);
         let mut builder = Tidestone::builder(&self.path).options(quiet());
         if let Some(disk) = &self.disk {
             builder = builder.disk(Arc::new(disk.clone()));
@@ -174,17 +228,25 @@ impl Bench {
             .open()
             .unwrap();
         let report = self.db.open_report();
-        assert_eq!(
-            report.index_rebuilt.is_some(),
-            without_index && self.disk.is_none(),
-            "{report:?}"
-        );
+        assert_eq!(report.index_rebuilt.is_some(), is_made_anew, "{report:?}");
         assert_eq!(
             (report.replayed, &report.log_tail),
             (0, &None),
             "it was closed"
         );
+        assert_eq!(catalogue(&self.db), before);
     }
+}
+
+/// The series of the table: ids and keys, by id.
+fn catalogue(db: &Tidestone) -> Vec<(u64, SeriesKey)> {
+    let table = db.table("t").unwrap();
+    let keys = table.series_keys(&[]).unwrap();
+    let series = keys.into_iter().map(|key| {
+        let id = table.series_by_key(&key).unwrap().id().0;
+        (id, key)
+    });
+    series.collect()
 }
 
 fn run(policy: DuplicatePolicy, partition: Duration, ops: &[Op], real: Option<&Path>) {
@@ -263,8 +325,8 @@ fn run(policy: DuplicatePolicy, partition: Duration, ops: &[Op], real: Option<&P
                 bench.db.compact().unwrap();
                 assert_eq!(bench.db.compact().unwrap(), 0, "nothing is left to merge");
             }
-            Op::Reopen => bench.reopen(false, n as u64 + 2),
-            Op::ReopenWithoutIndex => bench.reopen(true, n as u64 + 2),
+            Op::Forget => bench.forget(),
+            Op::Reopen(found) => bench.reopen(*found, n as u64 + 2),
         }
         assert_eq!(writer.staged_rows(), added.len());
         if !added.is_empty() {
@@ -276,6 +338,15 @@ fn run(policy: DuplicatePolicy, partition: Duration, ops: &[Op], real: Option<&P
             panic!("after step {n}, {op:?}: {difference}");
         }
     }
+    // In the end a series is there if and only if it has rows.
+    bench.db.compact().unwrap();
+    bench.forget();
+    let series = catalogue(&bench.db);
+    let mut series: Vec<String> = series.iter().map(|(_, key)| common::name_of(key)).collect();
+    series.sort_unstable();
+    let mut with_rows: Vec<String> = replay(policy, &steps).into_iter().map(|r| r.0).collect();
+    with_rows.dedup();
+    assert_eq!(series, with_rows);
     bench.db.close().unwrap();
 }
 
@@ -330,19 +401,19 @@ proptest! {
     fn a_simulated_disk_holds_what_the_model_holds(
         policy in policy(),
         partition in partition(),
-        ops in prop::collection::vec(op(), 1..25),
+        ops in prop::collection::vec(op(1), 1..25),
     ) {
         run(policy, partition, &ops, None);
     }
 }
 
 proptest! {
-    #![proptest_config(cases(6))]
+    #![proptest_config(cases(10))]
     #[test]
     fn real_files_and_a_real_index_hold_what_the_model_holds(
         policy in policy(),
         partition in partition(),
-        ops in prop::collection::vec(op(), 1..20),
+        ops in prop::collection::vec(op(3), 1..20),
     ) {
         let folder = tempfile::tempdir().unwrap();
         run(policy, partition, &ops, Some(folder.path()));

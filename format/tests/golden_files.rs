@@ -444,6 +444,35 @@ fn manifest_with_clock_trust() {
 }
 
 #[test]
+fn manifest_with_forgettings() {
+    let header = FileHeader::manifest(DATABASE, INCARNATION, 8);
+    let mut bytes = header.encode().to_vec();
+    bytes.resize(256, 0);
+    let identity = ManifestIdentity::of(&header);
+    let (first, last) = (
+        FileUuid(*b"first-forgetting"),
+        FileUuid(*b"last--forgetting"),
+    );
+    let ids = Entry::NextIds {
+        series: SeriesId(4),
+        table: TableId(2),
+    };
+    let mut snapshot = vec![ids, Entry::Table(table())];
+    snapshot.extend(definitions().into_iter().map(Entry::SeriesDefined));
+    snapshot.push(Entry::Forgetting(first));
+    let forgets = vec![Entry::Forgetting(last), Entry::SeriesForgotten(SeriesId(1))];
+    for (version, entries) in [(1, snapshot), (2, forgets)] {
+        append_edit(&mut bytes, identity, &Edit { version, entries }).unwrap();
+    }
+    let stored = golden("manifest-forgetting.bin", &bytes);
+    let replayed = replay(&stored, identity).unwrap();
+    assert_eq!(replayed.version, 2);
+    assert_eq!(replayed.state.forgetting(), last);
+    let left = replayed.state.series().keys();
+    assert!(left.eq([&SeriesId(2), &SeriesId(3)]));
+}
+
+#[test]
 fn what_processes_tell_each_other() {
     let published = Published {
         database: DATABASE,

@@ -7,7 +7,7 @@ use tidestone_format::log::SeriesDefinition;
 use tidestone_format::{FileUuid, Lsn, SeriesId};
 
 use crate::error::Result;
-use crate::index::{Applied, Index};
+use crate::index::{Applied, Forgetting, Index};
 use crate::store::{Store, Version};
 
 /// Whose index it is and where it lies.
@@ -17,53 +17,55 @@ pub(crate) struct Ground {
     /// Memory it may use, in bytes.
     pub(crate) memory: usize,
     pub(crate) database: FileUuid,
-    pub(crate) incarnation: FileUuid,
+}
+
+/// What an index has that has taken in a version.
+pub(crate) fn applied(version: &Version) -> Applied {
+    Applied {
+        incarnation: version.incarnation,
+        manifest_version: version.number,
+        lsn: version.flushed,
+        forgetting: Forgetting::with(version.forgetting),
+    }
+}
+
+/// What an empty index has that is to take in a version.
+pub(crate) fn nothing(version: &Version) -> Applied {
+    Applied {
+        manifest_version: 0,
+        lsn: Lsn(0),
+        ..applied(version)
+    }
 }
 
 impl Ground {
-    /// What an index that has taken in a version has.
-    pub(crate) fn applied(&self, version: &Version) -> Applied {
-        Applied {
-            incarnation: self.incarnation,
-            manifest_version: version.number,
-            lsn: version.flushed,
-        }
-    }
-
-    /// What an empty index has.
-    pub(crate) fn nothing(&self) -> Applied {
-        Applied {
-            incarnation: self.incarnation,
-            manifest_version: 0,
-            lsn: Lsn(0),
-        }
-    }
-
     /// An index made anew from what manifest and segments hold now, but for series that are gone.
     pub(super) fn rebuild(
         &self,
         store: &Store,
         is_gone: impl Fn(SeriesId) -> bool,
     ) -> Result<Index> {
-        let index = Index::create(&self.folder, self.memory, self.database, self.nothing())?;
         // In this order: a definition that moves between the two is in the one that is read later.
         let version: Arc<Version> = store.version();
+        let empty = nothing(&version);
+        let index = Index::create(&self.folder, self.memory, self.database, empty)?;
         let mut lone = store.lone_series()?;
         lone.retain(|definition| !is_gone(definition.id));
-        catch_up(&index, &version, &lone, Lsn(0), self.applied(&version))?;
+        catch_up(&index, &version, &lone, Lsn(0))?;
         Ok(index)
     }
 }
 
-/// Gives the index the definitions of manifest and segments above `from`, and says how many.
+/// Gives the index the definitions of a version and of its manifest's series above `from`, and says how
+/// many.
 pub(crate) fn catch_up(
     index: &Index,
     version: &Version,
     lone: &[SeriesDefinition],
     from: Lsn,
-    applied: Applied,
 ) -> Result<u64> {
     const AT_ONCE: usize = 65_536;
+    let applied = applied(version);
     let mut due = lone.to_vec();
     if from > Lsn(0) {
         // One whose key has a later id was being forgotten when the process ended.

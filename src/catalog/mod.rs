@@ -16,7 +16,7 @@ mod names;
 mod series;
 mod tables;
 
-pub(crate) use ground::{Ground, catch_up};
+pub(crate) use ground::{Ground, applied, catch_up, nothing};
 pub(crate) use holders::{Hold, Pin, Pins};
 pub(crate) use living::leave_out_living;
 pub(crate) use names::{Known, no_field};

@@ -22,7 +22,7 @@ use tidestone_format::{Lsn, SeriesId, SeriesKey, TableId};
 use super::holders::{Hold, Holders};
 use super::{Ground, catch_up};
 use crate::error::{Error, ErrorKind, Result};
-use crate::index::{Applied, Index, IndexStats, TagMatch};
+use crate::index::{Applied, Forgetting, Index, IndexStats, TagMatch};
 use crate::store::{Store, Version};
 
 /// Which id a series key has, and the other way round.
@@ -216,9 +216,8 @@ impl SeriesRegistry {
         version: &Version,
         lone: &[SeriesDefinition],
         from: Lsn,
-        applied: Applied,
     ) -> Result<()> {
-        self.with_index(|index| catch_up(index, version, lone, from, applied).map(drop))
+        self.with_index(|index| catch_up(index, version, lone, from).map(drop))
     }
 
     /// Forgets definitions that the index has taken in, or that it is not to take in.
@@ -369,8 +368,12 @@ impl SeriesRegistry {
     }
 
     /// Takes series that are gone out of the index, durably.
-    pub(crate) fn remove_from_index(&self, gone: &[SeriesDefinition]) -> Result<()> {
-        self.with_index(|index| index.remove(gone))
+    pub(crate) fn remove_from_index(
+        &self,
+        gone: &[SeriesDefinition],
+        forgetting: Forgetting,
+    ) -> Result<()> {
+        self.with_index(|index| index.remove(gone, forgetting))
     }
 
     /// How much the index holds.

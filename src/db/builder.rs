@@ -54,6 +54,14 @@ impl Builder {
         self
     }
 
+    /// Keeps the index in its folder although the disk is not the machine's own.
+    #[cfg(test)]
+    #[must_use]
+    pub(crate) fn index_in_its_folder(mut self) -> Self {
+        self.components.index_in_memory = false;
+        self
+    }
+
     /// Sets the clock.
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {

@@ -18,7 +18,7 @@ pub use builder::Builder;
 pub use status::{ColumnStatus, LogStatus, ReaderStatus, Status, TableStatus};
 pub use table::Table;
 
-use crate::catalog::TableOptions;
+use crate::catalog::{self, TableOptions};
 use crate::compaction;
 use crate::config::Options;
 use crate::engine::Engine;
@@ -253,10 +253,9 @@ impl Tidestone {
         }
         let version = committed?;
         let applied = crate::index::Applied {
-            incarnation: editor.state().incarnation(),
-            manifest_version: version.number,
             // Definitions of a flush may still be on their way to the index: it must not claim them.
             lsn: Lsn(0),
+            ..catalog::applied(&version)
         };
         // In this order, so that a query sees all of the table's rows and series, or that it is gone.
         engine.publish(&mut editor, version, None);

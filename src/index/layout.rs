@@ -17,11 +17,11 @@ use bincode::{Decode, Encode};
 use roaring::RoaringTreemap;
 use tidestone_format::{FileUuid, Lsn, SeriesId, SeriesKey, TableId};
 
-use super::Applied;
+use super::{Applied, Forgetting};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The layout described here. Any change of it is a new number, and old indexes are rebuilt.
-pub(super) const VERSION: u8 = 1;
+pub(super) const VERSION: u8 = 2;
 
 /// Key of the state in `meta`.
 pub(super) const STATE: &[u8] = b"state";
@@ -40,6 +40,8 @@ pub(super) struct State {
     incarnation: [u8; 16],
     manifest_version: u64,
     lsn: u64,
+    last_forgetting: [u8; 16],
+    next_forgetting: [u8; 16],
 }
 
 impl State {
@@ -49,6 +51,8 @@ impl State {
             incarnation: applied.incarnation.0,
             manifest_version: applied.manifest_version,
             lsn: applied.lsn.0,
+            last_forgetting: applied.forgetting.last.0,
+            next_forgetting: applied.forgetting.next.0,
         }
     }
 
@@ -57,6 +61,10 @@ impl State {
             incarnation: FileUuid(self.incarnation),
             manifest_version: self.manifest_version,
             lsn: Lsn(self.lsn),
+            forgetting: Forgetting {
+                last: FileUuid(self.last_forgetting),
+                next: FileUuid(self.next_forgetting),
+            },
         }
     }
 

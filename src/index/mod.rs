@@ -16,7 +16,9 @@
 //! 4. An answer comes from one moment, whatever is applied meanwhile. What contradicts itself is
 //!    an error of kind [`Corrupt`](crate::ErrorKind::Corrupt), never a shorter answer.
 //! 5. A tag that a series does not have counts as the empty string.
-//! 6. Only `rocks` (and a test) names RocksDB, and none of its types leaves this module.
+//! 6. It names the last forgetting of series that it took part in, in one batch with what that removed
+//!    ([`Forgetting`]). So a copy from before, put back, is told from one that knows nothing new.
+//! 7. Only `rocks` (and a test) names RocksDB, and none of its types leaves this module.
 //!
 //! | file | what |
 //! |---|---|
@@ -65,6 +67,33 @@ pub(crate) struct Applied {
     pub(crate) manifest_version: u64,
     /// Every definition at or below this position of the log is in the index.
     pub(crate) lsn: Lsn,
+    /// Of the series that were forgotten it has none.
+    pub(crate) forgetting: Forgetting,
+}
+
+/// Up to which forgetting of series an index has come. It comes first, and the manifest may follow or
+/// not: until the index hears more of the manifest, both are possible.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Forgetting {
+    /// The manifest's last one, when the index was told of it.
+    pub(crate) last: FileUuid,
+    /// The one that the index took part in since; the same if there was none.
+    pub(crate) next: FileUuid,
+}
+
+impl Forgetting {
+    /// Of an index that is where the manifest is.
+    pub(crate) fn with(manifest: FileUuid) -> Self {
+        Self {
+            last: manifest,
+            next: manifest,
+        }
+    }
+
+    /// Whether no series was forgotten in the manifest without the index.
+    pub(crate) fn has_all_of(self, manifest: FileUuid) -> bool {
+        self.last == manifest || self.next == manifest
+    }
 }
 
 /// What [`Index::open`] found.
@@ -207,12 +236,17 @@ impl Index {
         self.store.write(batch)
     }
 
-    /// Forgets series, durably, all of them or none. A key that a later series has stays its.
+    /// Forgets series, durably, all of them or none, and notes that `forgetting` did it. A key that a
+    /// later series has stays its.
     ///
     /// # Errors
     /// The index cannot be read or written; the series are still there, or not any more.
-    pub(crate) fn remove(&self, definitions: &[Definition]) -> Result<()> {
+    pub(crate) fn remove(&self, definitions: &[Definition], forgetting: Forgetting) -> Result<()> {
         let view = self.store.view();
+        let applied = Applied {
+            forgetting,
+            ..self.state(&view)?.applied()
+        };
         let mut batch = self.store.batch()?;
         let mut sorted: Vec<&Definition> = definitions.iter().collect();
         sorted.sort_unstable_by_key(|d| (d.table, d.id));
@@ -236,8 +270,17 @@ impl Index {
                 batch.put(Family::Postings, &key, &left);
             }
         }
+        let state = State::new(self.database, applied).encode()?;
+        batch.put(Family::Meta, layout::STATE, &state);
         self.store.write(batch)?;
         self.store.flush()
+    }
+
+    fn state(&self, view: &View<'_>) -> Result<State> {
+        let Some(bytes) = view.get(Family::Meta, layout::STATE)? else {
+            return Err(self.corrupt("it does not say what it has taken in"));
+        };
+        State::decode(&bytes).map_err(|why| self.corrupt(why))
     }
 
     /// Forgets a table and notes `applied`, all or nothing. Its space is given back by and by.

@@ -45,8 +45,11 @@ use crate::sharing::{Lease, Publisher};
 #[derive(Debug)]
 pub(crate) struct Version {
     pub(crate) number: u64,
+    pub(crate) incarnation: FileUuid,
     /// Every row at or below this LSN is in a segment or dropped.
     pub(crate) flushed: Lsn,
+    /// The last forgetting of series.
+    pub(crate) forgetting: FileUuid,
     pub(crate) tables: BTreeMap<TableId, TableVersion>,
 }
 
@@ -460,7 +463,9 @@ fn version_of(
     }
     Version {
         number,
+        incarnation: state.incarnation(),
         flushed: state.flushed(),
+        forgetting: state.forgetting(),
         tables,
     }
 }

@@ -4,6 +4,8 @@
 pub(crate) mod wrong;
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
 
 use tidestone::{
     DuplicatePolicy, FieldType, Options, RowBatch, Table, Tidestone, TimeRange, Value,
@@ -211,6 +213,23 @@ pub(crate) fn difference(actual: &[Row], expected: &[Row]) -> Option<String> {
         short(actual.get(at)),
         short(expected.get(at))
     ))
+}
+
+/// Copies a folder and all that is in it.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "it is the machine's own disk, below RocksDB"
+)]
+pub(crate) fn copy_tree(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        match entry.file_type().unwrap().is_dir() {
+            true => copy_tree(&entry.path(), &to),
+            false => drop(fs::copy(entry.path(), to).unwrap()),
+        }
+    }
 }
 
 /// Options of a small database without work in the background.

@@ -69,10 +69,13 @@ fn check(name: &str, args: &[&str]) {
 
 #[test]
 fn sound_files_are_shown_from_outside_in() {
-    for file in ["identity.bin", "log.bin", "manifest.bin"]
-        .iter()
-        .chain(&SEGMENTS)
-    {
+    let others = [
+        "identity.bin",
+        "log.bin",
+        "manifest.bin",
+        "manifest-forgetting.bin",
+    ];
+    for file in others.iter().chain(&SEGMENTS) {
         check(&file.replace(".bin", ".txt"), &[file]);
     }
 }

@@ -29,11 +29,12 @@ pub enum EntryTag {
     CursorDropped = 13,
     SeriesForgotten = 14,
     ClockTrust = 15,
+    Forgetting = 16,
 }
 
 impl EntryTag {
     /// All tags.
-    pub const ALL: [EntryTag; 15] = [
+    pub const ALL: [EntryTag; 16] = [
         Self::NextIds,
         Self::Incarnation,
         Self::Table,
@@ -49,6 +50,7 @@ impl EntryTag {
         Self::CursorDropped,
         Self::SeriesForgotten,
         Self::ClockTrust,
+        Self::Forgetting,
     ];
 
     /// The entry tag `tag`.
@@ -123,6 +125,9 @@ pub enum Entry {
     SeriesForgotten(SeriesId),
     /// How far the wall clock is believed.
     ClockTrust(ClockTrust),
+    /// The name of the forgetting that this edit is: whoever keeps series outside of the manifest and
+    /// knows another one may have some that are forgotten.
+    Forgetting(FileUuid),
 }
 
 /// How far the wall clock is believed, as far as deletes by age go. What the three mean is up to the
@@ -156,6 +161,7 @@ impl Entry {
             Self::CursorDropped { .. } => EntryTag::CursorDropped,
             Self::SeriesForgotten(_) => EntryTag::SeriesForgotten,
             Self::ClockTrust(_) => EntryTag::ClockTrust,
+            Self::Forgetting(_) => EntryTag::Forgetting,
         }
     }
 
@@ -196,7 +202,7 @@ impl Entry {
                 out.extend_from_slice(&series.0.to_le_bytes());
                 out.extend_from_slice(&table.0.to_le_bytes());
             }
-            Self::Incarnation(uuid) => out.extend_from_slice(&uuid.0),
+            Self::Incarnation(uuid) | Self::Forgetting(uuid) => out.extend_from_slice(&uuid.0),
             Self::Table(table) => table.encode(out)?,
             Self::TableDropped(table) => out.extend_from_slice(&table.0.to_le_bytes()),
             Self::SegmentAdded(segment) => segment.encode(out)?,
@@ -246,7 +252,7 @@ impl Entry {
                 kind,
                 WHAT,
                 tag_at,
-                "the tags 1 to 15",
+                "the tags 1 to 16",
                 actual,
             ));
         };
@@ -308,6 +314,7 @@ impl Entry {
                 since: r.i64()?,
                 steady_ns: r.u64()?,
             }),
+            EntryTag::Forgetting => Self::Forgetting(FileUuid(r.array()?)),
         })
     }
 }
@@ -406,6 +413,7 @@ pub(super) mod tests {
                 since: -3,
                 steady_ns: u64::MAX,
             }),
+            Entry::Forgetting(FileUuid([5; 16])),
         ]
     }
 
@@ -459,7 +467,7 @@ pub(super) mod tests {
 
     #[test]
     fn an_unknown_tag_is_unsupported() {
-        for tag in [0, 16, 255] {
+        for tag in [0, 17, 255] {
             let mut bytes = encoded(&Entry::Flushed(Lsn(1)));
             bytes[0] = tag;
             let error = decode(&bytes).unwrap_err();

@@ -29,6 +29,7 @@ pub struct State {
     horizons: BTreeMap<TableId, Timestamp>,
     cursors: BTreeMap<String, Lsn>,
     clock: Option<ClockTrust>,
+    forgetting: FileUuid,
 }
 
 impl Default for State {
@@ -45,6 +46,7 @@ impl Default for State {
             horizons: BTreeMap::new(),
             cursors: BTreeMap::new(),
             clock: None,
+            forgetting: FileUuid::default(),
         }
     }
 }
@@ -108,6 +110,11 @@ impl State {
     /// How far the wall clock is believed; nothing if it was never watched.
     pub fn clock(&self) -> Option<ClockTrust> {
         self.clock
+    }
+
+    /// The name of the last forgetting of series; zero before there is one.
+    pub fn forgetting(&self) -> FileUuid {
+        self.forgetting
     }
 
     /// Makes a change.
@@ -199,6 +206,9 @@ impl State {
                 Before::Series(*id, before)
             }
             Entry::ClockTrust(trust) => Before::Clock(self.clock.replace(*trust)),
+            Entry::Forgetting(name) => {
+                Before::Forgetting(std::mem::replace(&mut self.forgetting, *name))
+            }
         })
     }
 
@@ -223,6 +233,7 @@ impl State {
             Before::Horizon(table, from) => put(&mut self.horizons, table, from),
             Before::Cursor(name, lsn) => put(&mut self.cursors, name, lsn),
             Before::Clock(trust) => self.clock = trust,
+            Before::Forgetting(name) => self.forgetting = name,
         }
     }
 
@@ -252,6 +263,9 @@ impl State {
             lsn,
         }));
         entries.extend(self.clock.map(Entry::ClockTrust));
+        if self.forgetting != FileUuid::default() {
+            entries.push(Entry::Forgetting(self.forgetting));
+        }
         entries
     }
 

@@ -29,6 +29,7 @@ pub(super) enum Before {
     Horizon(TableId, Option<Timestamp>),
     Cursor(String, Option<Lsn>),
     Clock(Option<ClockTrust>),
+    Forgetting(FileUuid),
 }
 
 /// A table that was dropped, and what went with it.

@@ -97,6 +97,30 @@ fn a_crash_leaves_an_earlier_moment_whole() {
 }
 
 #[test]
+fn what_was_forgotten_is_durable_with_the_name_of_the_forgetting() {
+    let dir = TempDir::new().unwrap();
+    let index = create(dir.path());
+    let all = hosts(1, 100);
+    index.apply(&all, applied(7)).unwrap();
+    index.flush().unwrap();
+    let before = crash_of(dir.path());
+    for (name, gone) in (1..).zip(all.chunks(50)) {
+        let as_of = forgetting(name - 1, name);
+        index.remove(gone, as_of).unwrap();
+        let crash = crash_of(dir.path());
+        let (after, now) = ready(crash.path());
+        assert_eq!(after.verify().unwrap(), 100 - 50 * u64::from(name));
+        let expected = Applied {
+            forgetting: as_of,
+            ..applied(7)
+        };
+        assert_eq!(now, expected, "what it has taken in is as before");
+    }
+    let (_, then) = ready(before.path());
+    assert!(!then.forgetting.has_all_of(FileUuid([1; 16])));
+}
+
+#[test]
 fn full_write_buffers_are_flushed_as_one_moment() {
     let dir = TempDir::new().unwrap();
     let index = Index::create(dir.path(), 1 << 20, DATABASE, applied(0)).unwrap();
@@ -180,12 +204,12 @@ fn foreign_and_other_layouts_are_unusable() {
     other[0] = layout::VERSION + 1;
     set_state(&index, &other);
     drop(index);
-    unusable(dir.path(), "layout version 2, this program writes 1");
+    unusable(dir.path(), "layout version 3, this program writes 2");
 
     for (state, why) in [
         (&b""[..], "state is empty"),
         (&[layout::VERSION, 1, 2], "state is damaged"),
-        (&[layout::VERSION; 60], "its state has 59 bytes"),
+        (&[layout::VERSION; 90], "its state has 89 bytes"),
     ] {
         let index = create(dir.path());
         set_state(&index, state);

@@ -19,6 +19,14 @@ fn applied(lsn: u64) -> Applied {
         incarnation: FileUuid([9; 16]),
         manifest_version: lsn / 2,
         lsn: Lsn(lsn),
+        forgetting: forgetting(0, 0),
+    }
+}
+
+fn forgetting(last: u8, next: u8) -> Forgetting {
+    Forgetting {
+        last: FileUuid([last; 16]),
+        next: FileUuid([next; 16]),
     }
 }
 
@@ -259,8 +267,8 @@ fn removed_series_are_nowhere_and_the_others_everywhere() {
     index.apply(&all, applied(9)).unwrap();
     let (gone, left): (Vec<_>, Vec<_>) =
         all.into_iter().partition(|d| d.id.0 % 3 == 0 || d.id.0 < 5);
-    index.remove(&gone).unwrap();
-    index.remove(&gone).unwrap();
+    index.remove(&gone, forgetting(0, 1)).unwrap();
+    index.remove(&gone, forgetting(0, 1)).unwrap();
     assert_eq!(index.verify().unwrap(), left.len() as u64);
     for d in &gone {
         assert_eq!(index.series_id(TABLE, &d.key).unwrap(), None);
@@ -270,7 +278,7 @@ fn removed_series_are_nowhere_and_the_others_everywhere() {
         assert_eq!(index.series_id(TABLE, &d.key).unwrap(), Some(d.id));
     }
     assert_eq!(index.tag_values(TABLE, "rack").unwrap(), ["r1", "r2"]);
-    index.remove(&left).unwrap();
+    index.remove(&left, forgetting(1, 2)).unwrap();
     assert_eq!(index.verify().unwrap(), 0);
     assert!(index.tag_names(TABLE).unwrap().is_empty());
 }
@@ -285,7 +293,7 @@ fn a_key_is_the_later_series_while_the_earlier_one_is_forgotten() {
         .unwrap();
     assert_eq!(index.series_id(TABLE, &later.key).unwrap(), Some(later.id));
     assert_eq!(index.verify().unwrap(), 2);
-    index.remove(&[earlier]).unwrap();
+    index.remove(&[earlier], forgetting(0, 1)).unwrap();
     assert_eq!(index.series_id(TABLE, &later.key).unwrap(), Some(later.id));
     assert_eq!(index.series_count(TABLE).unwrap(), 1);
     assert_eq!(index.verify().unwrap(), 1);

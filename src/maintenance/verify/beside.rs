@@ -1,6 +1,7 @@
 //! Verifying beside a process that writes: what a reader would see, under a reader's lease.
 
 use tidestone_format::log::Record;
+use tidestone_format::manifest::Replay;
 use tidestone_format::{FileUuid, Lsn};
 
 use super::{Damage, Verifier, is_damage};
@@ -41,7 +42,7 @@ impl Verifier {
             // It has just taken the lock, or is a writer that publishes nothing.
             return Err(locked.clone());
         };
-        let Some(state) = self.manifest(Some(database))? else {
+        let Some(Replay { state, .. }) = self.manifest(Some(database))? else {
             // It may have been written anew under another name meanwhile.
             let newest = Manifest::open_read_only(disk, &self.folders.manifest(), database);
             return Ok(newest.is_err());

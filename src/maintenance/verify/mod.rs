@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use tidestone_format::header::{FileHeader, FileKind, HEADER_LEN, Specific};
 use tidestone_format::log::{FrameCursor, LogIdentity, Record};
-use tidestone_format::manifest::State;
+use tidestone_format::manifest::{Replay, State};
 use tidestone_format::{FileUuid, FormatError, Lsn};
 
 use super::{Damage, FileReport, VerifyReport};
@@ -58,14 +58,15 @@ pub fn verify(path: &Path) -> Result<VerifyReport> {
             (lock, _) => Some(lock?),
         },
     };
-    let state = verifier.manifest(database)?;
+    let replayed = verifier.manifest(database)?;
     verifier.log_files(database)?;
-    if let Some(state) = &state {
+    if let Some(replayed) = &replayed {
+        let state = &replayed.state;
         let live = verifier.segments(state, database)?;
         verifier.strays(&live)?;
         if let Some(database) = database {
             verifier.log_as_a_whole(state, database)?;
-            verifier.index(state, database)?;
+            verifier.index(replayed, database)?;
         }
     }
     Ok(verifier.report)
@@ -152,7 +153,7 @@ impl Verifier {
         header.map(|header| header.database)
     }
 
-    fn manifest(&mut self, database: Option<FileUuid>) -> Result<Option<State>> {
+    fn manifest(&mut self, database: Option<FileUuid>) -> Result<Option<Replay>> {
         let path = match newest_manifest(&*self.disk, &self.folders.manifest()) {
             Ok((_, path)) => path,
             Err(error) if is_damage(&error) => {
@@ -179,7 +180,7 @@ impl Verifier {
                         format_args!("the last edit was never synced: {torn}"),
                     );
                 }
-                Ok(Some(replay.state))
+                Ok(Some(replay))
             }
             Err(error) => {
                 self.report.damage.push(Damage::of(&error, &path));

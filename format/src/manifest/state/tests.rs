@@ -21,6 +21,10 @@ fn dropped(table: u32, uuid: u8) -> Entry {
     }
 }
 
+fn forgetting(name: u8) -> Entry {
+    Entry::Forgetting(FileUuid([name; 16]))
+}
+
 fn horizon(table: u32, from: i64) -> Entry {
     let table = TableId(table);
     Entry::Horizon { table, from }
@@ -57,6 +61,7 @@ fn full() -> State {
         horizon(1, 100),
         horizon(2, 200),
         cursor("mirror", 10),
+        forgetting(3),
     ] {
         state.apply(&entry).unwrap();
     }
@@ -176,6 +181,21 @@ fn a_forgotten_series_can_be_defined_again_but_not_forgotten_twice() {
     // The log is replayed behind the edit, and may define it once more.
     state.apply(&Entry::SeriesDefined(series(1, 5))).unwrap();
     assert_eq!(state, full());
+}
+
+#[test]
+fn the_last_forgetting_is_known_after_any_number_of_snapshots() {
+    assert_eq!(State::new().forgetting(), FileUuid::default());
+    let mut state = full();
+    let edit = [forgetting(4), Entry::SeriesForgotten(SeriesId(5))];
+    let undo = state.apply_all(&edit).unwrap();
+    state.take_back(undo);
+    assert_eq!(state, full());
+    let _ = state.apply_all(&edit).unwrap();
+    for _ in 0..3 {
+        assert_eq!(state.forgetting(), FileUuid([4; 16]));
+        state = refold(&state);
+    }
 }
 
 // Files.
@@ -451,7 +471,7 @@ proptest! {
     /// Any sequence of entries: those that are refused change nothing, and the state can always be
     /// said in a snapshot.
     #[test]
-    fn any_state_survives_its_snapshot(picks in prop::collection::vec((0usize..15, 1u32..4, 1u64..6), 0..60)) {
+    fn any_state_survives_its_snapshot(picks in prop::collection::vec((0usize..16, 1u32..4, 1u64..6), 0..60)) {
         let mut state = full();
         for (kind, t, n) in picks {
             let byte = u8::try_from(n).unwrap();
@@ -470,6 +490,7 @@ proptest! {
                 12 => no_cursor(&"x".repeat(byte as usize)),
                 13 => Entry::SeriesForgotten(SeriesId(n)),
                 14 => one_of_each()[14].clone(),
+                15 => forgetting(byte),
                 _ => one_of_each()[1].clone(),
             };
             let before = state.clone();
@@ -501,7 +522,7 @@ proptest! {
 
     #[test]
     fn damaged_entries_never_panic(
-        which in 0usize..15,
+        which in 0usize..16,
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
     ) {
         let mut bytes = Vec::new();

@@ -60,6 +60,9 @@ pub(super) enum EntryReport {
         since: i64,
         steady_ns: u64,
     },
+    Forgetting {
+        uuid: String,
+    },
 }
 
 /// A table's settings and fields.
@@ -123,6 +126,9 @@ impl From<&Entry> for EntryReport {
                 believed: trust.believed,
                 since: trust.since,
                 steady_ns: trust.steady_ns,
+            },
+            Entry::Forgetting(uuid) => Self::Forgetting {
+                uuid: uuid.to_string(),
             },
         }
     }
@@ -209,6 +215,7 @@ impl fmt::Display for EntryReport {
                 rfc3339(*since),
                 steady_ns / 1_000_000_000
             ),
+            Self::Forgetting { uuid } => write!(f, "forgetting         {uuid}"),
         }
     }
 }
