@@ -1,7 +1,7 @@
 //! Work in the background while a merge is held in the middle: nobody waits for it, and it stops when
 //! it is no longer wanted.
 //!
-//! The disk is a simulated one that holds the merge thread at the file it writes.
+//! The disk is a simulated one with a gate, at which the merge thread waits to make a file.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -12,58 +12,43 @@
 
 mod common;
 
-use std::io;
-use std::path::Path;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
+use common::gate::Gate;
 use common::{contents, quiet};
-use tidestone::io::{DirEntry, Disk, File, Lock, SimDisk};
+use tidestone::io::{Call, SimDisk};
 use tidestone::{
-    ErrorKind, FieldType, FileUuid, ManualClock, Options, SeededRandom, Table, TableOptions,
-    Tidestone, Value,
+    ErrorKind, FieldType, ManualClock, Options, SeededRandom, Table, TableOptions, Tidestone, Value,
 };
 
 const HOUR: i64 = 3_600_000_000_000;
 
-/// How far the merge thread has come.
-#[derive(Debug, Default, PartialEq, Eq, Clone, Copy)]
-enum Merge {
-    #[default]
-    Away,
-    /// It waits to make the file it merges to.
-    Held,
-    /// It is never held again.
-    Free,
-}
-
-/// A simulated disk that holds the thread which merges.
-#[derive(Debug, Clone, Default)]
-struct HoldingDisk {
+/// A simulated disk with a gate at which the merge thread waits to make the file it merges to.
+struct Held {
     disk: SimDisk,
-    merge: Arc<(Mutex<Merge>, Condvar)>,
+    gate: Arc<Gate>,
 }
 
-impl HoldingDisk {
-    fn wait_until(&self, wanted: Merge) {
-        let (merge, changed) = &*self.merge;
-        let merge = merge.lock().unwrap();
-        let minute = Duration::from_secs(60);
-        let (_guard, waited) = changed
-            .wait_timeout_while(merge, minute, |m| *m != wanted)
-            .unwrap();
-        assert!(!waited.timed_out(), "the merge did not become {wanted:?}");
+impl Held {
+    fn new() -> Self {
+        let disk = SimDisk::new();
+        let gate = Gate::before(&disk);
+        let held = Self { disk, gate };
+        held.hold_merges();
+        held
     }
 
-    fn set(&self, to: Merge) {
-        *self.merge.0.lock().unwrap() = to;
-        self.merge.1.notify_all();
+    fn hold_merges(&self) {
+        self.gate.hold(|call, _| {
+            call == Call::Create && std::thread::current().name() == Some("tidestone-merge")
+        });
     }
 
     fn open(&self, options: Options, clock: &Arc<ManualClock>) -> Tidestone {
         Tidestone::builder("/db")
             .options(options)
-            .disk(Arc::new(self.clone()))
+            .disk(Arc::new(self.disk.clone()))
             .clock(clock.clone())
             // Names of segments differ each time the database is opened.
             .random(Arc::new(SeededRandom::new(self.disk.changes())))
@@ -77,51 +62,6 @@ impl HoldingDisk {
         let data =
             |p: &&std::path::PathBuf| p.starts_with("/db/segments") || p.starts_with("/db/tmp");
         paths.iter().filter(data).count()
-    }
-}
-
-impl Disk for HoldingDisk {
-    fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        self.disk.open(path)
-    }
-    fn open_write(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        self.disk.open_write(path)
-    }
-    fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        if std::thread::current().name() == Some("tidestone-merge") {
-            let (merge, changed) = &*self.merge;
-            let mut merge = merge.lock().unwrap();
-            if *merge == Merge::Away {
-                *merge = Merge::Held;
-                changed.notify_all();
-            }
-            drop(changed.wait_while(merge, |m| *m == Merge::Held).unwrap());
-        }
-        self.disk.create(path)
-    }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.disk.rename(from, to)
-    }
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.disk.remove(path)
-    }
-    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-        self.disk.create_dir_all(path)
-    }
-    fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        self.disk.sync_dir(path)
-    }
-    fn list(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
-        self.disk.list(path)
-    }
-    fn lock(&self, path: &Path) -> io::Result<Lock> {
-        self.disk.lock(path)
-    }
-    fn is_locked(&self, path: &Path) -> io::Result<bool> {
-        self.disk.is_locked(path)
-    }
-    fn boot(&self) -> Option<FileUuid> {
-        self.disk.boot()
     }
 }
 
@@ -145,8 +85,8 @@ fn segments(db: &Tidestone) -> usize {
 }
 
 /// A database whose merge of four segments, of rows at the times 0 to 3, is held.
-fn held() -> (HoldingDisk, Arc<ManualClock>, Tidestone, Table) {
-    let (disk, clock) = (HoldingDisk::default(), Arc::new(ManualClock::new(HOUR)));
+fn held() -> (Held, Arc<ManualClock>, Tidestone, Table) {
+    let (disk, clock) = (Held::new(), Arc::new(ManualClock::new(HOUR)));
     let db = disk.open(options(), &clock);
     let kept = TableOptions::new()
         .field("v", FieldType::I64)
@@ -157,7 +97,7 @@ fn held() -> (HoldingDisk, Arc<ManualClock>, Tidestone, Table) {
         write(&db, &table, time);
         db.flush().unwrap();
     }
-    disk.wait_until(Merge::Held);
+    disk.gate.wait_until_held();
     assert_eq!(segments(&db), 4);
     (disk, clock, db, table)
 }
@@ -172,7 +112,7 @@ fn a_flush_completes_while_a_merge_is_held() {
     let status = db.status().unwrap();
     assert_eq!((status.flushes, status.compactions), (6, 0));
     assert_eq!(contents(&table).len(), 6);
-    disk.set(Merge::Free);
+    disk.gate.open();
     db.compact().unwrap();
     assert_eq!((segments(&db), contents(&table).len()), (1, 6));
     db.close().unwrap();
@@ -197,7 +137,7 @@ fn commits_beyond_the_memory_budget_go_on_while_a_merge_is_held() {
     }
     assert_eq!(contents(&table).len(), 24);
     assert_eq!(db.status().unwrap().compactions, 0);
-    disk.set(Merge::Free);
+    disk.gate.open();
     db.close().unwrap();
 }
 
@@ -213,16 +153,16 @@ fn closing_stops_a_merge_and_the_next_open_does_it() {
                 Ok(_) => std::thread::yield_now(),
             }
         }
-        disk.set(Merge::Free);
+        disk.gate.open();
     });
     drop((db, table));
     assert_eq!(disk.data_files(), 4, "{:?}", disk.disk.paths());
-    disk.set(Merge::Away);
+    disk.hold_merges();
     let db = disk.open(options(), &clock);
     assert_eq!(db.open_report().strays_removed, 0);
-    disk.wait_until(Merge::Held);
+    disk.gate.wait_until_held();
     assert_eq!(segments(&db), 4);
-    disk.set(Merge::Free);
+    disk.gate.open();
     db.compact().unwrap();
     assert_eq!(contents(&db.table("t").unwrap()).len(), 4);
     assert_eq!(disk.data_files(), 1);
@@ -234,7 +174,7 @@ fn dropping_a_table_stops_its_merge() {
     let (disk, _, db, table) = held();
     db.drop_table("t").unwrap();
     drop(table);
-    disk.set(Merge::Free);
+    disk.gate.open();
     // This waits for the merge to end.
     assert_eq!(db.compact().unwrap(), 0);
     let status = db.status().unwrap();
@@ -252,7 +192,7 @@ fn retention_does_not_wait_for_a_merge_of_what_it_drops() {
     db.flush().unwrap();
     db.enforce_retention().unwrap();
     assert_eq!((segments(&db), contents(&table).len()), (1, 1));
-    disk.set(Merge::Free);
+    disk.gate.open();
     assert_eq!(db.compact().unwrap(), 0);
     let status = db.status().unwrap();
     assert_eq!((status.compactions, status.failure), (0, None));

@@ -16,9 +16,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use common::wrong::{DeniedDisk, check, fill, open};
+use common::gate::Gate;
+use common::wrong::{check, fill, open};
 use common::{Row, contents, copy_tree, quiet};
-use tidestone::io::SimDisk;
+use tidestone::io::{Call, SimDisk};
 use tidestone::{ErrorKind, Result, TagMatch, Tidestone, Value};
 
 /// Opens the database and reads all of it.
@@ -367,7 +368,7 @@ fn a_folder_without_permission_is_named_and_nothing_is_changed() {
     let sound = SimDisk::new();
     fill(&open(&sound).unwrap());
     let expected = read_all(&sound.after_power_loss(|_| false)).unwrap();
-    let builder = |disk: &DeniedDisk, at: &str| {
+    let builder = |disk: &SimDisk, at: &str| {
         Tidestone::builder(at)
             .options(quiet())
             .disk(Arc::new(disk.clone()))
@@ -382,17 +383,18 @@ fn a_folder_without_permission_is_named_and_nothing_is_changed() {
     };
     // What is denied, below which path, and whether opening for reading only needs it too.
     let denied = [
-        ("open", "/db/IDENTITY", true),
-        ("list", "/db/manifest", true),
-        ("open_write", "/db/manifest", false),
-        ("list", "/db/wal", true),
-        ("lock", "/db", false),
+        (Call::Open, "/db/IDENTITY", true),
+        (Call::List, "/db/manifest", true),
+        (Call::OpenWrite, "/db/manifest", false),
+        (Call::List, "/db/wal", true),
+        (Call::Lock, "/db", false),
     ];
     for (call, below, reading) in denied {
-        let disk = DeniedDisk::new(sound.after_power_loss(|_| false));
-        let before = bytes(&disk.disk);
-        disk.deny(call, below);
-        let what = format!("{call} below {below}");
+        let disk = sound.after_power_loss(|_| false);
+        let gate = Gate::before(&disk);
+        let before = bytes(&disk);
+        gate.refuse(call, below);
+        let what = format!("{call:?} below {below}");
         let words = &[below, "the user this process runs as needs permission"];
         let opened = builder(&disk, "/db").open();
         check(&what, opened, ErrorKind::Io, words);
@@ -402,20 +404,26 @@ fn a_folder_without_permission_is_named_and_nothing_is_changed() {
             let opened = builder(&disk, "/db").open_read_only();
             check(&what, opened, ErrorKind::Io, words);
         }
-        let mut after = bytes(&disk.disk);
+        let mut after = bytes(&disk);
         after.retain(|(path, _)| before.iter().any(|(p, _)| p == path) || !path.ends_with("LOCK"));
         assert!(after == before, "{what}: something was changed");
-        disk.permit();
-        let rows = read_all(&disk.disk).unwrap_or_else(|e| panic!("{what}: {e}"));
+        gate.open();
+        let rows = read_all(&disk).unwrap_or_else(|e| panic!("{what}: {e}"));
         assert!(rows == expected, "{what}");
     }
-    for call in ["list", "create_dir_all", "lock", "create"] {
-        let disk = DeniedDisk::new(sound.after_power_loss(|_| false));
-        disk.deny(call, "/new");
+    for call in [Call::List, Call::CreateDirAll, Call::Lock, Call::Create] {
+        let disk = sound.after_power_loss(|_| false);
+        let gate = Gate::before(&disk);
+        gate.refuse(call, "/new");
         let made = builder(&disk, "/new").create();
-        check(call, made, ErrorKind::Io, &["/new", "ermission"]);
-        assert!(!disk.disk.paths().contains(&PathBuf::from("/new/IDENTITY")));
-        disk.permit();
+        check(
+            &format!("{call:?}"),
+            made,
+            ErrorKind::Io,
+            &["/new", "ermission"],
+        );
+        assert!(!disk.paths().contains(&PathBuf::from("/new/IDENTITY")));
+        gate.open();
         builder(&disk, "/new").create().unwrap();
     }
 }

@@ -12,9 +12,10 @@ mod common;
 
 use std::sync::Arc;
 
-use common::wrong::{DeniedDisk, check, fill, open, table_options};
+use common::gate::Gate;
+use common::wrong::{check, fill, open, table_options};
 use common::{contents, quiet};
-use tidestone::io::SimDisk;
+use tidestone::io::{Call, SimDisk};
 use tidestone::{
     Agg, Aggregate, Backpressure, Batch, Bitmap, ErrorKind, FieldType, Options, SeededRandom,
     TableOptions, TagMatch, Tidestone, TimeRange, Value, Values,
@@ -443,7 +444,8 @@ fn wrong_settings_are_refused_by_every_way_to_open() {
 
 #[test]
 fn what_a_busy_database_refuses_stays_staged_and_is_committed_later() {
-    let disk = DeniedDisk::new(SimDisk::new());
+    let disk = SimDisk::new();
+    let gate = Gate::before(&disk);
     let start = || {
         let options = Options {
             backpressure: Backpressure::Fail,
@@ -452,14 +454,14 @@ fn what_a_busy_database_refuses_stays_staged_and_is_committed_later() {
         Tidestone::builder("/db")
             .options(options)
             .disk(Arc::new(disk.clone()))
-            .random(Arc::new(SeededRandom::new(disk.disk.changes())))
+            .random(Arc::new(SeededRandom::new(disk.changes())))
             .open_or_create()
             .unwrap()
     };
     let db = start();
     let table = db.create_table("t", table_options()).unwrap();
     let series = table.series(&[("host", "a")]).unwrap();
-    disk.hold("create", "/db/tmp");
+    gate.hold(|call, path| call == Call::Create && path.starts_with("/db/tmp"));
     let mut writer = db.writer();
     let text = "x".repeat(1 << 20);
     let mut committed = 0;
@@ -489,7 +491,7 @@ fn what_a_busy_database_refuses_stays_staged_and_is_committed_later() {
     let rows = || i64::try_from(contents(&table).len()).unwrap();
     assert_eq!(rows(), committed);
 
-    disk.permit();
+    gate.open();
     db.flush().unwrap();
     writer.commit_and_wait().unwrap();
     many.commit_and_wait().unwrap();

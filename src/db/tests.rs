@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::*;
 use crate::clock::ManualClock;
 use crate::config::Backpressure;
-use crate::io::{Call, Disk, HookedDisk, SimDisk};
+use crate::io::{Call, Disk, SimDisk};
 use crate::random::SeededRandom;
 use crate::{FieldType, Value};
 
@@ -176,15 +176,15 @@ fn removing_a_cursor_that_is_not_there_names_those_that_are() {
     reason = "the second one closes beside the first"
 )]
 fn who_closes_second_waits_for_the_first() {
-    let hooked = HookedDisk::default();
-    let db = create(hooked.clone());
+    let disk = SimDisk::new();
+    let db = create(disk.clone());
     write(&db, 1);
     let second = Arc::new(Mutex::new(None));
-    let (handle, other, disk) = (second.clone(), db.clone(), Arc::new(hooked.clone()));
-    hooked.at_next_sync(move || {
+    let (handle, other, shared) = (second.clone(), db.clone(), Arc::new(disk.clone()));
+    disk.at_syncs_of_the_log(vec![Box::new(move || {
         let closing = std::thread::spawn(move || {
             other.close().unwrap();
-            builder(disk).open().map(drop)
+            builder(shared).open().map(drop)
         });
         // One that does not wait is through by then.
         for _ in 0..20 {
@@ -193,7 +193,7 @@ fn who_closes_second_waits_for_the_first() {
             }
         }
         *handle.lock() = Some(closing);
-    });
+    })]);
     db.close().unwrap();
     let second = second.lock().take().unwrap();
     second.join().unwrap().unwrap();
@@ -313,7 +313,7 @@ fn who_waits_no_more_is_not_kept() {
 /// What the manifest held in memory then was not what it held on the disk: segments that were gone.
 #[test]
 fn nothing_is_built_on_an_edit_in_whose_midst_a_thread_panicked() {
-    let hooked = HookedDisk::default();
+    let hooked = SimDisk::new();
     let db = create(hooked.clone());
     write(&db, 10);
     let panics = || panic!("it is meant to");
@@ -324,7 +324,7 @@ fn nothing_is_built_on_an_edit_in_whose_midst_a_thread_panicked() {
     assert_eq!(error.kind(), ErrorKind::Poisoned, "{error}");
     assert_eq!(rows(&db), 10);
     drop(db);
-    let db = builder(Arc::new(hooked.disk.after_kill())).open().unwrap();
+    let db = builder(Arc::new(hooked.after_kill())).open().unwrap();
     assert_eq!(rows(&db), 10);
     db.flush().unwrap();
     assert_eq!(rows(&db), 10);
@@ -339,7 +339,7 @@ fn rows(db: &Tidestone) -> usize {
 /// They waited for as long as they would, and nobody said why.
 #[test]
 fn a_thread_that_is_no_more_is_told_to_who_waits_for_it() {
-    let hooked = HookedDisk::default();
+    let hooked = SimDisk::new();
     let waits = Options {
         backpressure: Backpressure::Wait(Duration::MAX),
         ..options()
@@ -370,7 +370,7 @@ fn a_thread_that_is_no_more_is_told_to_who_waits_for_it() {
 /// It went on with a version, and its lease, until the last handle was dropped.
 #[test]
 fn a_reader_that_is_closed_while_it_refreshes_keeps_no_lease() {
-    let hooked = HookedDisk::default();
+    let hooked = SimDisk::new();
     let db = create(hooked.clone());
     write(&db, 10);
     db.flush().unwrap();
@@ -382,7 +382,7 @@ fn a_reader_that_is_closed_while_it_refreshes_keeps_no_lease() {
     hooked.at_next(Call::Open, "log", move || closes.close().unwrap());
     let error = reader.refresh().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
-    let leases = hooked.disk.paths().into_iter();
+    let leases = hooked.paths().into_iter();
     let leases = leases.filter(|p| p.extension().is_some_and(|e| e == "lease"));
     assert_eq!(leases.count(), 0);
     db.close().unwrap();
@@ -502,12 +502,12 @@ fn what_became_durable_before_a_close_is_told_after_it() {
 /// the lock was gone.
 #[test]
 fn a_panic_while_it_closes_leaves_no_half_of_a_database() {
-    let hooked = HookedDisk::default();
+    let hooked = SimDisk::new();
     let db = create(hooked.clone());
     let series = table(&db).series(&[("host", "a")]).unwrap();
     let mut writer = db.writer();
     write(&db, 10);
-    hooked.at_next_sync(|| panic!("it is meant to"));
+    hooked.at_next(Call::Sync, "log", || panic!("it is meant to"));
     let error = db.close().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Poisoned, "{error}");
     writer.append(&series, 11, &[Value::I64(1)]).unwrap();

@@ -2,10 +2,8 @@
 //!
 //! Everything the engine reads or writes, RocksDB apart, goes through a [`Disk`]. The real one is
 //! [`OsDisk`]; [`SimDisk`] keeps files in memory together with what a power loss would leave of
-//! them, and fails calls on request.
+//! them, and fails or watches calls on request.
 
-#[cfg(test)]
-mod hooked;
 mod os;
 mod sim;
 
@@ -17,10 +15,8 @@ use std::sync::Arc;
 
 use tidestone_format::FileUuid;
 
-#[cfg(test)]
-pub(crate) use hooked::{Call, HookedDisk};
 pub use os::OsDisk;
-pub use sim::{Fault, SimDisk};
+pub use sim::{Call, Fault, SimDisk};
 
 /// Files and folders.
 pub trait Disk: Send + Sync + Debug {

@@ -44,6 +44,40 @@ pub enum Fault {
     Capacity(u64),
 }
 
+/// A call of a [`SimDisk`] or of one of its files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is a call of `Disk` or `File`")]
+pub enum Call {
+    Open,
+    OpenWrite,
+    Create,
+    Rename,
+    Remove,
+    CreateDirAll,
+    SyncDir,
+    List,
+    Lock,
+    IsLocked,
+    Read,
+    Write,
+    Sync,
+    Len,
+    Allocate,
+    Map,
+}
+
+/// What is asked before each call.
+type Asked = dyn Fn(Call, &Path) -> io::Result<()> + Send + Sync;
+
+#[derive(Clone)]
+struct Watch(Arc<Asked>);
+
+impl std::fmt::Debug for Watch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Watch")
+    }
+}
+
 /// A disk in memory. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct SimDisk(Arc<Mutex<State>>);
@@ -60,6 +94,7 @@ struct State {
     /// How often the power was lost.
     boots: u64,
     faults: Vec<Fault>,
+    watch: Option<Watch>,
     syncs: u64,
     changes: u64,
     /// How many calls changed each path, gone ones among them.
@@ -94,6 +129,7 @@ impl Default for State {
             locks: BTreeMap::new(),
             boots: 0,
             faults: Vec::new(),
+            watch: None,
             syncs: 0,
             changes: 0,
             changes_of: BTreeMap::new(),
@@ -280,6 +316,50 @@ impl SimDisk {
         self.0.lock().faults.clear();
     }
 
+    /// Has `watch` asked before each call from now on, with the path it is about (of a rename the new
+    /// name, of an open file the one it was opened by). It may note the call, do something in
+    /// the midst of it, let it wait, or refuse it. No lock of the disk is held meanwhile. What is left
+    /// after a power loss or a kill is not watched.
+    pub fn watch(&self, watch: impl Fn(Call, &Path) -> io::Result<()> + Send + Sync + 'static) {
+        self.0.lock().watch = Some(Watch(Arc::new(watch)));
+    }
+
+    /// Calls `hooks`, one at each of the next syncs of log files, before anything is durable.
+    #[cfg(test)]
+    pub(crate) fn at_syncs_of_the_log(&self, hooks: Vec<Box<dyn FnOnce() + Send>>) {
+        let hooks = Mutex::new(hooks.into_iter());
+        self.watch(move |call, path| {
+            if call == Call::Sync && path.extension().is_some_and(|e| e == "log") {
+                let hook = hooks.lock().next();
+                hook.into_iter().for_each(|hook| hook());
+            }
+            Ok(())
+        });
+    }
+
+    /// Calls `hook` at the next such call of a file with this extension.
+    #[cfg(test)]
+    pub(crate) fn at_next(
+        &self,
+        call: Call,
+        extension: &'static str,
+        hook: impl FnOnce() + Send + 'static,
+    ) {
+        let hook = Mutex::new(Some(hook));
+        self.watch(move |asked, path| {
+            if asked == call && path.extension().is_some_and(|e| e == extension) {
+                let hook = hook.lock().take();
+                hook.into_iter().for_each(|hook| hook());
+            }
+            Ok(())
+        });
+    }
+
+    fn ask(&self, call: Call, path: &Path) -> io::Result<()> {
+        let watch = self.0.lock().watch.clone();
+        watch.map_or(Ok(()), |watch| (watch.0)(call, path))
+    }
+
     /// How many syncs of files there were.
     pub fn syncs(&self) -> u64 {
         self.0.lock().syncs
@@ -444,16 +524,19 @@ impl SimDisk {
 
 impl Disk for SimDisk {
     fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        self.ask(Call::Open, path)?;
         let node = self.0.lock().node(path)?;
         Ok(self.file(path, node, false))
     }
 
     fn open_write(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        self.ask(Call::OpenWrite, path)?;
         let node = self.0.lock().node(path)?;
         Ok(self.file(path, node, true))
     }
 
     fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        self.ask(Call::Create, path)?;
         let mut state = self.0.lock();
         state.change("create", path)?;
         state.parent_exists(path)?;
@@ -469,6 +552,7 @@ impl Disk for SimDisk {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.ask(Call::Rename, to)?;
         let mut state = self.0.lock();
         state.change("rename", to)?;
         state.parent_exists(to)?;
@@ -483,6 +567,7 @@ impl Disk for SimDisk {
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
+        self.ask(Call::Remove, path)?;
         let mut state = self.0.lock();
         state.change("remove", path)?;
         state.locks.remove(path);
@@ -492,6 +577,7 @@ impl Disk for SimDisk {
     }
 
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        self.ask(Call::CreateDirAll, path)?;
         let mut state = self.0.lock();
         state.change("create_dir_all", path)?;
         for dir in path.ancestors().map(Path::to_owned) {
@@ -503,6 +589,7 @@ impl Disk for SimDisk {
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        self.ask(Call::SyncDir, path)?;
         let mut state = self.0.lock();
         state.change("sync_dir", path)?;
         let live: Vec<_> = state
@@ -523,6 +610,7 @@ impl Disk for SimDisk {
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
+        self.ask(Call::List, path)?;
         let state = self.0.lock();
         if !state.dirs.contains(path) {
             return Err(missing(path));
@@ -551,6 +639,7 @@ impl Disk for SimDisk {
     }
 
     fn lock(&self, path: &Path) -> io::Result<Lock> {
+        self.ask(Call::Lock, path)?;
         let mut state = self.0.lock();
         if !state.files.contains_key(path) {
             state.change("create", path)?;
@@ -568,6 +657,7 @@ impl Disk for SimDisk {
     }
 
     fn is_locked(&self, path: &Path) -> io::Result<bool> {
+        self.ask(Call::IsLocked, path)?;
         let state = self.0.lock();
         state.node(path)?;
         let lock = state.locks.get(path);
@@ -581,20 +671,8 @@ impl Disk for SimDisk {
     }
 }
 
-impl File for SimFile {
-    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
-        let node = self.node.lock();
-        let start = usize::try_from(offset).map_err(io::Error::other)?;
-        match node.live.get(start..start.saturating_add(buf.len())) {
-            Some(bytes) => {
-                buf.copy_from_slice(bytes);
-                Ok(())
-            }
-            None => Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
-        }
-    }
-
-    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+impl SimFile {
+    fn write(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         if !self.writable {
             return Err(io::Error::from(io::ErrorKind::PermissionDenied));
         }
@@ -619,8 +697,29 @@ impl File for SimFile {
         self.node.lock().write(bytes, start);
         Ok(())
     }
+}
+
+impl File for SimFile {
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        self.disk.ask(Call::Read, &self.path)?;
+        let node = self.node.lock();
+        let start = usize::try_from(offset).map_err(io::Error::other)?;
+        match node.live.get(start..start.saturating_add(buf.len())) {
+            Some(bytes) => {
+                buf.copy_from_slice(bytes);
+                Ok(())
+            }
+            None => Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
+        }
+    }
+
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.disk.ask(Call::Write, &self.path)?;
+        self.write(bytes, offset)
+    }
 
     fn sync(&self) -> io::Result<()> {
+        self.disk.ask(Call::Sync, &self.path)?;
         let outcome = {
             let mut state = self.disk.0.lock();
             state
@@ -647,16 +746,19 @@ impl File for SimFile {
     }
 
     fn len(&self) -> io::Result<u64> {
+        self.disk.ask(Call::Len, &self.path)?;
         Ok(self.node.lock().live.len() as u64)
     }
 
     fn allocate(&self, len: u64) -> io::Result<()> {
-        let have = self.len()?;
+        self.disk.ask(Call::Allocate, &self.path)?;
+        let have = self.node.lock().live.len() as u64;
         let more = usize::try_from(len.saturating_sub(have)).map_err(io::Error::other)?;
-        self.write_all_at(&vec![0; more], have)
+        self.write(&vec![0; more], have)
     }
 
     fn map(&self, len: usize) -> io::Result<Mapping> {
+        self.disk.ask(Call::Map, &self.path)?;
         let node = self.node.lock();
         match node.live.get(..len) {
             Some(bytes) => Ok(Mapping::Memory(bytes.into())),
@@ -806,6 +908,32 @@ mod tests {
         let full = file.write_all_at(b"v", 4).unwrap_err();
         assert_eq!(full.kind(), io::ErrorKind::StorageFull);
         file.write_all_at(b"v", 3).unwrap();
+    }
+
+    #[test]
+    fn a_watch_is_asked_before_each_call() {
+        let disk = disk();
+        let path = Path::new("/d/a");
+        let (seen, other) = (Arc::new(Mutex::new(Vec::new())), disk.clone());
+        let noted = seen.clone();
+        disk.watch(move |call, path| {
+            noted.lock().push((call, path.to_owned()));
+            // It may use the disk itself.
+            assert_eq!(other.paths().is_empty(), call == Call::Create);
+            match call {
+                Call::Rename => Err(io::ErrorKind::PermissionDenied.into()),
+                _ => Ok(()),
+            }
+        });
+        let file = disk.create(path).unwrap();
+        file.allocate(2).unwrap();
+        let refused = disk.rename(path, Path::new("/d/b")).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::PermissionDenied);
+        let left = disk.after_kill();
+        assert_eq!(left.open(path).unwrap().len().unwrap(), 2);
+        let calls: Vec<Call> = seen.lock().iter().map(|(call, _)| *call).collect();
+        assert_eq!(calls, [Call::Create, Call::Allocate, Call::Rename]);
+        assert_eq!(seen.lock()[1].1, path);
     }
 
     #[test]

@@ -1,32 +1,21 @@
 //! The log while something else happens: frames in the midst of a sync, an end, a waker that asks.
 
 use super::*;
-use crate::io::HookedDisk;
-
-/// A disk that calls back, and a log on it.
-fn hooked_log() -> (HookedDisk, Arc<Log>) {
-    let hooked = HookedDisk::default();
-    hooked.create_dir_all(Path::new(DIR)).unwrap();
-    hooked.sync_dir(Path::new("/")).unwrap();
-    hooked.sync_dir(Path::new("/db")).unwrap();
-    let disk: Arc<dyn Disk> = Arc::new(hooked.clone());
-    let log = Log::start(disk, settings(Path::new(DIR)), start_of_new()).unwrap();
-    (hooked, Arc::new(log))
-}
 
 /// A damaged group was cut, with the acknowledged one behind it.
 #[test]
 fn a_group_begun_while_the_one_before_was_synced_proves_it() {
-    let (hooked, log) = hooked_log();
+    let disk = new_disk();
+    let log = Arc::new(new_log(&disk));
     let first = append(&log, &[1; 5_000]).unwrap();
     let meanwhile = log.clone();
-    hooked.at_next_sync(move || {
+    disk.at_syncs_of_the_log(vec![Box::new(move || {
         append(&meanwhile, &[2; 5_000]).unwrap();
-    });
+    })]);
     log.sync_to(first).unwrap();
     assert_eq!(log.durable_lsn(), first);
     log.sync_to(log.last_lsn()).unwrap();
-    let left = hooked.disk.after_power_loss(|_| false);
+    let left = disk.after_power_loss(|_| false);
     assert_eq!(read(&left, 0).unwrap().0.len(), 2);
     let path = log_files(&left)[0].clone();
     left.damage(&path, |bytes| bytes[LOG_PAGE + 100] ^= 1)
@@ -92,13 +81,16 @@ fn who_is_woken_may_ask_the_log_at_once() {
 /// Frames that came between the note of an orderly end and the end were never synced.
 #[test]
 fn nothing_is_appended_behind_the_note_of_an_orderly_end() {
-    let (hooked, log) = hooked_log();
+    let disk = new_disk();
+    let log = Arc::new(new_log(&disk));
     append(&log, b"one").unwrap();
     let refused = Arc::new(Mutex::new(Vec::new()));
-    for _ in ["what is pending", "the note"] {
+    let hook = || -> Box<dyn FnOnce() + Send> {
         let (log, refused) = (log.clone(), refused.clone());
-        hooked.at_next_sync(move || refused.lock().push(append(&log, b"late")));
-    }
+        Box::new(move || refused.lock().push(append(&log, b"late")))
+    };
+    // At the sync of what is pending, and at that of the note.
+    disk.at_syncs_of_the_log(vec![hook(), hook()]);
     log.close().unwrap();
     for refused in &*refused.lock() {
         let error = refused.as_ref().unwrap_err();
