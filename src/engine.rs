@@ -9,7 +9,6 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 use rustc_hash::FxHashMap;
@@ -19,7 +18,7 @@ use tidestone_format::version::{MAX_GROUP_TEXT, MAX_PAGE_KEYS};
 use tidestone_format::{FieldType, FileUuid, Lsn, SeriesId, SeriesKey, TableId, checksum};
 
 use crate::catalog::{Hold, Known, Pins, SeriesRegistry, TableCore, Tables, add_field};
-use crate::clock::Clock;
+use crate::clock::{Clock, ClockWatcher, Deadline};
 use crate::config::{Backpressure, Options};
 use crate::error::{Error, ErrorKind, Result};
 use crate::head::{self, Head};
@@ -30,6 +29,7 @@ pub(crate) use crate::scan::Snapshot;
 use crate::signals::{Signals, Work};
 use crate::steadiness::Steadiness;
 use crate::store::{Editor, Segment, Store, Version};
+use crate::threads::Threads;
 use crate::wal::{Frame, Log};
 
 /// An open database.
@@ -37,6 +37,7 @@ pub(crate) struct Engine {
     pub(crate) options: Options,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
+    pub(crate) threads: Arc<dyn Threads>,
     pub(crate) store: Arc<Store>,
     pub(crate) series: SeriesRegistry,
     tables: Tables,
@@ -84,6 +85,7 @@ pub(crate) struct Parts {
     pub(crate) options: Options,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
+    pub(crate) threads: Arc<dyn Threads>,
     pub(crate) store: Store,
     pub(crate) series: SeriesRegistry,
     pub(crate) tables: Tables,
@@ -108,6 +110,7 @@ impl Engine {
             options,
             clock,
             random,
+            threads,
             store,
             series,
             tables,
@@ -128,6 +131,7 @@ impl Engine {
             options,
             clock,
             random,
+            threads,
             store,
             series,
             tables,
@@ -270,7 +274,7 @@ impl Engine {
             let head = self.head.lock();
             if text > 0 && self.signals.head_text() + text > max {
                 drop(head);
-                self.signals.wait_for_text(text, max, self.longest_wait())?;
+                self.signals.wait_for_text(text, max, self.patience())?;
                 continue;
             }
             if let Some(lsn) = log.try_append(frame)? {
@@ -588,7 +592,7 @@ impl Engine {
         if let Some(cause) = self.log.as_ref().and_then(Log::poisoned) {
             return Err(cause.poisoned());
         }
-        self.signals.wait_for_memory(max, self.longest_wait())
+        self.signals.wait_for_memory(max, self.patience())
     }
 
     /// What to do after an error: where it is a full disk, and a table is to lose its oldest partition
@@ -599,16 +603,16 @@ impl Engine {
         let may_drop = error.kind() == ErrorKind::DiskFull
             && tables.any(|table| table.schema.settings.drops_when_full);
         drop(version);
-        match may_drop && self.signals.wait_for_space(self.longest_wait()) {
+        match may_drop && self.signals.wait_for_space(self.patience()) {
             true => Ok(()),
             false => Err(error),
         }
     }
 
-    /// How long a commit waits for a flush; `None`: not at all.
-    fn longest_wait(&self) -> Option<Duration> {
+    /// Until when a commit waits for a flush; `None`: not at all.
+    fn patience(&self) -> Option<Deadline<'_>> {
         match self.options.backpressure {
-            Backpressure::Wait(longest) => Some(longest),
+            Backpressure::Wait(longest) => Some(Deadline::after(self.clock(), longest)),
             Backpressure::Fail => None,
         }
     }
@@ -616,4 +620,13 @@ impl Engine {
 
 fn closed() -> Error {
     Error::new(ErrorKind::Closed, "the database was closed")
+}
+
+impl ClockWatcher for Engine {
+    fn clock_moved(&self) {
+        self.signals.clock_moved();
+        if let Some(log) = &self.log {
+            log.clock_moved();
+        }
+    }
 }

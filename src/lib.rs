@@ -73,12 +73,13 @@ mod sharing;
 mod signals;
 mod steadiness;
 mod store;
+mod threads;
 mod value;
 mod wal;
 mod worker;
 
 pub use catalog::{DEFAULT_FUTURE_BOUND, DEFAULT_PARTITION, TableOptions};
-pub use clock::{Clock, ManualClock, SystemClock};
+pub use clock::{Clock, ClockWatcher, ManualClock, SystemClock};
 pub use config::{
     Backpressure, DEFAULT_BACKPRESSURE, DEFAULT_FLUSH_AFTER, DEFAULT_LOG_FILE,
     DEFAULT_LOG_RETAINED, DEFAULT_MAPPED_SEGMENTS, DEFAULT_MEMORY_BUDGET, Options,
@@ -95,6 +96,7 @@ pub use query::{
 };
 pub use random::{OsRandom, Random, SeededRandom};
 pub use recover::OpenReport;
+pub use threads::{OsThreads, Started, Threads};
 pub use tidestone_format::column::{Bitmap, Column, Strings, Values};
 pub use tidestone_format::schema::{
     DuplicatePolicy, Field, SchemaMode, TableSchema, TableSettings,

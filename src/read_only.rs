@@ -129,6 +129,7 @@ impl Reader {
             disk,
             clock,
             random,
+            threads,
             ..
         } = reader.components.clone();
         let memory = options.segment_memory();
@@ -150,6 +151,7 @@ impl Reader {
             options,
             clock,
             random,
+            threads,
             store,
             series,
             tables,

@@ -27,6 +27,7 @@ use crate::random::Random;
 use crate::rows::Rows;
 use crate::sharing::{Leases, Publisher};
 use crate::store::{Folders, Manifest, Store, Version, read_manifest};
+use crate::threads::Threads;
 use crate::wal::{self, Log, LogSettings};
 
 /// Appended bytes at which the log thread starts to write without being asked: enough that the call
@@ -39,6 +40,7 @@ pub(crate) struct Components {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
+    pub(crate) threads: Arc<dyn Threads>,
     /// Keep the index in memory and rebuild it at every open.
     pub(crate) index_in_memory: bool,
 }
@@ -289,6 +291,7 @@ pub(crate) fn open(
         disk,
         clock,
         random,
+        threads,
         index_in_memory,
     } = components.clone();
     let folders = Folders::new(path);
@@ -397,6 +400,7 @@ pub(crate) fn open(
         options,
         clock,
         random,
+        threads,
         store,
         series,
         tables,

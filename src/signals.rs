@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Deadline, nanos};
 use crate::config::Options;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -84,7 +84,6 @@ pub(crate) struct Timetable {
 impl Timetable {
     /// The timetable of a database that is opened `now`.
     pub(crate) fn new(options: &Options, now: u64) -> Self {
-        let nanos = |d: Duration| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX);
         Self {
             flush_every: options.flush_after.map(nanos),
             retain_every: nanos(options.flush_after.unwrap_or(RETENTION_EVERY)),
@@ -185,11 +184,17 @@ impl Signals {
                 return Some(Work::Flush);
             }
             let (work, due) = timetable.next(state.flushed_at);
-            match due.saturating_sub(clock.monotonic()) {
-                0 => return Some(work),
-                left => self.wanted.wait_for(&mut state, Duration::from_nanos(left)),
-            };
+            if !Deadline::at(clock, due).wait(&self.wanted, &mut state) {
+                return Some(work);
+            }
         }
+    }
+
+    /// The clock was moved: what is due by time may be due.
+    pub(crate) fn clock_moved(&self) {
+        let _state = self.state.lock();
+        self.wanted.notify_all();
+        self.memory.notify_all();
     }
 
     /// Waits until a merge is asked for: `false` once the database closes.
@@ -225,25 +230,25 @@ impl Signals {
         self.memory.notify_all();
     }
 
-    /// Asks for space on a full disk to be made and waits until that was tried: `longest`, or not at all.
-    /// Returns whether some was made.
-    pub(crate) fn wait_for_space(&self, longest: Option<Duration>) -> bool {
+    /// Asks for space on a full disk to be made and waits until that was tried: until the deadline, or not at
+    /// all. Returns whether some was made.
+    pub(crate) fn wait_for_space(&self, deadline: Option<Deadline<'_>>) -> bool {
         let mut state = self.state.lock();
         state.space_wanted = true;
         self.wanted.notify_all();
-        let Some(longest) = longest else {
+        let Some(deadline) = deadline else {
             return false;
         };
         let before = state.space_sought;
         let waits = |state: &mut SignalState| state.space_sought == before && !self.is_closing();
-        self.memory.wait_while_for(&mut state, waits, longest);
+        deadline.wait_while(&self.memory, &mut state, waits);
         state.space_sought > before && state.space_made
     }
 
-    /// Waits until fewer than `max` bytes of rows are in memory: `longest`, or not at all.
-    pub(crate) fn wait_for_memory(&self, max: usize, longest: Option<Duration>) -> Result<()> {
+    /// Waits until fewer than `max` bytes of rows are in memory: until the deadline, or not at all.
+    pub(crate) fn wait_for_memory(&self, max: usize, deadline: Option<Deadline<'_>>) -> Result<()> {
         let is_room = || self.head_bytes() < max;
-        self.wait_for_room(longest, is_room, || {
+        self.wait_for_room(deadline, is_room, || {
             format!(
                 "{} bytes of rows wait to be flushed, {max} are allowed; commit again later, or raise \
                  memory_budget_bytes",
@@ -252,15 +257,16 @@ impl Signals {
         })
     }
 
-    /// Waits until `added` bytes of strings more are at most `max`: `longest`, or not at all.
+    /// Waits until `added` bytes of strings more are at most `max`: until the deadline, or
+    /// not at all.
     pub(crate) fn wait_for_text(
         &self,
         added: usize,
         max: usize,
-        longest: Option<Duration>,
+        deadline: Option<Deadline<'_>>,
     ) -> Result<()> {
         let fits = || self.head_text().saturating_add(added) <= max;
-        self.wait_for_room(longest, fits, || {
+        self.wait_for_room(deadline, fits, || {
             format!(
                 "{} bytes of strings wait to be flushed; with the {added} of the batch they are more \
                  than the {max} that one flush can write; commit again later",
@@ -269,24 +275,24 @@ impl Signals {
         })
     }
 
-    /// Asks for a flush and waits until there is room: `longest`, or not at all.
+    /// Asks for a flush and waits until there is room: until the deadline, or not at all.
     fn wait_for_room(
         &self,
-        longest: Option<Duration>,
+        deadline: Option<Deadline<'_>>,
         is_room: impl Fn() -> bool,
         message: impl Fn() -> String,
     ) -> Result<()> {
         let mut state = self.state.lock();
         state.flush_wanted = true;
         self.wanted.notify_all();
-        if let Some(longest) = longest {
+        if let Some(deadline) = deadline {
             // What failed earlier says nothing about now: only a new failure ends the wait.
             let before = state.flushes_ended;
             let waits = |state: &mut SignalState| {
                 let failed = state.flushes_ended > before && state.flush_failure().is_some();
                 !is_room() && !self.is_closing() && !failed
             };
-            self.memory.wait_while_for(&mut state, waits, longest);
+            deadline.wait_while(&self.memory, &mut state, waits);
         }
         if is_room() {
             return Ok(());
@@ -309,8 +315,10 @@ impl SignalState {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Weak};
+
     use super::*;
-    use crate::clock::ManualClock;
+    use crate::clock::{ClockWatcher, ManualClock};
 
     const SECOND: i64 = 1_000_000_000;
 
@@ -343,7 +351,7 @@ mod tests {
     fn a_failure_of_the_past_does_not_end_a_wait() {
         let signals = full();
         let (clock, timetable) = idle();
-        let longest = Some(Duration::from_secs(60));
+        let patient = Some(Deadline::after(&clock, Duration::from_secs(60)));
         signals.note(Work::Flush, &Err(disk_full()));
         std::thread::scope(|scope| {
             scope.spawn(|| {
@@ -352,7 +360,7 @@ mod tests {
                 signals.set_head_bytes(0, 0);
                 signals.note(Work::Flush, &Ok(()));
             });
-            signals.wait_for_memory(100, longest).unwrap();
+            signals.wait_for_memory(100, patient).unwrap();
         });
         let signals = full();
         std::thread::scope(|scope| {
@@ -364,7 +372,7 @@ mod tests {
                 signals.note(Work::Flush, &Err(disk_full()));
                 signals.note(Work::Merge, &Ok(()));
             });
-            let error = signals.wait_for_memory(100, longest).unwrap_err();
+            let error = signals.wait_for_memory(100, patient).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::DiskFull);
         });
         let kept = signals.failure().map(|e| e.kind());
@@ -375,9 +383,18 @@ mod tests {
         );
     }
 
+    impl ClockWatcher for Signals {
+        fn clock_moved(&self) {
+            self.clock_moved();
+        }
+    }
+
     #[test]
     fn a_wait_for_memory_ends_in_time_whatever_else_happens() {
-        let signals = full();
+        let (clock, signals) = (ManualClock::new(0), Arc::new(full()));
+        let watcher: Weak<Signals> = Arc::downgrade(&signals);
+        clock.watch(watcher);
+        let second = Some(Deadline::after(&clock, Duration::from_secs(1)));
         let done = AtomicBool::new(false);
         std::thread::scope(|scope| {
             scope.spawn(|| {
@@ -386,9 +403,11 @@ mod tests {
                     std::thread::yield_now();
                 }
             });
-            let error = signals.wait_for_memory(100, Some(Duration::from_millis(20)));
+            let waits = scope.spawn(|| signals.wait_for_memory(100, second));
+            clock.advance(SECOND);
+            let error = waits.join().unwrap().unwrap_err();
             done.store(true, Ordering::SeqCst);
-            assert_eq!(error.unwrap_err().kind(), ErrorKind::Busy);
+            assert_eq!(error.kind(), ErrorKind::Busy);
         });
         assert_eq!(
             signals.wait_for_memory(100, None).unwrap_err().kind(),

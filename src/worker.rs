@@ -5,22 +5,22 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
 
 use crate::compaction;
 use crate::engine::Engine;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::flush;
 use crate::forgetting;
 use crate::retention;
 use crate::signals::{Timetable, Work};
+use crate::threads::{Started, Threads};
 use crate::wal::Log;
 
 /// The threads of an open database.
 #[derive(Debug, Default)]
-pub(crate) struct Workers(Vec<JoinHandle<()>>);
+pub(crate) struct Workers(Vec<Box<dyn Started>>);
 
 impl Workers {
     /// Starts the threads of a database that may be written to. Those that were started before one
@@ -47,23 +47,18 @@ impl Workers {
         engine: &Arc<Engine>,
         body: impl FnOnce(&Engine) + Send + 'static,
     ) -> Result<()> {
-        let engine = engine.clone();
+        let shared = engine.clone();
         let work = move || {
             let _watch = Watch {
-                engine: &engine,
+                engine: &shared,
                 name,
             };
-            body(&engine);
+            body(&shared);
         };
-        let thread = std::thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(work)
-            .map_err(|e| {
-                Error::new(
-                    crate::ErrorKind::Io,
-                    format!("cannot start thread {name}: {e}"),
-                )
-            })?;
+        let thread = engine.threads.spawn(name, Box::new(work)).map_err(|e| {
+            let message = format!("cannot start thread {name}: {e}");
+            Error::new(ErrorKind::Io, message)
+        })?;
         self.0.push(thread);
         Ok(())
     }
@@ -71,58 +66,76 @@ impl Workers {
     /// Waits until the threads have ended. Somebody told them to. One of them may be the one that
     /// waits: it wakes who awaits a commit, with whom the last handle may go.
     pub(crate) fn join(self) {
-        let own = std::thread::current().id();
-        for thread in self.0.into_iter().filter(|t| t.thread().id() != own) {
+        for thread in self.0.into_iter().filter(|t| !t.is_current()) {
             // A thread that panicked has said so on standard error.
             let _ = thread.join();
         }
     }
 }
 
-/// Runs tasks `0..tasks` on at most `threads` threads, the caller's among them, and hands what each
-/// gave to `take`, in order. After an error, which is returned, no further task is started. Where
-/// threads cannot be started, there are fewer.
-pub(crate) fn in_parallel<T: Send>(
-    threads: usize,
-    tasks: usize,
-    run: impl Fn(usize) -> T + Sync,
-    take: impl FnMut(T) -> Result<()> + Send,
-) -> Result<()> {
-    let next = AtomicUsize::new(0);
-    let taken = Mutex::new(Taken {
-        waiting: BTreeMap::new(),
-        next: 0,
-        take,
-        outcome: Ok(()),
-    });
-    let work = || {
-        loop {
-            let task = next.fetch_add(1, Ordering::Relaxed);
-            if task >= tasks {
-                return;
-            }
-            let outcome = run(task);
-            if !taken.lock().put(task, outcome) {
-                next.store(tasks, Ordering::Relaxed);
-            }
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 1..threads.min(tasks) {
-            let thread = std::thread::Builder::new().name("tidestone-query".to_owned());
-            if thread.spawn_scoped(scope, work).is_err() {
-                break;
-            }
-        }
-        work();
-    });
-    taken.into_inner().outcome
+/// The threads that a query may use.
+#[derive(Debug, Clone)]
+pub(crate) struct Team {
+    threads: Arc<dyn Threads>,
+    size: usize,
 }
 
-/// Starts a thread that reads for a query beside the caller's, if one can be started.
-pub(crate) fn start_reader(work: impl FnOnce() + Send + 'static) -> Option<JoinHandle<()>> {
-    let thread = std::thread::Builder::new().name("tidestone-query".to_owned());
-    thread.spawn(work).ok()
+impl Team {
+    /// The name of its threads.
+    const NAME: &str = "tidestone-query";
+
+    /// At most `size` threads, the caller's among them.
+    pub(crate) fn new(engine: &Engine, size: usize) -> Self {
+        Self {
+            threads: engine.threads.clone(),
+            size,
+        }
+    }
+
+    /// How many threads it is at most, with the caller's.
+    pub(crate) fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Runs tasks `0..tasks`, on the caller's thread too, and hands what each gave to `take`, in
+    /// order. After an error, which is returned, no further task is started. Where threads cannot
+    /// be started, there are fewer.
+    pub(crate) fn share<T: Send>(
+        &self,
+        tasks: usize,
+        run: impl Fn(usize) -> T + Sync,
+        take: impl FnMut(T) -> Result<()> + Send,
+    ) -> Result<()> {
+        let next = AtomicUsize::new(0);
+        let taken = Mutex::new(Taken {
+            waiting: BTreeMap::new(),
+            next: 0,
+            take,
+            outcome: Ok(()),
+        });
+        let work = || {
+            loop {
+                let task = next.fetch_add(1, Ordering::Relaxed);
+                if task >= tasks {
+                    return;
+                }
+                let outcome = run(task);
+                if !taken.lock().put(task, outcome) {
+                    next.store(tasks, Ordering::Relaxed);
+                }
+            }
+        };
+        match self.size.min(tasks) {
+            0 | 1 => work(),
+            threads => self.threads.together(Self::NAME, threads - 1, &work),
+        }
+        taken.into_inner().outcome
+    }
+
+    /// Starts a thread beside the caller's, if one can be started.
+    pub(crate) fn start(&self, work: impl FnOnce() + Send + 'static) -> Option<Box<dyn Started>> {
+        self.threads.spawn(Self::NAME, Box::new(work)).ok()
+    }
 }
 
 /// Lets everybody know if the thread that holds it panics: others would wait for it for ever.

@@ -20,6 +20,7 @@ const TIERS: [&[&str]; 12] = [
         "config",
         "clock",
         "random",
+        "threads",
         "io",
         "value",
         "steadiness",
@@ -208,6 +209,42 @@ fn what_belongs_to_one_module_is_named_there_only() {
         ],
         |_| false,
     );
+}
+
+/// What a simulator has to bring is told in `threads`.
+#[test]
+fn threads_and_waits_are_those_a_simulator_can_see() {
+    let threads = [
+        "thread::spawn",
+        "thread::Builder",
+        "thread::scope",
+        "thread::sleep",
+        "thread::park",
+        "use std::thread",
+        "JoinHandle",
+    ];
+    only("src", &threads, |p| p.ends_with("threads.rs"));
+    let timed = [
+        ".wait_for(",
+        ".wait_until(",
+        ".wait_while_for(",
+        ".wait_while_until(",
+        ".wait_timeout",
+        ".recv_timeout(",
+        "Instant",
+    ];
+    only("src", &timed, |p| p.ends_with("clock.rs"));
+    // Blocking is that of parking_lot alone.
+    let blocking = ["Barrier", "Condvar", "LazyLock", "Mutex", "RwLock", "mpsc"];
+    for (path, text) in sources("src") {
+        let text: String = code(&text).map(|(_, line)| line).collect();
+        let of_std = text.split(';').filter(|s| s.contains("std::sync"));
+        for statement in of_std {
+            let found = blocking.iter().find(|word| statement.contains(*word));
+            let at = path.display();
+            assert!(found.is_none() || is_test(&path), "{at}: {found:?} of std");
+        }
+    }
 }
 
 #[test]

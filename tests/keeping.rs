@@ -15,15 +15,15 @@ mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use common::{Dice, contents, quiet, seeds};
 use tidestone::io::{Disk, Fault, SimDisk, read_all};
 use tidestone::{
-    Clock, DuplicatePolicy, Error, ErrorKind, FieldType, Lsn, Options, SeededRandom, TableOptions,
-    Tidestone, Value,
+    Clock, ClockWatcher, DuplicatePolicy, Error, ErrorKind, FieldType, Lsn, Options, SeededRandom,
+    TableOptions, Tidestone, Value,
 };
 use tidestone_format::header::{FileHeader, Specific};
 
@@ -49,6 +49,11 @@ impl Clock for Now {
     fn monotonic(&self) -> u64 {
         (self.now() - START).cast_unsigned()
     }
+    fn sleep_until(&self, _due: u64) -> Option<Duration> {
+        None
+    }
+    /// It tells nobody: a step is not joined by what is due at its time.
+    fn watch(&self, _watcher: Weak<dyn ClockWatcher>) {}
 }
 
 /// A row: its time and a value that no other row has.

@@ -9,13 +9,15 @@
 
 mod common;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use common::{contents, quiet};
 use tidestone::io::SimDisk;
-use tidestone::{Clock, FieldType, SeededRandom, Table, TableOptions, Tidestone, Value};
+use tidestone::{
+    Clock, ClockWatcher, FieldType, SeededRandom, Table, TableOptions, Tidestone, Value,
+};
 
 const HOUR: i64 = 3_600_000_000_000;
 const DAY: i64 = 24 * HOUR;
@@ -37,6 +39,11 @@ impl Clock for Machine {
     fn monotonic(&self) -> u64 {
         self.ran.load(Ordering::SeqCst).cast_unsigned()
     }
+    fn sleep_until(&self, _due: u64) -> Option<Duration> {
+        None
+    }
+    /// It tells nobody: a step is not joined by what is due at its time.
+    fn watch(&self, _watcher: Weak<dyn ClockWatcher>) {}
 }
 
 impl Machine {

@@ -1,19 +1,21 @@
 //! Opening a database with components of one's own.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
 use super::{Inner, Running, Tidestone};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Options;
+use crate::engine::Engine;
 use crate::error::{ErrorKind, Result};
 use crate::io::{Disk, OsDisk};
 use crate::random::{OsRandom, Random};
 use crate::read_only;
 use crate::recover::{self, Components, How};
 use crate::store::Folders;
+use crate::threads::{OsThreads, Threads};
 use crate::worker::Workers;
 
 /// Opens or makes a database; see [`Tidestone::builder`].
@@ -33,6 +35,7 @@ impl Builder {
                 disk: Arc::new(OsDisk),
                 clock: Arc::new(SystemClock::default()),
                 random: Arc::new(OsRandom),
+                threads: Arc::new(OsThreads),
                 index_in_memory: false,
             },
         }
@@ -73,6 +76,13 @@ impl Builder {
     #[must_use]
     pub fn random(mut self, random: Arc<dyn Random>) -> Self {
         self.components.random = random;
+        self
+    }
+
+    /// Sets who starts threads.
+    #[must_use]
+    pub fn threads(mut self, threads: Arc<dyn Threads>) -> Self {
+        self.components.threads = threads;
         self
     }
 
@@ -117,6 +127,8 @@ impl Builder {
         let lock = recover::lock(&*self.components.disk, &folders)?;
         let (engine, report) = recover::open(&self.path, &self.components, self.options, how)?;
         let engine = Arc::new(engine);
+        let watcher: Weak<Engine> = Arc::downgrade(&engine);
+        engine.clock.watch(watcher);
         let mut workers = Workers::default();
         let started = workers.start(&engine);
         let running = Running {

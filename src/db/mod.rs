@@ -19,6 +19,7 @@ pub use status::{ColumnStatus, LogStatus, ReaderStatus, Status, TableStatus};
 pub use table::Table;
 
 use crate::catalog::{self, TableOptions};
+use crate::clock::Deadline;
 use crate::compaction;
 use crate::config::Options;
 use crate::engine::Engine;
@@ -285,7 +286,8 @@ impl Tidestone {
     /// The log could not be written or synced, or the database is closed before.
     pub fn wait_durable(&self, lsn: Lsn, timeout: Option<Duration>) -> Result<bool> {
         let log = self.engine().log_of_commits()?;
-        log.wait_until(lsn, true, timeout)
+        let deadline = timeout.map(|timeout| Deadline::after(self.engine().clock(), timeout));
+        log.wait_to(lsn, true, deadline)
     }
 
     /// Resolves once everything up to `lsn` survives a power loss, whoever committed it. It starts no

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tidestone_format::Lsn;
 
 use super::Durability;
+use crate::clock::Deadline;
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::wal::Place;
@@ -115,7 +116,8 @@ impl Ticket {
         }
         let log = self.engine.log_of_commits()?;
         log.request(self.lsn, sync);
-        log.wait_until(self.lsn, sync, Some(timeout))
+        let deadline = Deadline::after(self.engine.clock(), timeout);
+        log.wait_to(self.lsn, sync, Some(deadline))
     }
 
     /// Whether a sync is needed, or only a write; `None`: neither.

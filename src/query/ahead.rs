@@ -13,7 +13,6 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use tidestone_format::version::VECTOR_ROWS;
@@ -23,7 +22,8 @@ use super::by_series::{Reader, Step, Steps, Wish};
 use super::stream::BATCH_ROWS;
 use super::{Profile, RowBatch};
 use crate::error::{Error, Result};
-use crate::worker::start_reader;
+use crate::threads::Started;
+use crate::worker::Team;
 
 /// Tasks that may be under way or wait, for each thread.
 const AHEAD: usize = 2;
@@ -38,9 +38,8 @@ const ALONE: u64 = 2;
 #[derive(Debug)]
 pub(super) struct Ahead {
     shared: Arc<Shared>,
-    /// How many there may be, with the caller's.
-    threads: usize,
-    started: Vec<JoinHandle<()>>,
+    team: Team,
+    started: Vec<Box<dyn Started>>,
     reader: Reader,
     /// What the caller is at.
     own: Option<Work>,
@@ -90,7 +89,7 @@ struct Work {
 }
 
 impl Ahead {
-    pub(super) fn new(wish: Wish, threads: usize) -> Self {
+    pub(super) fn new(wish: Wish, team: Team) -> Self {
         let state = State {
             steps: Steps::new(&wish),
             rest: None,
@@ -106,11 +105,11 @@ impl Ahead {
             wish: wish.clone(),
             state: Mutex::new(state),
             changed: Condvar::new(),
-            tasks_max: threads.saturating_mul(AHEAD),
+            tasks_max: team.size().saturating_mul(AHEAD),
         };
         Self {
             shared: Arc::new(shared),
-            threads,
+            team,
             started: Vec::new(),
             reader: Reader::new(wish),
             own: None,
@@ -143,7 +142,7 @@ impl Ahead {
                 Some(work) if state.has_room(work.number) => {
                     if work.number >= ALONE && self.started.is_empty() {
                         MutexGuard::unlocked(&mut state, || {
-                            start(&shared, self.threads, &mut self.started);
+                            start(&shared, &self.team, &mut self.started);
                         });
                     }
                     if shared.go_on(&mut state, work, &mut self.reader) {
@@ -185,10 +184,10 @@ impl Drop for Ahead {
 }
 
 /// Starts threads beside the caller's; where they cannot be started, there are fewer.
-fn start(shared: &Arc<Shared>, threads: usize, started: &mut Vec<JoinHandle<()>>) {
-    for _ in 1..threads {
+fn start(shared: &Arc<Shared>, team: &Team, started: &mut Vec<Box<dyn Started>>) {
+    for _ in 1..team.size() {
         let shared = shared.clone();
-        match start_reader(move || shared.work()) {
+        match team.start(move || shared.work()) {
             Some(thread) => started.push(thread),
             None => return,
         }

@@ -11,6 +11,7 @@ use crate::catalog::{Known, TableCore, no_field};
 use crate::engine::{Engine, Snapshot};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::TagMatch;
+use crate::worker::Team;
 
 /// A question to a table, built step by step; see [`Table::query`](crate::Table::query).
 ///
@@ -240,6 +241,11 @@ impl Query {
             Some(range) => self.clone().range(range).last(),
             None => self.clone().limit(0).last(),
         }
+    }
+
+    /// The threads it may use.
+    pub(super) fn team(&self) -> Team {
+        Team::new(&self.engine, self.threads)
     }
 
     /// The table as of now.

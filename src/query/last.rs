@@ -16,7 +16,6 @@ use super::read::Readers;
 use super::{Order, Profile, Query, RowBatch};
 use crate::error::Result;
 use crate::scan::{Input, InputRun};
-use crate::worker::in_parallel;
 
 /// Shares of the series, at most about: enough that threads end at about the same time.
 const SHARES_MAX: usize = 64;
@@ -73,7 +72,7 @@ pub(super) fn last(query: &Query) -> Result<LastRows> {
         let walk = Walk::of_share(&inputs, wanted.clone(), &shares[share])?;
         Finder::new(&inputs, fields.clone(), schema.settings.policy).find(walk)
     };
-    in_parallel(query.threads, shares.len(), of_share, |found| {
+    query.team().share(shares.len(), of_share, |found| {
         let (rows, read) = found?;
         profile.add(&read);
         if all.is_empty() {

@@ -76,7 +76,7 @@ impl RowStream {
                     policy,
                     wanted,
                 };
-                Ordered::Ahead(Box::new(Ahead::new(wish, query.threads)))
+                Ordered::Ahead(Box::new(Ahead::new(wish, query.team())))
             }
             Order::SeriesTime => Ordered::BySeries(Box::new(BySeries::new(
                 inputs,

@@ -40,7 +40,6 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::Waker;
-use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use tidestone_format::log::FrameKind;
@@ -55,6 +54,7 @@ pub(crate) use replay::{LogFiles, Missing, SteppedOver, make_durable, remove_unu
 
 use group::{Buffers, Group};
 
+use crate::clock::Deadline;
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::{Disk, File};
 use crate::sharing::Publisher;
@@ -305,29 +305,32 @@ impl Log {
     }
 
     /// Waits until somebody has written everything up to `lsn`, and synced it if `sync`; `false`
-    /// after `timeout`.
+    /// after the deadline.
     ///
     /// # Errors
     /// The log is poisoned, or it was closed before that: then it does not come.
-    pub(crate) fn wait_until(
+    pub(crate) fn wait_to(
         &self,
         lsn: Lsn,
         sync: bool,
-        timeout: Option<Duration>,
+        deadline: Option<Deadline<'_>>,
     ) -> Result<bool> {
         let mut state = self.state.lock();
         let waits = |state: &mut State| state.reached(sync) < lsn && state.check_open().is_ok();
-        match timeout {
+        match deadline {
             None => self.progress.wait_while(&mut state, waits),
-            Some(timeout) => {
-                // The whole wait takes no longer, however often others make progress.
-                self.progress.wait_while_for(&mut state, waits, timeout);
-            }
+            Some(deadline) => deadline.wait_while(&self.progress, &mut state, waits),
         }
         match state.reached(sync) >= lsn {
             true => Ok(true),
             false => state.check_open().map(|()| false),
         }
+    }
+
+    /// The clock was moved: who waits for a time is to look again.
+    pub(crate) fn clock_moved(&self) {
+        let _state = self.state.lock();
+        self.progress.notify_all();
     }
 
     /// Whether everything up to `lsn` is written, and synced if `sync`; if not, `waker` is woken

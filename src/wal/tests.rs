@@ -7,11 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Wake, Waker};
+use std::time::Duration;
 
 use tidestone_format::checksum::crc32;
 use tidestone_format::version::LOG_PAGE;
 
 use super::*;
+use crate::clock::ManualClock;
 use crate::io::{Fault, OsDisk, SimDisk};
 
 const DIR: &str = "/db/wal";
@@ -316,6 +318,10 @@ fn recycled_files_show_nothing_of_their_earlier_lives() {
 }
 
 /// Waits until `done` holds; the file thread works in the background, however busy the machine is.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the thread is not told when it is looked at"
+)]
 fn until(log: &Log, what: &str, mut done: impl FnMut() -> bool) {
     println!("waits for {what}");
     while !done() {
@@ -610,7 +616,7 @@ fn a_failed_sync_poisons_with_its_first_cause() {
     for error in [
         append(&log, b"more").unwrap_err(),
         log.sync_to(lsn).unwrap_err(),
-        log.wait_until(lsn, true, None).unwrap_err(),
+        log.wait_to(lsn, true, None).unwrap_err(),
         poll(&log, lsn, Waker::noop()).unwrap().unwrap_err(),
         log.close().unwrap_err(),
     ] {
@@ -685,7 +691,8 @@ fn a_timeout_ends_the_wait_whatever_else_happens() {
     let disk = new_disk();
     let log = new_log(&disk);
     let lsn = append(&log, b"x").unwrap();
-    let done = AtomicBool::new(false);
+    let (clock, done) = (ManualClock::new(0), AtomicBool::new(false));
+    let deadline = Deadline::at(&clock, 1);
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while !done.load(Ordering::SeqCst) {
@@ -693,7 +700,10 @@ fn a_timeout_ends_the_wait_whatever_else_happens() {
                 std::thread::yield_now();
             }
         });
-        let durable = log.wait_until(lsn, true, Some(Duration::from_millis(20)));
+        let waits = scope.spawn(|| log.wait_to(lsn, true, Some(deadline)));
+        clock.advance(1);
+        log.clock_moved();
+        let durable = waits.join().unwrap();
         done.store(true, Ordering::SeqCst);
         assert!(!durable.unwrap());
     });
@@ -759,7 +769,7 @@ fn many_threads_commit_on_real_files() {
                             0 => wait_async(log, lsn).unwrap(),
                             1 => {
                                 log.request(lsn, true);
-                                assert!(log.wait_until(lsn, true, None).unwrap());
+                                assert!(log.wait_to(lsn, true, None).unwrap());
                             }
                             2 => log.write_to(lsn).unwrap(),
                             _ => log.sync_to(lsn).unwrap(),

@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::query::plan::{self, Unit, expected_rows, window};
 use crate::query::{Order, Profile, Query};
 use crate::scan::Input;
-use crate::worker::in_parallel;
+use crate::worker::Team;
 
 /// The answer to a query for aggregates.
 pub(in crate::query) fn run(query: &Query) -> Result<AggregateResult> {
@@ -30,7 +30,7 @@ pub(in crate::query) fn run(query: &Query) -> Result<AggregateResult> {
         plan: &plan,
         policy: snapshot.table.schema.settings.policy,
         wanted,
-        threads: query.threads,
+        team: query.team(),
     };
     let mut states = match (query.limit, query.order, query.every) {
         (Some(limit), Order::Time | Order::TimeDescending, Some(_)) => {
@@ -50,7 +50,7 @@ struct Fold<'a> {
     plan: &'a Plan,
     policy: DuplicatePolicy,
     wanted: Option<Arc<[SeriesId]>>,
-    threads: usize,
+    team: Team,
 }
 
 impl Fold<'_> {
@@ -79,7 +79,7 @@ impl Fold<'_> {
             let before = spare.lock().pop();
             fold(self.plan, inputs, self.policy, &units[unit], before)
         };
-        in_parallel(self.threads, units.len(), fold, |unit| {
+        self.team.share(units.len(), fold, |unit| {
             let unit = unit?;
             all.combine(&unit)?;
             spare.lock().push(unit);

@@ -1,6 +1,8 @@
 //! The log while something else happens: frames in the midst of a sync, an end, a waker that asks.
 
 use super::*;
+use crate::clock::{Deadline, ManualClock};
+use crate::io::Call;
 
 /// A damaged group was cut, with the acknowledged one behind it.
 #[test]
@@ -45,7 +47,7 @@ fn closing_ends_a_wait_for_what_never_comes() {
     assert!(poll(&log, never, &waker).is_none());
     running(&log, || {
         std::thread::scope(|scope| {
-            let wait = scope.spawn(|| log.wait_until(never, true, None));
+            let wait = scope.spawn(|| log.wait_to(never, true, None));
             log.close().unwrap();
             let error = wait.join().unwrap().unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
@@ -54,7 +56,7 @@ fn closing_ends_a_wait_for_what_never_comes() {
     assert!(flag.0.load(Ordering::SeqCst));
     let error = poll(&log, never, &waker).unwrap().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
-    assert!(log.wait_until(Lsn(1), true, None).unwrap());
+    assert!(log.wait_to(Lsn(1), true, None).unwrap());
 }
 
 /// Asks the log when it is woken, as an executor does that polls at once.
@@ -128,7 +130,8 @@ fn a_waker_that_panics_harms_nobody_else() {
 /// They waited for ever for the one that wrote.
 #[test]
 fn who_waits_for_a_thread_that_panics_while_it_writes_is_told() {
-    let (hooked, log) = hooked_log();
+    let disk = new_disk();
+    let log = Arc::new(new_log(&disk));
     let lsn = append(&log, b"one").unwrap();
     let flag = Arc::new(Flag::default());
     assert!(poll(&log, lsn, &Waker::from(flag.clone())).is_none());
@@ -136,9 +139,11 @@ fn who_waits_for_a_thread_that_panics_while_it_writes_is_told() {
         std::thread::scope(|scope| {
             let (to_waiting, waiting) = std::sync::mpsc::channel();
             let beside = log.clone();
-            hooked.at_next_sync(move || {
+            let clock = ManualClock::new(0);
+            disk.at_next(Call::Sync, "log", move || {
+                let now = Deadline::after(&clock, Duration::ZERO);
                 to_waiting
-                    .send(beside.wait_until(lsn, true, Some(Duration::ZERO)))
+                    .send(beside.wait_to(lsn, true, Some(now)))
                     .unwrap();
                 panic!("it is meant to");
             });
@@ -148,7 +153,7 @@ fn who_waits_for_a_thread_that_panics_while_it_writes_is_told() {
             assert!(error.to_string().contains("panic"), "{error}");
             let told = [
                 log.sync_to(lsn),
-                log.wait_until(lsn, true, None).map(drop),
+                log.wait_to(lsn, true, None).map(drop),
                 log.close(),
             ];
             for told in told {
