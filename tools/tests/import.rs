@@ -1,0 +1,286 @@
+//! `import`, from outside.
+#![cfg(feature = "engine")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "input files are files of the test"
+)]
+#![expect(
+    clippy::unwrap_used,
+    reason = "the lints know test functions, not the functions they call"
+)]
+
+mod common;
+
+use common::Place;
+
+#[test]
+fn wrong_lines_are_named_and_stop_nothing() {
+    let place = Place::new();
+    let lines: String = (0..2000)
+        .map(|i| format!("{},{}\n", 1_700_000_000 + i, i))
+        .collect();
+    let csv = format!("t,v\n{lines}1700002000,2.5\nx,1\n1700002001,5\n1700002002,1,2\n");
+    place.file("in.csv", &csv);
+    let import = [
+        "import", "--db", "db", "--table", "t", "--time", "t", "in.csv",
+    ];
+    let (out, error) = place.check(1, &import);
+    assert!(out.contains("2001 rows in"), "{out}");
+    assert!(out.contains("3 lines refused"), "{out}");
+    assert!(
+        error.contains(
+            "in.csv:2002: field \"v\" is i64 (by the first 1000 rows), the value \"2.5\" is f64"
+        ),
+        "{error}"
+    );
+    assert!(
+        error.contains("in.csv:2003: time \"x\" is not of the format s"),
+        "{error}"
+    );
+    assert!(
+        error.contains("in.csv:2005: 3 columns, the first line has 2"),
+        "{error}"
+    );
+
+    place.file("strict.csv", "t,v\n1,1\nx,2\n3,3\n");
+    let strict = [
+        "import",
+        "--strict",
+        "--db",
+        "db2",
+        "--table",
+        "t",
+        "--time",
+        "t",
+        "strict.csv",
+    ];
+    let (out, error) = place.check(1, &strict);
+    assert!(
+        out.contains("1 rows in") && error.contains("strict.csv:3:"),
+        "{out}{error}"
+    );
+
+    let typed = [
+        "import", "--db", "db3", "--table", "t", "--time", "t", "--types", "v=f64", "in.csv",
+    ];
+    let (out, _) = place.check(1, &typed);
+    assert!(out.contains("2002 rows in"), "{out}");
+    let (_, error) = place.check(
+        2,
+        &[
+            "import", "--db", "db3", "--table", "t", "--time", "t", "--types", "v=i64", "in.csv",
+        ],
+    );
+    assert!(error.contains("it is f64"), "{error}");
+    let (_, error) = place.check(
+        2,
+        &[
+            "import", "--db", "db3", "--table", "t", "--time", "no", "in.csv",
+        ],
+    );
+    assert!(
+        error.contains("in.csv has no column \"no\" (--time); it has [\"t\", \"v\"]"),
+        "{error}"
+    );
+}
+
+#[test]
+fn rows_that_the_table_refuses_are_named_by_their_lines() {
+    let place = Place::new();
+    let db = tidestone::Tidestone::create(place.path("db"), tidestone::Options::default()).unwrap();
+    // By default a table takes nothing that is more than a day ahead of the clock.
+    let options = tidestone::TableOptions::new().field("v", tidestone::FieldType::I64);
+    db.create_table("t", options).unwrap();
+    db.close().unwrap();
+    drop(db);
+    place.file(
+        "in.csv",
+        "t,v\n2020-01-01,1\n2200-01-01,2\n2020-01-03,true\n2020-01-04,4\n",
+    );
+    let import = [
+        "import", "--db", "db", "--table", "t", "--time", "t", "in.csv",
+    ];
+    let (out, error) = place.check(1, &import);
+    assert!(
+        out.contains("table t: 2 rows, 2 values") && out.contains("2 lines refused"),
+        "{out}"
+    );
+    for expected in [
+        "in.csv:3: time 7258118400000000000 is",
+        "in.csv:4: field \"v\" is i64 (in the table), the value \"true\" is bool",
+    ] {
+        assert!(error.contains(expected), "{expected}: {error}");
+    }
+    place.file("more.csv", "t,v,w\n2020-01-01,1,1\n");
+    let more = [
+        "import", "--db", "db", "--table", "t", "--time", "t", "more.csv",
+    ];
+    let (_, error) = place.check(2, &more);
+    assert!(
+        error.contains("has no field \"w\" and takes no new ones"),
+        "{error}"
+    );
+}
+
+#[test]
+fn tags_are_told_apart_by_their_names_whatever_the_order_of_columns() {
+    let place = Place::new();
+    place.file("a.csv", "t,host,dc,v\n1,x,y,1\n");
+    place.file("b.csv", "t,dc,host,v\n2,x,y,2\n3,y,x,3\n");
+    let import = [
+        "import", "--db", "db", "--table", "t", "--time", "t", "--tags", "host,dc", "a.csv",
+        "b.csv",
+    ];
+    let out = place.ok(&import);
+    assert!(out.contains("table t: 3 rows, 3 values, 2 series"), "{out}");
+    let query = ["query", "--db", "db", "--table", "t", "--fields", "v"];
+    for (host, expected) in [("x", &["1", "3"][..]), ("y", &["2"])] {
+        let test = format!("host={host}");
+        let out = place.ok(&[&query[..], &["--where", &test, "--format", "csv"]].concat());
+        let values: Vec<&str> = out
+            .lines()
+            .skip(1)
+            .flat_map(|l| l.rsplit(',').next())
+            .collect();
+        assert_eq!(values, expected, "{host}: {out}");
+    }
+}
+
+#[test]
+fn strict_takes_what_stands_before_a_wrong_record_and_nothing_behind_it() {
+    let place = Place::new();
+    let strict = |db: &str, file: &str, text: &[u8]| {
+        std::fs::write(place.path(file), text).unwrap();
+        let mut args = vec!["import", "--strict", "--db", db];
+        if file.ends_with(".csv") {
+            args.extend(["--table", "t", "--time", "t"]);
+        }
+        place.check(1, &[&args[..], &[file]].concat())
+    };
+    let (out, error) = strict("db", "a.csv", b"t,v\n1,1\n2,2\n3,\xff\n4,4\n5,\xff\n");
+    assert!(out.contains("t: 2 rows, 2 values"), "{out}");
+    assert!(error.contains("a.csv:4: column 2 is not UTF-8"), "{error}");
+    assert!(!error.contains("a.csv:6"), "{error}");
+
+    for db in ["db2", "db3"] {
+        let db = tidestone::Tidestone::create(place.path(db), tidestone::Options::default());
+        let db = db.unwrap();
+        for table in ["t", "u"] {
+            let options = tidestone::TableOptions::new().open_schema();
+            db.create_table(table, options).unwrap();
+        }
+        db.close().unwrap();
+    }
+    // By default a table takes nothing that is more than a day ahead of the clock.
+    let text = b"t,v\n2020-01-01,1\n2200-01-01,2\n2020-01-03,3\n2200-01-04,4\n";
+    let (out, error) = strict("db2", "b.csv", text);
+    assert!(out.contains("t: 1 rows, 1 values"), "{out}");
+    assert!(error.contains("b.csv:3: time"), "{error}");
+    assert!(!error.contains("b.csv:5"), "{error}");
+
+    let text = b"u v=1 1\nt v=1 2\nt v=2 7258118400000000000\nu v=3 3\n";
+    let (out, error) = strict("db3", "c.lp", text);
+    for expected in ["table t: 1 rows", "table u: 1 rows"] {
+        assert!(out.contains(expected), "{expected}: {out}");
+    }
+    assert!(error.contains("c.lp:3: time"), "{error}");
+}
+
+#[test]
+fn a_line_that_is_not_utf_8_is_named_and_the_others_are_taken() {
+    let place = Place::new();
+    let check = |file: &str, text: &[u8], expected: &str, more: &[&str]| {
+        std::fs::write(place.path(file), text).unwrap();
+        let (out, error) = place.check(1, &[&["import", "--db", "db", file], more].concat());
+        assert!(out.contains("2 rows in"), "{out}");
+        assert!(out.contains("1 lines refused"), "{out}");
+        assert!(error.contains(expected), "{error}");
+    };
+    check(
+        "in.lp",
+        b"m,a=x v=1 1\nm,a=\xff v=2 2\nm,a=x v=3 3\n",
+        "in.lp:2: the line is not UTF-8",
+        &[],
+    );
+    check(
+        "in.csv",
+        b"t,v\n1,a\n2,\xc3\x28\n3,c\n",
+        "in.csv:3: column 2 is not UTF-8",
+        &["--table", "csv", "--time", "t"],
+    );
+}
+
+#[test]
+fn line_protocol_makes_a_table_of_each_measurement() {
+    let place = Place::new();
+    let lines = "\
+# comment
+cpu,host=a,dc=x usage=1.5,n=2i 1000000000
+cpu,dc=x,host=a usage=2.5,up=true 2000000000
+
+mem,host=a free=5u,note=\"a \\\"b\\\"\" 1000000000
+cpu,host=a usage=\"text\" 3000000000
+cpu,host=a usage=1
+cpu,host=a
+";
+    place.file("in.lp", lines);
+    let (out, error) = place.check(1, &["import", "--db", "db", "in.lp"]);
+    assert!(
+        out.contains("table cpu: 2 rows, 4 values") && out.contains("table mem: 1 rows"),
+        "{out}"
+    );
+    for expected in [
+        "in.lp:6: field \"usage\" is f64, the value is string",
+        "in.lp:7: the line has no timestamp",
+        "in.lp:8: column 11: expected a space and fields, the line ends",
+    ] {
+        assert!(error.contains(expected), "{error}");
+    }
+    let rows = place.ok(&["export", "--db", "db", "--table", "cpu"]);
+    assert_eq!(
+        rows,
+        "time,dc,host,usage,n,up\n\
+         1970-01-01T00:00:01Z,x,a,1.5,2,\n1970-01-01T00:00:02Z,x,a,2.5,,true\n"
+    );
+    let rows = place.ok(&["export", "--db", "db", "--table", "mem"]);
+    assert!(rows.ends_with("5,\"a \"\"b\"\"\"\n"), "{rows}");
+}
+
+#[test]
+fn one_line_with_an_unknown_field_costs_that_line_alone() {
+    let place = Place::new();
+    let db = tidestone::Tidestone::create(place.path("db"), tidestone::Options::default()).unwrap();
+    let options = tidestone::TableOptions::new().field("v", tidestone::FieldType::I64);
+    db.create_table("m", options).unwrap();
+    db.close().unwrap();
+    drop(db);
+    place.file("m.line", "m,h=a v=1i 1\nm,h=a x=2i 2\nm,h=a v=3i 3\n");
+    let (out, error) = place.check(1, &["import", "--db", "db", "m.line"]);
+    assert!(
+        error.contains("m.line:2: ") && error.contains('x'),
+        "{error}"
+    );
+    assert!(out.contains("table m: 2 rows, 2 values"), "{out}");
+}
+
+#[test]
+fn a_byte_order_mark_is_no_part_of_the_measurement() {
+    let place = Place::new();
+    place.file("m.line", "\u{feff}m,h=a v=1i 1\nm,h=a v=2i 2\n");
+    let out = place.ok(&["import", "--db", "db", "m.line"]);
+    assert!(
+        out.starts_with("table m: 2 rows, 2 values, 1 series"),
+        "{out}"
+    );
+}
+
+#[test]
+fn long_lines_are_committed_in_small_batches() {
+    let place = Place::new();
+    let long = "x".repeat(60_000);
+    // All of them would be more than one batch can hold.
+    let lines = (0..10_000).map(|i| format!("m,h=a v=\"{i} {long}\" {i}\n"));
+    place.file("m.line", &lines.collect::<String>());
+    let out = place.ok(&["import", "--db", "db", "m.line"]);
+    assert!(out.starts_with("table m: 10000 rows"), "{out}");
+}
