@@ -224,6 +224,35 @@ fn every_offset_printed_of_a_damaged_file_can_be_fed_back() {
     }
 }
 
+/// The number behind a word in the output.
+fn number_behind(word: &str, output: &Output) -> u64 {
+    let out = text(&output.stdout);
+    let (_, rest) = out.split_once(word).unwrap_or_else(|| panic!("{out}"));
+    let digits = rest.split(|c: char| !c.is_ascii_digit()).next().unwrap();
+    digits.parse().unwrap()
+}
+
+#[test]
+fn the_place_of_what_is_lost_can_be_fed_back() {
+    let copies = Copies::new();
+    let check = |file: &str, offset: u64, code: i32, expected: &str| {
+        let args = ["--region", &offset.to_string(), file];
+        let output = inspect(copies.0.path(), &args);
+        assert_eq!(output.status.code(), Some(code), "{output:?}");
+        let out = text(&output.stdout);
+        assert!(out.contains(expected), "{out}");
+    };
+    // Of the tail, nothing can be read without the root.
+    let file = "segment-example.bin";
+    let output = copies.inspect(file, |bytes| bytes[512..576].fill(0xff));
+    let tail = number_behind("tail         at ", &output);
+    let expected = "no part of the segment that can be read says what they are";
+    check(file, tail, 1, expected);
+    let output = copies.inspect("log.bin", |bytes| bytes.truncate(681));
+    let end = number_behind("end at ", &output);
+    check("log.bin", end, 0, "nothing was written here");
+}
+
 #[test]
 fn damaged_frames_and_edits_are_shown_as_far_as_they_can_be_read() {
     let copies = Copies::new();

@@ -180,7 +180,7 @@ fn region(
             finish(args, &place, place.is_sound(), out, |out| place.print(out))
         }
         FileKind::Segment => {
-            let region = segment::region_at(bytes, offset)?;
+            let region = segment::region_at(bytes, offset);
             finish(args, &region, region.is_sound(), out, |out| {
                 region.print(out)
             })

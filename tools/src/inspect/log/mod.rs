@@ -53,7 +53,9 @@ impl LogReport {
         let frames: Vec<FrameReport> = cursor.by_ref().map(|f| FrameReport::of(&f)).collect();
         damage.extend(frames.iter().filter_map(|f| f.damage.clone()));
         damage.extend(cursor.stray_bytes().cloned().map(Damage::from));
-        let (offset, next) = (cursor.offset(), cursor.next_lsn());
+        // A file may be cut short in its header.
+        let offset = cursor.offset().min(bytes.len() as u64);
+        let next = cursor.next_lsn();
         let proof = find_later_evidence(bytes, offset, file, next);
         let reason = match cursor.stop() {
             None | Some(Stop::EndOfFile) => "no frame fits before the end of the file".to_owned(),

@@ -5,16 +5,16 @@ use std::io::{self, Write};
 use serde::Serialize;
 use tidestone_format::TimeRange;
 use tidestone_format::codec::dictionary::Dictionary;
+use tidestone_format::header::HEADER_LEN;
 use tidestone_format::segment::TRAILER_LEN;
 
-use super::super::check::Damage;
+use super::super::check::{Damage, Verdict};
 use super::super::entries::{range, tags};
 use super::block::{BlockReport, VectorReport};
 use super::contents::{Contents, PlacedBlock, PlacedDictionary, PlacedGroup, PlacedSeriesPage};
 use super::dump::VectorDump;
 use super::frame_work::{RootReport, TrailerReport};
 use super::report::RegionReport;
-use crate::outcome::{Failure, Run};
 use crate::scalar::Scalar;
 use crate::text::{TextTable, one_line};
 
@@ -30,6 +30,18 @@ pub(in crate::inspect) enum PartReport {
     GroupPage(GroupInFull),
     Block(BlockReport),
     Vector(VectorDump),
+    /// What no part that can be read says anything about.
+    Unread(Unread),
+}
+
+/// Bytes between parts that can be read.
+#[derive(Debug, Serialize)]
+pub(in crate::inspect) struct Unread {
+    offset: u64,
+    length: u64,
+    verdict: Verdict,
+    /// The first of them, in hexadecimal.
+    bytes: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -68,10 +80,10 @@ pub(in crate::inspect) struct GroupInFull {
 }
 
 /// What lies at `offset`, which is in the file and behind its header.
-pub(in crate::inspect) fn region_at(bytes: &[u8], offset: u64) -> Run<PartReport> {
+pub(in crate::inspect) fn region_at(bytes: &[u8], offset: u64) -> PartReport {
     let contents = Contents::read(bytes);
     if offset >= (bytes.len().saturating_sub(TRAILER_LEN)) as u64 {
-        return Ok(PartReport::Trailer(TrailerReport::of(&contents)));
+        return PartReport::Trailer(TrailerReport::of(&contents));
     }
     let holds = |region: &tidestone_format::segment::Region| {
         (region.offset..region.padding().end).contains(&offset)
@@ -80,29 +92,27 @@ pub(in crate::inspect) fn region_at(bytes: &[u8], offset: u64) -> Run<PartReport
     if root.as_ref().is_some_and(holds)
         && let Some(root) = RootReport::of(&contents)
     {
-        return Ok(PartReport::Root(root));
+        return PartReport::Root(root);
     }
     let mut pages = contents.series_pages.iter();
     if let Some(page) = pages.find(|p| holds(&p.reference.region)) {
-        return Ok(PartReport::SeriesPage(SeriesInFull::of(page)));
+        return PartReport::SeriesPage(SeriesInFull::of(page));
     }
     let mut dictionaries = contents.dictionaries.iter();
     if let Some(dictionary) = dictionaries.find(|d| holds(&d.reference.region)) {
-        return Ok(PartReport::Dictionary(DictionaryInFull::of(dictionary)));
+        return PartReport::Dictionary(DictionaryInFull::of(dictionary));
     }
     let mut groups = contents.groups.iter();
     if let Some(group) = groups.find(|g| holds(&g.reference.region)) {
-        return Ok(PartReport::GroupPage(GroupInFull::of(group, &contents)));
+        return PartReport::GroupPage(GroupInFull::of(group, &contents));
     }
     let Some(block) = contents.blocks().find(|b| holds(&b.region)) else {
-        return Err(Failure::new(format_args!(
-            "no part of the segment that can be read holds offset {offset}"
-        )));
+        return PartReport::Unread(Unread::at(offset, &contents));
     };
-    Ok(match vector_at(block, &contents, offset) {
+    match vector_at(block, &contents, offset) {
         Some(number) => PartReport::Vector(VectorDump::of(&contents, number, &[block])),
         None => PartReport::Block(BlockReport::of(block, &contents, true)),
-    })
+    }
 }
 
 /// The number of the vector of the block that holds `offset`; none holds the block's own.
@@ -125,6 +135,7 @@ impl PartReport {
             Self::GroupPage(group) => group.region.damage.is_empty(),
             Self::Block(block) => block.damage.is_empty(),
             Self::Vector(vector) => vector.damage.is_empty(),
+            Self::Unread(unread) => unread.verdict == Verdict::Valid,
         }
     }
 
@@ -137,7 +148,50 @@ impl PartReport {
             Self::GroupPage(group) => group.print(out),
             Self::Block(block) => block.print(out),
             Self::Vector(vector) => vector.print(out),
+            Self::Unread(unread) => unread.print(out),
         }
+    }
+}
+
+impl Unread {
+    /// The bytes around `offset`, which no part that can be read holds.
+    fn at(offset: u64, contents: &Contents<'_>) -> Self {
+        let root = contents.trailer.as_ref().map(|t| t.root_region());
+        let pages = contents.series_pages.iter().map(|p| p.reference.region);
+        let dictionaries = contents.dictionaries.iter().map(|d| d.reference.region);
+        let groups = contents.groups.iter().map(|g| g.reference.region);
+        let parts = pages.chain(dictionaries).chain(groups);
+        let parts = parts.chain(contents.blocks().map(|b| b.region)).chain(root);
+        let (mut start, mut end) = (HEADER_LEN, contents.bytes.len().saturating_sub(TRAILER_LEN));
+        for part in parts {
+            let place = |at: u64| usize::try_from(at).unwrap_or(usize::MAX);
+            if part.padding().end <= offset {
+                start = start.max(place(part.padding().end));
+            } else if part.offset > offset {
+                end = end.min(place(part.offset));
+            }
+        }
+        let bytes = contents.bytes.get(start..end).unwrap_or_default();
+        let hex = bytes.iter().take(32).map(|b| format!("{b:02x}"));
+        Self {
+            offset: start as u64,
+            length: bytes.len() as u64,
+            verdict: match contents.damage().is_empty() {
+                true => Verdict::Valid,
+                false => Verdict::Unchecked,
+            },
+            bytes: hex.collect::<Vec<_>>().join(" "),
+        }
+    }
+
+    fn print(&self, out: &mut dyn Write) -> io::Result<()> {
+        let (offset, length, word) = (self.offset, self.length, self.verdict.word());
+        writeln!(out, "bytes at {offset}, {length} bytes: {word}")?;
+        writeln!(
+            out,
+            "  no part of the segment that can be read says what they are"
+        )?;
+        writeln!(out, "  {}", self.bytes)
     }
 }
 
