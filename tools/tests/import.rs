@@ -284,3 +284,17 @@ fn long_lines_are_committed_in_small_batches() {
     let out = place.ok(&["import", "--db", "db", "m.line"]);
     assert!(out.starts_with("table m: 10000 rows"), "{out}");
 }
+
+#[test]
+fn times_finer_than_nanoseconds_are_refused() {
+    let place = Place::new();
+    place.file("in.csv", "t,v\n1.5,1\n1.1234567891,2\n");
+    let import = [
+        "import", "--db", "db", "--table", "t", "--time", "t", "in.csv",
+    ];
+    let (out, error) = place.check(1, &import);
+    assert!(out.contains("1 rows"), "{out}");
+    let expected =
+        "in.csv:3: time \"1.1234567891\" of the format s has decimals below the nanosecond";
+    assert!(error.contains(expected), "{error}");
+}

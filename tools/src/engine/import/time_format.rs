@@ -3,8 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+use jiff::Timestamp;
 use jiff::fmt::strtime;
-use jiff::tz::TimeZone;
+use jiff::tz::{Offset, TimeZone};
 
 use crate::time::civil_or_rfc3339;
 
@@ -49,7 +50,10 @@ impl FromStr for TimeFormat {
             "us" => Self::Since1970(Unit::Micros),
             "ns" => Self::Since1970(Unit::Nanos),
             "rfc3339" => Self::Rfc3339,
-            pattern if pattern.contains('%') => Self::Pattern(pattern.to_owned()),
+            pattern if pattern.contains('%') => {
+                check_pattern(pattern)?;
+                Self::Pattern(pattern.to_owned())
+            }
             other => {
                 return Err(format!(
                     "{other:?} is no time format: give s, ms, us, ns, rfc3339, or a pattern of \
@@ -89,49 +93,91 @@ impl TimeFormat {
         })
     }
 
-    /// The timestamp that `text` is.
+    /// The timestamp that `text` is, to the nanosecond.
     pub(super) fn parse(&self, text: &str) -> Result<i64, String> {
         let parsed = match self {
             Self::Since1970(unit) => number(text, unit.ns()),
-            Self::Rfc3339 => civil_or_rfc3339(text),
-            Self::Pattern(pattern) => by_pattern(pattern, text),
+            Self::Rfc3339 => civil_or_rfc3339(text).ok_or(Misread::NoTime),
+            Self::Pattern(pattern) => by_pattern(pattern, text).ok_or(Misread::NoTime),
         };
-        parsed.ok_or_else(|| format!("time {text:?} is not of the format {self}"))
+        parsed.map_err(|misread| match misread {
+            Misread::NoTime => format!("time {text:?} is not of the format {self}"),
+            Misread::TooFine => format!(
+                "time {text:?} of the format {self} has decimals below the nanosecond, which would \
+                 be lost; cut them off"
+            ),
+        })
     }
 }
 
+/// Why a text is no timestamp.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Misread {
+    NoTime,
+    /// It is finer than timestamps are.
+    TooFine,
+}
+
 /// A number of units of `unit` ns, with or without decimals, none of which is lost.
-fn number(text: &str, unit: i64) -> Option<i64> {
+fn number(text: &str, unit: i64) -> Result<i64, Misread> {
     let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
-    let negative = whole.starts_with('-');
-    let whole: i64 = whole.parse().ok()?;
-    let mut ns = whole.checked_mul(unit)?;
-    let mut place = unit;
-    for digit in decimals.bytes() {
-        let digit = digit.is_ascii_digit().then(|| i64::from(digit - b'0'))?;
-        place /= 10;
-        let part = digit * place;
-        ns = ns.checked_add(if negative { -part } else { part })?;
+    if !decimals.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(Misread::NoTime);
     }
-    Some(ns)
+    let sign = if whole.starts_with('-') { -1 } else { 1 };
+    let whole: i64 = whole.parse().map_err(|_| Misread::NoTime)?;
+    let mut ns = whole.checked_mul(unit).ok_or(Misread::NoTime)?;
+    let mut place = unit;
+    for digit in decimals.bytes().map(|b| i64::from(b - b'0')) {
+        place /= 10;
+        if place == 0 && digit != 0 {
+            return Err(Misread::TooFine);
+        }
+        ns = ns
+            .checked_add(sign * digit * place)
+            .ok_or(Misread::NoTime)?;
+    }
+    Ok(ns)
+}
+
+/// Fails if nothing of the pattern can be a timestamp: a time that it wrote is not read back.
+fn check_pattern(pattern: &str) -> Result<(), String> {
+    let some = Timestamp::UNIX_EPOCH.to_zoned(TimeZone::UTC);
+    let written = strtime::format(pattern, &some)
+        .map_err(|e| format!("{pattern:?} is no pattern of strftime: {e}"))?;
+    match by_pattern(pattern, &written) {
+        Some(_) => Ok(()),
+        None => Err(format!(
+            "{pattern:?} does not say what time it is: it needs a date, minutes need hours and \
+             fractions need seconds; an offset is %z, and names of zones are not understood"
+        )),
+    }
 }
 
 fn by_pattern(pattern: &str, text: &str) -> Option<i64> {
     let parsed = strtime::parse(pattern, text).ok()?;
-    let timestamp = match parsed.to_timestamp() {
-        Ok(timestamp) => timestamp,
-        Err(_) => {
-            let civil = match parsed.to_datetime() {
-                Ok(civil) => civil,
-                Err(_) => parsed
-                    .to_date()
-                    .ok()?
-                    .to_datetime(jiff::civil::Time::midnight()),
+    let ns = match parsed.timestamp() {
+        // The library leaves out fractions behind a number of seconds.
+        Some(seconds) => {
+            let fraction = i128::from(parsed.subsec_nanosecond().unwrap_or(0));
+            let is_negative = seconds < Timestamp::UNIX_EPOCH || text.contains('-');
+            if is_negative && fraction > 0 {
+                return None;
+            }
+            seconds.as_nanosecond() + fraction
+        }
+        None => {
+            let civil = parsed.to_datetime().ok()?;
+            let offset = match (parsed.offset(), parsed.iana_time_zone()) {
+                (Some(offset), _) => offset,
+                // What the name of a zone means is not known here.
+                (None, Some(_)) => return None,
+                (None, None) => Offset::UTC,
             };
-            civil.to_zoned(TimeZone::UTC).ok()?.timestamp()
+            offset.to_timestamp(civil).ok()?.as_nanosecond()
         }
     };
-    i64::try_from(timestamp.as_nanosecond()).ok()
+    i64::try_from(ns).ok()
 }
 
 #[cfg(test)]
@@ -158,6 +204,61 @@ mod tests {
     }
 
     #[test]
+    fn no_fraction_is_lost() {
+        let check = |format: &str, text: &str, expected: Result<i64, &str>| {
+            let format: TimeFormat = format.parse().unwrap();
+            match (format.parse(text), expected) {
+                (Ok(ns), expected) => assert_eq!(Ok(ns), expected, "{format} {text}"),
+                (Err(error), Err(part)) => assert!(error.contains(part), "{error}"),
+                (Err(error), Ok(_)) => panic!("{format} {text}: {error}"),
+            }
+        };
+        let fine = Err("below the nanosecond");
+        check("s", "1.1234567890", Ok(1_123_456_789));
+        check("s", "1.1234567891", fine);
+        check("s", "-0.5", Ok(-500_000_000));
+        check("ms", "1.1234561", fine);
+        check("us", "1.0001", fine);
+        check("ns", "1.5", fine);
+        check("ns", "1.0", Ok(1));
+        check("s", "1.5x", Err("not of the format s"));
+        check("rfc3339", "1970-01-01 00:00:00.123456789", Ok(123_456_789));
+        check("rfc3339", "1970-01-01 00:00:00.1234567891", Err("not of"));
+        check("%s%.f", "1.25", Ok(1_250_000_000));
+        check("%s.%f", "1.000000001", Ok(1_000_000_001));
+        check("%s", "-2", Ok(-2_000_000_000));
+        check("%s%.f", "-2.0", Ok(-2_000_000_000));
+        // Which way the fraction goes is not said.
+        check("%s%.f", "-2.5", Err("not of the format"));
+        check("%s%.f", "-0.5", Err("not of the format"));
+        check(
+            "%Y-%m-%d %H:%M:%S%.f",
+            "1970-01-01 00:00:01.5",
+            Ok(1_500_000_000),
+        );
+        check("%Y-%m-%d %H:%M:%S", "1970-01-01 00:00:01.5", Err("not of"));
+        check(
+            "%Y-%m-%d %H:%M:%S%.f",
+            "1970-01-01 00:00:01.1234567891",
+            Err("not of"),
+        );
+    }
+
+    #[test]
+    fn patterns_that_say_no_time_are_refused_at_once() {
+        let check = |pattern: &str, expected: &str| {
+            let error = pattern.parse::<TimeFormat>().unwrap_err();
+            assert!(error.contains(expected), "{error}");
+        };
+        check("%H:%M:%S", "needs a date");
+        check("%Y-%m-%d %M:%S", "minutes need hours");
+        check("%Y-%m-%d %H.%f", "fractions need seconds");
+        check("%Y-%m-%d %H:%M %Q", "names of zones");
+        check("%Y", "needs a date");
+        check("%Y-%m-%d %!", "no pattern");
+    }
+
+    #[test]
     fn what_is_no_time_is_refused_with_the_format_named() {
         let check = |format: &str, text: &str| {
             let format: TimeFormat = format.parse().unwrap();
@@ -169,7 +270,7 @@ mod tests {
         check("s", "99999999999999");
         check("ns", "9223372036854775808");
         check("rfc3339", "yesterday");
-        check("%Y", "x");
+        check("%Y-%m-%d", "x");
         assert!("seconds".parse::<TimeFormat>().is_err());
     }
 
