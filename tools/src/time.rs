@@ -100,8 +100,10 @@ mod parse {
                 _ => return Err(wrong()),
             };
             rest = &rest[letters..];
-            let part = number.checked_mul(unit).ok_or_else(wrong)?;
-            total = total.checked_add(part).ok_or_else(wrong)?;
+            let sum = number
+                .checked_mul(unit)
+                .and_then(|part| total.checked_add(part));
+            total = sum.ok_or_else(|| format!("{text:?} is longer than 292 years"))?;
         }
         if total == 0 {
             return Err(wrong());

@@ -460,6 +460,9 @@ fn damage_met_by_any_command_is_code_1() {
         let (_, error) = place.check(1, &[&[command], &table[..]].concat());
         assert!(error.contains("offset"), "{command}: {error}");
     }
+    std::fs::write(&file, &sound[..sound.len() - 1]).unwrap();
+    let (_, error) = place.check(1, &["stats", "db"]);
+    assert!(error.contains("segment trailer"), "{error}");
     std::fs::write(&file, &sound).unwrap();
     let identity = place.path("db/IDENTITY");
     let mut bytes = std::fs::read(&identity).unwrap();
@@ -475,6 +478,8 @@ fn damage_met_by_any_command_is_code_1() {
         assert!(error.contains("IDENTITY"), "{args:?}: {error}");
     }
     place.check(2, &["query", "--db", "nowhere", "--table", "weather"]);
+    let (_, error) = place.check(2, &["stats", "nowhere"]);
+    assert!(error.contains("nowhere is no database"), "{error}");
 }
 
 #[test]
@@ -490,7 +495,23 @@ fn questions_that_make_no_sense_name_what_would() {
     let weather = |more: &[&'static str]| [&["--table", "weather"], more].concat();
     check(
         &weather(&["--from", "2026-01-02", "--to", "2026-01-01"]),
-        &["1767312000000000000", "1767225600000000000"],
+        &["--from 2026-01-02T00:00:00Z is later than --to 2026-01-01T00:00:00Z"],
+    );
+    check(
+        &weather(&["--where", "sky=rain"]),
+        &["--where is of tags; \"sky\" is a field", "[\"city\"]"],
+    );
+    check(
+        &weather(&["--agg", "count", "--group-by", "sky"]),
+        &["--group-by is of tags; \"sky\" is a field"],
+    );
+    check(
+        &weather(&["--agg", "mean", "--fields", "sky"]),
+        &["mean is of numbers and bools"],
+    );
+    check(
+        &weather(&["--agg", "mean", "--every", "5000000h"]),
+        &["longer than 292 years"],
     );
     check(&["--table", "wether"], &["\"wether\"", "\"weather\""]);
     check(&weather(&["--where", "town=Bern"]), &["\"town\"", "city"]);
@@ -519,4 +540,21 @@ fn every_reading_command_prints_json() {
     assert_eq!(rows[4]["degrees"], serde_json::Value::Null);
     let plot = json(&["plot", "--every", "1d", "--agg", "max(degrees)"]);
     assert_eq!(plot[0]["points"][1][1], 3.0);
+}
+
+#[test]
+fn series_without_tags_are_counted() {
+    let place = Place::new();
+    place.file("in.lp", "m v=1 1\n");
+    place.ok(&["import", "--db", "db", "in.lp"]);
+    let series = ["series", "--db", "db", "--table", "m"];
+    assert_eq!(place.ok(&series), "1 series, without tags\n");
+    let (_, error) = place.check(2, &[&series[..], &["--where", "host=a"]].concat());
+    assert!(
+        error.contains("no series of table \"m\" has any"),
+        "{error}"
+    );
+    let delete = ["delete", "--db", "db", "--table", "m", "--where", "v=1"];
+    let (_, error) = place.check(2, &delete);
+    assert!(error.contains("--where is of tags"), "{error}");
 }

@@ -1,12 +1,12 @@
 //! The files of a database, found and read without opening it.
 
 use std::fs::{self, File};
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use tidestone_format::FormatError;
 use tidestone_format::header::{FileHeader, FileKind};
 use tidestone_format::manifest::{ManifestIdentity, Replay, SegmentEntry, replay};
+use tidestone_format::{FormatError, FormatErrorKind};
 
 use crate::outcome::{Failure, Run};
 
@@ -46,6 +46,20 @@ impl std::fmt::Display for Unusable {
     }
 }
 
+impl Unusable {
+    /// What it means for a command that needs the file.
+    pub(crate) fn of(&self, path: &Path) -> Failure {
+        let message = format!("{}: {self}", path.display());
+        match self {
+            Self::Io(_) => Failure::CouldNotRun(message),
+            Self::Format(error) if error.kind == FormatErrorKind::Unsupported => {
+                Failure::CouldNotRun(message)
+            }
+            Self::Format(_) => Failure::Damaged(message),
+        }
+    }
+}
+
 impl DbFiles {
     pub(crate) fn new(root: &Path) -> Self {
         Self {
@@ -78,15 +92,18 @@ impl DbFiles {
 
     /// The manifest that holds, read.
     pub(crate) fn state(&self) -> Run<Replay> {
-        let list = self.manifests();
-        let list = list.map_err(|e| Failure::file("list the manifests of", &self.root, &e))?;
-        let path = list.last().ok_or_else(|| {
+        let no_database = || {
             let root = self.root.display();
             Failure::new(format_args!(
                 "{root} is no database: there is no manifest in it"
             ))
+        };
+        let list = self.manifests().map_err(|e| match e.kind() {
+            ErrorKind::NotFound | ErrorKind::NotADirectory => no_database(),
+            _ => Failure::file("list the manifests of", &self.root, &e),
         })?;
-        read_manifest(path).map_err(|e| Failure::new(format_args!("{}: {e}", path.display())))
+        let path = list.last().ok_or_else(no_database)?;
+        read_manifest(path).map_err(|e| e.of(path))
     }
 }
 

@@ -81,8 +81,9 @@ pub(crate) fn delete(args: &DeleteArgs, out: &mut dyn Write) -> Run {
     }
     let db = open(&args.db)?;
     let table = db.table(&args.table)?;
+    which.check_tags(&table)?;
     let series = table.series_keys(&which.tests)?.len();
-    let ticket = table.delete(&which.tests, which.range())?;
+    let ticket = table.delete(&which.tests, which.range()?)?;
     ticket.wait()?;
     let lsn = ticket.lsn();
     db.close()?;

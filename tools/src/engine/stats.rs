@@ -101,8 +101,7 @@ fn report(files: &DbFiles) -> Run<StatsReport> {
     for entry in replay.state.segments().values() {
         let group = groups.entry((entry.table, entry.tier)).or_default();
         let path = files.segment(entry);
-        add(group, entry, files)
-            .map_err(|e| Failure::new(format_args!("{}: {e}", path.display())))?;
+        add(group, entry, files).map_err(|e| e.of(&path))?;
     }
     let logs = files.log_files();
     let logs = logs.map_err(|e| Failure::file("list the log of", &files.root, &e))?;

@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Serialize;
 use tidestone::{DuplicatePolicy, SchemaMode, Table, TableStatus};
 
-use super::query::{DbArgs, FormatArgs, Output};
+use super::query::{DbArgs, Format, FormatArgs, Output, check_tags};
 use crate::outcome::{Outcome, Run};
 use crate::scalar::Scalar;
 use crate::text::{TextTable, one_line};
@@ -108,6 +108,7 @@ pub(crate) fn tables(args: &TablesArgs, out: &mut dyn Write) -> Run {
 pub(crate) fn series(args: &SeriesArgs, out: &mut dyn Write) -> Run {
     let db = args.db.open()?;
     let table = db.table(&args.table)?;
+    check_tags("--where", args.tests.iter().map(|t| t.tag.as_str()), &table)?;
     let keys = table.series_keys(&args.tests)?;
     let mut names: Vec<&str> = keys
         .iter()
@@ -116,6 +117,10 @@ pub(crate) fn series(args: &SeriesArgs, out: &mut dyn Write) -> Run {
         .collect();
     names.sort_unstable();
     names.dedup();
+    if names.is_empty() && args.format.format() == Format::Table {
+        writeln!(out, "{} series, without tags", keys.len())?;
+        return Ok(Outcome::Sound);
+    }
     let columns = names.iter().map(|&n| n.to_owned()).collect();
     let mut output = Output::new(args.format.format(), columns, out)?;
     for key in keys.iter().take(args.limit.unwrap_or(usize::MAX)) {

@@ -7,7 +7,7 @@ use clap::Args;
 use tidestone::{Agg, Aggregate, AggregateResult, FieldType, Query, Table};
 
 use super::output::Output;
-use super::select::SelectArgs;
+use super::select::{SelectArgs, check_tags};
 use crate::outcome::{Failure, Run};
 use crate::scalar::Scalar;
 use crate::time;
@@ -112,7 +112,9 @@ impl AggregateArgs {
             return Ok(None);
         };
         let fields = fields(select, table)?;
-        let mut query = select.query(table).group_by(&self.group_by);
+        let groups = self.group_by.iter().map(String::as_str);
+        check_tags("--group-by", groups, table)?;
+        let mut query = select.query(table)?.group_by(&self.group_by);
         if let Some(every) = self.every {
             let ns = u64::try_from(every).map_err(Failure::new)?;
             query = query.every(Duration::from_nanos(ns));
@@ -165,11 +167,17 @@ impl Want {
         Ok(match self {
             Self::Rows => vec![Aggregate::rows()],
             Self::Of(agg, field) => vec![Aggregate::new(*agg, field)],
-            Self::OfAll(agg) => fields
-                .iter()
-                .filter(|(_, t)| has(*agg, *t))
-                .map(|(name, _)| Aggregate::new(*agg, name))
-                .collect(),
+            Self::OfAll(agg) => {
+                let of = fields.iter().filter(|(_, t)| has(*agg, *t));
+                let all: Vec<_> = of.map(|(name, _)| Aggregate::new(*agg, name)).collect();
+                if all.is_empty() {
+                    let agg = format!("{agg:?}").to_lowercase();
+                    return Err(Failure::new(format_args!(
+                        "{agg} is of numbers and bools, and no field asked for is one of them"
+                    )));
+                }
+                all
+            }
             Self::Bars => match fields {
                 [price, size] => Aggregate::ohlcv(&price.0, &size.0).into(),
                 _ => {
@@ -186,9 +194,7 @@ impl Want {
 /// Whether the aggregate is one of fields of that type.
 fn has(agg: Agg, field_type: FieldType) -> bool {
     match agg {
-        Agg::Sum | Agg::Mean | Agg::Min | Agg::Max => {
-            matches!(field_type, FieldType::F64 | FieldType::I64 | FieldType::U64)
-        }
+        Agg::Sum | Agg::Mean | Agg::Min | Agg::Max => field_type != FieldType::String,
         _ => true,
     }
 }

@@ -27,7 +27,7 @@ pub(crate) use output::{Format, FormatArgs, Output};
 pub(crate) use plot::run as plot;
 pub(crate) use plot::{PlotArgs, lines_of};
 use rows::RowPrinter;
-pub(crate) use select::{DbArgs, SelectArgs, WhichArgs, tag_test};
+pub(crate) use select::{DbArgs, SelectArgs, WhichArgs, check_tags, tag_test};
 
 /// Rows, or aggregates of them.
 #[derive(Debug, Args)]
@@ -112,8 +112,10 @@ pub(crate) fn last(args: &LastArgs, out: &mut dyn Write) -> Run {
     let select = &args.select;
     let db = select.db.open()?;
     let table = select.table(&db)?;
+    let query = select
+        .query(&table)?
+        .limit(args.limit.unwrap_or(usize::MAX));
     let tags = select.tag_names(&table)?;
-    let query = select.query(&table).limit(args.limit.unwrap_or(usize::MAX));
     let batch = match args.at {
         Some(time) => query.last_at(time)?,
         None => query.last()?,
@@ -150,8 +152,8 @@ fn print_rows(
     format: Format,
     out: &mut dyn Write,
 ) -> Run {
+    let query = select.query(table)?.order(order).limit(limit);
     let tags = select.tag_names(table)?;
-    let query = select.query(table).order(order).limit(limit);
     let mut stream = query.scan()?;
     let mut printer = RowPrinter::new(&tags);
     let columns = printer.columns(stream.fields().iter().map(|f| f.name.as_str()));

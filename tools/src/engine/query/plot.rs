@@ -38,7 +38,7 @@ pub(crate) fn run(args: &PlotArgs, out: &mut dyn Write) -> Run {
     let table = args.select.table(&db)?;
     let lines = match args.aggregate.query(&args.select, &table)? {
         Some(query) => lines_of_buckets(&query.buckets()?)?,
-        None => lines_of(&args.select.query(&table), usize::from(args.width))?,
+        None => lines_of(&args.select.query(&table)?, usize::from(args.width))?,
     };
     if args.json {
         let lines: Vec<_> = lines

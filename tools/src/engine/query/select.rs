@@ -6,7 +6,7 @@ use clap::Args;
 use tidestone::{Options, Query, Table, TagMatch, Tidestone, TimeRange};
 
 use crate::engine::report_open;
-use crate::outcome::Run;
+use crate::outcome::{Failure, Run};
 use crate::time;
 
 /// A database that is only read, beside whoever writes to it.
@@ -59,12 +59,58 @@ pub(crate) struct WhichArgs {
 
 impl WhichArgs {
     /// The span of time.
-    pub(crate) fn range(&self) -> TimeRange {
-        TimeRange {
+    pub(crate) fn range(&self) -> Run<TimeRange> {
+        let range = TimeRange {
             start: self.from.unwrap_or(i64::MIN),
             end: self.to.unwrap_or(i64::MAX),
+        };
+        if range.start > range.end {
+            return Err(Failure::new(format_args!(
+                "--from {} is later than --to {}",
+                time::rfc3339(range.start),
+                time::rfc3339(range.end)
+            )));
+        }
+        Ok(range)
+    }
+
+    /// Fails if a tag that is tested is none of the table's.
+    pub(crate) fn check_tags(&self, table: &Table) -> Run<()> {
+        let tags = self.tests.iter().map(|test| test.tag.as_str());
+        check_tags("--where", tags, table)
+    }
+}
+
+/// Fails if one of the names is that of a field and no tag, or if the table has rows and no tags at
+/// all. Other tags that are not there are the engine's to refuse: it names near ones.
+pub(crate) fn check_tags<'a>(
+    option: &str,
+    names: impl Iterator<Item = &'a str>,
+    table: &Table,
+) -> Run<()> {
+    let mut names = names.peekable();
+    if names.peek().is_none() {
+        return Ok(());
+    }
+    let tags = table.tag_names()?;
+    for name in names {
+        if tags.iter().any(|tag| tag == name) {
+            continue;
+        }
+        let table_name = table.name();
+        if table.schema().field_by_name(name).is_some() {
+            return Err(Failure::new(format_args!(
+                "{option} is of tags; {name:?} is a field of table {table_name:?}, whose tags are \
+                 {tags:?}"
+            )));
+        }
+        if tags.is_empty() && table.series_count()? > 0 {
+            return Err(Failure::new(format_args!(
+                "{option} is of tags; no series of table {table_name:?} has any, nor a tag {name:?}"
+            )));
         }
     }
+    Ok(())
 }
 
 impl SelectArgs {
@@ -74,15 +120,16 @@ impl SelectArgs {
     }
 
     /// The query, without order and limit.
-    pub(crate) fn query(&self, table: &Table) -> Query {
-        let mut query = table.query().range(self.which.range());
+    pub(crate) fn query(&self, table: &Table) -> Run<Query> {
+        self.which.check_tags(table)?;
+        let mut query = table.query().range(self.which.range()?);
         for test in &self.which.tests {
             query = query.filter(test.clone());
         }
         if !self.fields.is_empty() {
             query = query.fields(&self.fields);
         }
-        query
+        Ok(query)
     }
 
     /// The names of the tags that the chosen series have, sorted.
