@@ -162,6 +162,49 @@ fn a_chart_is_drawn() {
     let json: serde_json::Value =
         serde_json::from_str(&place.ok(&[&args[..], &["--json"]].concat())).unwrap();
     assert_eq!(json[0]["points"][1][1], -2.0);
+    let weather = ["plot", "--db", "db", "--table", "weather"];
+    let (_, error) = place.check(2, &[&weather[..], &["--fields", "sky"]].concat());
+    assert!(
+        error.contains("\"sky\" of table \"weather\" is string"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_chart_of_too_many_lines_is_refused() {
+    let place = Place::new();
+    let lines: String = (0..13).map(|i| format!("m,host={i} v=1 {i}\n")).collect();
+    place.file("in.lp", &lines);
+    place.ok(&["import", "--db", "db", "in.lp"]);
+    for more in [
+        &[][..],
+        &["--agg", "max", "--every", "1s", "--group-by", "host"],
+    ] {
+        let plot = ["plot", "--db", "db", "--table", "m"];
+        let (_, error) = place.check(2, &[&plot[..], more].concat());
+        assert!(error.contains("more than the 12 lines"), "{error}");
+    }
+    place.ok(&["plot", "--db", "db", "--table", "m", "--where", "host!=3"]);
+}
+
+#[test]
+fn a_chart_of_many_rows_has_few_points() {
+    let place = Place::new();
+    let lines: String = (0..50_000)
+        .map(|i| format!("{i},{}\n", if i == 31_415 { -9 } else { i % 5 }))
+        .collect();
+    place.file("in.csv", &format!("t,v\n{lines}"));
+    place.ok(&[
+        "import", "--db", "db", "--table", "t", "--time", "t", "in.csv",
+    ]);
+    let plot = [
+        "plot", "--db", "db", "--table", "t", "--width", "50", "--json",
+    ];
+    let json: serde_json::Value = serde_json::from_str(&place.ok(&plot)).unwrap();
+    let points = json[0]["points"].as_array().unwrap();
+    assert!((100..500).contains(&points.len()), "{}", points.len());
+    let lowest = serde_json::json!([31_415_000_000_000i64, -9.0]);
+    assert!(points.contains(&lowest));
 }
 
 #[test]

@@ -6,7 +6,7 @@
 //! | `output` | table, CSV, JSON |
 //! | `rows` | rows as they were written |
 //! | `aggregate` | aggregates by group and bucket of time |
-//! | `plot`, `chart` | rows as a chart |
+//! | `plot`, `thinned`, `chart` | rows as a chart |
 
 mod aggregate;
 mod chart;
@@ -14,6 +14,7 @@ mod output;
 mod plot;
 mod rows;
 mod select;
+mod thinned;
 
 use std::io::Write;
 

@@ -4,11 +4,14 @@ use std::io::{IsTerminal, Write};
 
 use clap::Args;
 use rustc_hash::FxHashMap;
-use tidestone::{AggregateResult, Order, Query, RowBatch, SeriesId, Value};
+use tidestone::{
+    AggregateResult, Field, FieldType, Order, Query, RowBatch, SeriesId, Table, Value,
+};
 
 use super::aggregate::AggregateArgs;
 use super::chart::{Chart, Line};
 use super::select::SelectArgs;
+use super::thinned::{Point, Thinned};
 use crate::outcome::{Failure, Outcome, Run};
 
 /// Lines that a chart can tell apart.
@@ -22,10 +25,10 @@ pub(crate) struct PlotArgs {
     #[command(flatten)]
     aggregate: AggregateArgs,
     /// Characters across
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(20..=1000))]
     width: u16,
     /// Lines of text
-    #[arg(long, default_value_t = 24)]
+    #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u16).range(6..=500))]
     height: u16,
     /// Print the points of the chart as JSON instead
     #[arg(long)]
@@ -38,7 +41,11 @@ pub(crate) fn run(args: &PlotArgs, out: &mut dyn Write) -> Run {
     let table = args.select.table(&db)?;
     let lines = match args.aggregate.query(&args.select, &table)? {
         Some(query) => lines_of_buckets(&query.buckets()?)?,
-        None => lines_of(&args.select.query(&table)?, usize::from(args.width))?,
+        None => {
+            let fields = drawn(&args.select, &table)?;
+            let query = args.select.query(&table)?.fields(&fields);
+            lines_of(&query, usize::from(args.width))?
+        }
     };
     if args.json {
         let lines: Vec<_> = lines
@@ -69,42 +76,70 @@ fn title(lines: &[Line], table: &str) -> String {
     }
 }
 
-/// A line for each series and numeric field of the selection, thinned to what `width` characters
-/// can show: of each stretch of time the lowest and the highest value.
+/// A line for each series and field of numbers of the selection, thinned to what `width` characters
+/// can show.
 pub(crate) fn lines_of(query: &Query, width: usize) -> Run<Vec<Line>> {
+    // A character has two dots across.
+    let most = 4 * width.max(1);
     let mut stream = query.clone().order(Order::SeriesTime).scan()?;
-    let mut names: FxHashMap<SeriesId, String> = FxHashMap::default();
-    let mut lines: FxHashMap<(SeriesId, usize), Vec<(i64, f64)>> = FxHashMap::default();
-    let mut order: Vec<(SeriesId, usize)> = Vec::new();
+    let mut lines: Vec<(SeriesId, usize, Thinned)> = Vec::new();
     while let Some(batch) = stream.next().transpose()? {
         for run in batch.runs() {
-            if let std::collections::hash_map::Entry::Vacant(new) = names.entry(run.series) {
-                new.insert(stream.key(run.series)?.to_string());
-            }
             for column in 0..batch.columns().len() {
-                let of = (run.series, column);
-                let points = lines.entry(of).or_insert_with(|| {
-                    order.push(of);
-                    Vec::new()
-                });
-                append(points, &batch, run.rows.clone(), column);
+                let mut points = points(&batch, run.rows.clone(), column).peekable();
+                if points.peek().is_none() {
+                    continue;
+                }
+                let known = |l: &(SeriesId, usize, _)| (l.0, l.1) == (run.series, column);
+                let at = match lines.iter().position(known) {
+                    Some(at) => at,
+                    None => {
+                        one_more(lines.len())?;
+                        lines.push((run.series, column, Thinned::new(most)));
+                        lines.len() - 1
+                    }
+                };
+                points.for_each(|point| lines[at].2.push(point));
             }
         }
     }
-    order.retain(|of| lines.get(of).is_some_and(|points| !points.is_empty()));
-    few(order.len())?;
-    let fields = stream.fields();
-    Ok(order
-        .iter()
-        .map(|of| {
-            let field = fields.get(of.1).map_or("", |f| f.name.as_str());
-            let series = names.get(&of.0).map_or("", String::as_str);
-            Line {
-                name: format!("{field} {series}").trim_end().to_owned(),
-                points: thin(&lines[of], width),
-            }
+    let line = |(series, column, thinned): (SeriesId, usize, Thinned)| {
+        let field = stream.fields().get(column).map_or("", |f| f.name.as_str());
+        let key = stream.key(series)?;
+        Ok(Line {
+            name: format!("{field} {key}").trim_end().to_owned(),
+            points: thinned.into_points(),
         })
-        .collect())
+    };
+    lines.into_iter().map(line).collect()
+}
+
+/// The fields that are drawn: those asked for, or all that can be.
+fn drawn(select: &SelectArgs, table: &Table) -> Run<Vec<String>> {
+    let can_be_drawn = |field: &Field| field.field_type != FieldType::String;
+    let mut names = Vec::new();
+    for name in &select.fields {
+        let field = table.field(name)?;
+        if !can_be_drawn(&field) {
+            return Err(Failure::new(format_args!(
+                "field {name:?} of table {:?} is string; only numbers and bools can be drawn",
+                select.table
+            )));
+        }
+        names.push(field.name);
+    }
+    if names.is_empty() {
+        let schema = table.schema();
+        let all = schema.fields.iter().filter(|f| can_be_drawn(f));
+        names = all.map(|f| f.name.clone()).collect();
+    }
+    if names.is_empty() {
+        return Err(Failure::new(format_args!(
+            "table {:?} has no field of numbers or bools; nothing else can be drawn",
+            select.table
+        )));
+    }
+    Ok(names)
 }
 
 /// A line for each group and column of an answer.
@@ -117,31 +152,35 @@ fn lines_of_buckets(answer: &AggregateResult) -> Run<Vec<Line>> {
                 continue;
             };
             let group = answer.group(row);
-            let at = *by_group.entry((group, column)).or_insert_with(|| {
-                let tags = answer.tags().iter().zip(group);
-                let tags: Vec<String> = tags.map(|(n, v)| format!("{n}={v}")).collect();
-                let name = format!("{} {}", answer.names()[column], tags.join(","));
-                lines.push(Line {
-                    name: name.trim_end().to_owned(),
-                    points: Vec::new(),
-                });
-                lines.len() - 1
-            });
+            let at = match by_group.get(&(group, column)) {
+                Some(&at) => at,
+                None => {
+                    one_more(lines.len())?;
+                    let tags = answer.tags().iter().zip(group);
+                    let tags: Vec<String> = tags.map(|(n, v)| format!("{n}={v}")).collect();
+                    let name = format!("{} {}", answer.names()[column], tags.join(","));
+                    lines.push(Line {
+                        name: name.trim_end().to_owned(),
+                        points: Vec::new(),
+                    });
+                    by_group.insert((group, column), lines.len() - 1);
+                    lines.len() - 1
+                }
+            };
             lines[at].points.push((answer.buckets()[row], value));
         }
     }
-    few(lines.len())?;
     Ok(lines)
 }
 
-/// Fails where there are more lines than a chart can tell apart.
-fn few(lines: usize) -> Run<()> {
-    if lines <= MOST_LINES {
+/// Fails where another line is one more than a chart can tell apart.
+fn one_more(lines: usize) -> Run<()> {
+    if lines < MOST_LINES {
         return Ok(());
     }
     Err(Failure::new(format_args!(
-        "that would be {lines} lines, more than the {MOST_LINES} a chart can tell apart; choose \
-         with --where and --fields, or aggregate with --every and --agg"
+        "that would be more than the {MOST_LINES} lines a chart can tell apart; choose with --where \
+         and --fields, or aggregate with --every and --agg"
     )))
 }
 
@@ -157,66 +196,14 @@ fn number(value: Value<'_>) -> Option<f64> {
     number.is_finite().then_some(number)
 }
 
-/// Appends the finite numbers of a column.
-fn append(
-    points: &mut Vec<(i64, f64)>,
+/// The finite numbers of a column.
+fn points(
     batch: &RowBatch,
     rows: std::ops::Range<usize>,
     column: usize,
-) {
-    for row in rows {
-        if let Some(value) = number(batch.value(row, column)) {
-            points.push((batch.times()[row], value));
-        }
-    }
-}
-
-/// Of each of `2 * width` stretches of time the lowest and the highest point, by time.
-fn thin(points: &[(i64, f64)], width: usize) -> Vec<(i64, f64)> {
-    let stretches = 2 * width.max(1);
-    let (Some(first), Some(last)) = (points.first(), points.last()) else {
-        return Vec::new();
-    };
-    if points.len() <= 2 * stretches {
-        return points.to_vec();
-    }
-    let span = last.0.abs_diff(first.0).max(1);
-    let step = span.div_ceil(stretches as u64).max(1);
-    let stretch = |p: &(i64, f64)| p.0.abs_diff(first.0) / step;
-    let mut thinned = Vec::with_capacity(2 * stretches);
-    for group in points.chunk_by(|a, b| stretch(a) == stretch(b)) {
-        let low = group.iter().min_by(|a, b| a.1.total_cmp(&b.1));
-        let high = group.iter().max_by(|a, b| a.1.total_cmp(&b.1));
-        let (Some(low), Some(high)) = (low, high) else {
-            continue;
-        };
-        let (a, b) = if low.0 <= high.0 {
-            (low, high)
-        } else {
-            (high, low)
-        };
-        thinned.push(*a);
-        if a != b {
-            thinned.push(*b);
-        }
-    }
-    thinned
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn thinning_keeps_every_peak() {
-        let mut points: Vec<(i64, f64)> = (0..10_000).map(|t| (t, 0.0)).collect();
-        points[1234].1 = 9.0;
-        points[7777].1 = -9.0;
-        let thinned = thin(&points, 50);
-        assert!(thinned.len() <= 200, "{}", thinned.len());
-        assert!(thinned.contains(&(1234, 9.0)) && thinned.contains(&(7777, -9.0)));
-        assert!(thinned.is_sorted_by_key(|p| p.0));
-        assert_eq!(thin(&points[..10], 50), points[..10]);
-        assert_eq!(thin(&[], 50), []);
-    }
+) -> impl Iterator<Item = Point> {
+    rows.filter_map(move |row| {
+        let value = number(batch.value(row, column))?;
+        Some((batch.times()[row], value))
+    })
 }
