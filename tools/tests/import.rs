@@ -226,7 +226,7 @@ cpu,host=a
     place.file("in.lp", lines);
     let (out, error) = place.check(1, &["import", "--db", "db", "in.lp"]);
     assert!(
-        out.contains("table cpu: 2 rows, 4 values") && out.contains("table mem: 1 rows"),
+        out.contains("table cpu: 2 rows, 4 values, 1 series") && out.contains("table mem: 1 rows"),
         "{out}"
     );
     for expected in [
@@ -297,4 +297,102 @@ fn times_finer_than_nanoseconds_are_refused() {
     let expected =
         "in.csv:3: time \"1.1234567891\" of the format s has decimals below the nanosecond";
     assert!(error.contains(expected), "{error}");
+}
+
+#[test]
+fn a_quote_that_is_not_closed_costs_its_line() {
+    let place = Place::new();
+    let lines: String = (3..2003).map(|i| format!("{i},text {i}\n")).collect();
+    place.file("in.csv", &format!("t,s\n1,one\n2,\"two\n{lines}"));
+    let import = [
+        "import", "--db", "db", "--table", "t", "--time", "t", "in.csv",
+    ];
+    let (out, error) = place.check(1, &import);
+    assert!(out.contains("table t: 2001 rows, 2001 values"), "{out}");
+    let expected = "in.csv:3: column 2: the quote that opens here is not closed before the end";
+    assert!(error.contains(expected), "{error}");
+}
+
+#[test]
+fn integers_that_no_type_takes_together_are_refused_by_line() {
+    let place = Place::new();
+    let check = |file: &str, values: [&str; 3], line: u64, expected: &[&str]| {
+        let lines: String = (1..)
+            .zip(values)
+            .map(|(t, v)| format!("{t},{v}\n"))
+            .collect();
+        place.file(file, &format!("t,v\n{lines}"));
+        let import = ["import", "--db", "db", "--table", file, "--time", "t", file];
+        let (out, error) = place.check(1, &import);
+        assert!(out.contains("2 rows, 2 values"), "{out}");
+        assert!(error.contains(&format!("{file}:{line}: ")), "{error}");
+        for part in expected {
+            assert!(error.contains(part), "{part}: {error}");
+        }
+    };
+    let large = "18446744073709551615";
+    let refused = [
+        "field \"v\" is u64 (by the first 1000 rows), the value \"-1\" is negative",
+        "--types v=string",
+    ];
+    check("a.csv", [large, "-1", "5"], 3, &refused);
+    check("b.csv", ["-1", large, "5"], 2, &refused);
+
+    let lines: String = (0..1500).map(|i| format!("{i},{}\n", i % 7)).collect();
+    place.file("late.csv", &format!("t,v\n{lines}1500,{large}\n"));
+    let import = [
+        "import", "--db", "db", "--table", "late", "--time", "t", "late.csv",
+    ];
+    let (_, error) = place.check(1, &import);
+    let expected = format!(
+        "late.csv:1502: field \"v\" is i64 (by the first 1000 rows), the value \"{large}\" is u64; \
+         --types v=u64"
+    );
+    assert!(error.contains(&expected), "{error}");
+}
+
+#[test]
+fn integers_that_f64_rounds_are_told() {
+    let place = Place::new();
+    place.file("in.csv", "t,v\n1,9007199254740993\n2,0.5\n");
+    let import = [
+        "import", "--db", "db", "--table", "t", "--time", "t", "in.csv",
+    ];
+    let (_, error) = place.check(0, &import);
+    assert!(
+        error.contains("in.csv: field \"v\" is taken as f64, which rounds"),
+        "{error}"
+    );
+}
+
+#[test]
+fn the_first_time_there_is_tells_the_format() {
+    let place = Place::new();
+    place.file("in.csv", "t,v\n,1\n1700000000000,2\n1700000001000,3\n");
+    let import = [
+        "import", "--db", "db", "--table", "t", "--time", "t", "in.csv",
+    ];
+    let (out, error) = place.check(1, &import);
+    assert!(out.contains("2 rows"), "{out}");
+    let expected = ["taken as ms", "in.csv:2: time \"\" is not of the format ms"];
+    for part in expected {
+        assert!(error.contains(part), "{part}: {error}");
+    }
+}
+
+#[test]
+fn tags_that_are_null_or_empty_are_told_apart() {
+    let place = Place::new();
+    place.file("in.csv", "t,host,v\n1,,1\n2,\"\",2\n3,a,3\n");
+    let import = [
+        "import", "--db", "db", "--table", "t", "--time", "t", "--tags", "host", "in.csv",
+    ];
+    let out = place.ok(&import);
+    assert!(out.contains("3 rows, 3 values, 3 series"), "{out}");
+    let rows = place.ok(&["export", "--db", "db", "--table", "t"]);
+    assert_eq!(
+        rows,
+        "time,host,v\n1970-01-01T00:00:01Z,,1\n1970-01-01T00:00:02Z,\"\",2\n\
+         1970-01-01T00:00:03Z,a,3\n"
+    );
 }

@@ -11,11 +11,15 @@
 //! | `verify` | `verify` |
 //! | `demo` | `demo` |
 //!
+//! `csv`, `line_reader` and `files` are what more than one of them reads and writes.
+//!
 //! Those that only read open the database read-only, beside whoever writes to it.
 
+mod csv;
 mod demo;
 mod files;
 mod import;
+mod line_reader;
 mod maintain;
 mod query;
 mod repair;

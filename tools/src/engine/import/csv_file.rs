@@ -1,47 +1,39 @@
-//! CSV: a line of names, then one row a line.
+//! CSV: a line of names, then rows.
 
-use std::io::Read;
+use std::collections::VecDeque;
+use std::io::BufRead;
 use std::sync::Arc;
 
-use csv::{ErrorKind, Position, Reader, ReaderBuilder, StringRecord};
-use tidestone::{FieldType, SchemaMode, Value};
+use tidestone::{FieldType, Value};
 
 use super::ImportArgs;
-use super::cell::{common_type, type_of, value_of};
+use super::cell::{Found, value_of};
+use super::columns::{FieldColumn, Role, kinds, roles};
 use super::problems::Problems;
 use super::sink::{Refused, Sink};
 use super::time_format::TimeFormat;
+use crate::engine::csv::{Cell, Next, Record, Records};
+use crate::engine::line_reader::LONGEST;
 use crate::outcome::{Failure, Run};
 
-/// Rows whose cells decide the types of columns.
+/// Records whose cells decide the types of columns; fewer of long ones.
 const LOOKED_AT: usize = 1000;
 
 /// Imports a file into the table of `sink`.
 pub(super) fn import(
     name: &Arc<str>,
-    input: impl Read,
+    input: impl BufRead,
     args: &ImportArgs,
     sink: &mut Sink,
     problems: &mut Problems,
 ) -> Run<()> {
-    let mut reader = ReaderBuilder::new()
-        .delimiter(args.delimiter)
-        .flexible(true)
-        .from_reader(input);
-    let head = reader
-        .headers()
-        .map_err(|e| {
-            Failure::new(format_args!(
-                "{name}: cannot read the names of columns: {e}"
-            ))
-        })?
-        .clone();
-    let first = first_records(name, &mut reader)?;
-    let roles = roles(name, &head, args, sink, &first)?;
+    let mut file = CsvFile::new(name, Records::new(input, args.delimiter));
+    let kinds = kinds(name, &file.head()?, args)?;
+    file.look_ahead();
+    let first: Vec<&Record> = file.ahead.iter().flat_map(|(record, _)| record).collect();
+    let roles = roles(name, kinds, sink, &first, problems)?;
     let mut rows = Rows {
-        by_name: by_name(&roles),
         roles,
-        columns: head.len(),
         time_format: args.time_format.clone(),
         constant: &args.tag,
         tags: Vec::new(),
@@ -50,20 +42,10 @@ pub(super) fn import(
     if rows.time_format.is_none() {
         rows.guess_time_format(name, &first, problems);
     }
-    for (record, line) in &first {
-        if problems.stop() {
-            return Ok(());
-        }
-        match record {
-            Ok(record) => rows.take(name, record, *line, sink, problems)?,
-            Err(what) => problems.refuse(name, *line, what),
-        }
-    }
-    drop(first);
-    let mut record = StringRecord::new();
+    let mut record = Record::default();
     while !problems.stop() {
-        match next(name, &mut reader, &mut record)? {
-            Next::Row(line) => rows.take(name, &record, line, sink, problems)?,
+        match file.next(&mut record)? {
+            Next::Record(line) => rows.take(name, &record, line, sink, problems)?,
             Next::Refused(line, what) => problems.refuse(name, line, what),
             Next::End => break,
         }
@@ -71,157 +53,82 @@ pub(super) fn import(
     Ok(())
 }
 
-enum Next {
-    /// A record, and its line.
-    Row(u64),
-    /// The line of what is no record, and why it is none.
-    Refused(u64, String),
-    End,
-}
-
-fn next(name: &str, reader: &mut Reader<impl Read>, record: &mut StringRecord) -> Run<Next> {
-    let line = reader.position().line();
-    match reader.read_record(record) {
-        Ok(true) => Ok(Next::Row(record.position().map_or(line, Position::line))),
-        Ok(false) => Ok(Next::End),
-        Err(error) => match error.kind() {
-            ErrorKind::Utf8 { pos, err } => {
-                let line = pos.as_ref().map_or(line, Position::line);
-                let column = err.field() + 1;
-                Ok(Next::Refused(line, format!("column {column} is not UTF-8")))
-            }
-            ErrorKind::Io(error) => Err(Failure::new(format_args!("cannot read {name}: {error}"))),
-            _ => Ok(Next::Refused(line, error.to_string())),
-        },
-    }
-}
-
 /// A record with its line, or what is wrong there.
-type Located = (Result<StringRecord, String>, u64);
+type Located = (Result<Record, String>, u64);
 
-/// The records that decide the types. Those that are none are refused in their turn, behind the
-/// rows before them.
-fn first_records(name: &str, reader: &mut Reader<impl Read>) -> Run<Vec<Located>> {
-    let mut first = Vec::new();
-    while first.len() < LOOKED_AT {
-        let mut record = StringRecord::new();
-        match next(name, reader, &mut record)? {
-            Next::Row(line) => first.push((Ok(record), line)),
-            Next::Refused(line, what) => first.push((Err(what), line)),
-            Next::End => break,
-        }
-    }
-    Ok(first)
+/// The records of a file. Those that decide the types are read ahead, and given in their turn; so
+/// is the failure to read more.
+struct CsvFile<'a, R> {
+    name: &'a str,
+    records: Records<R>,
+    ahead: VecDeque<Located>,
+    failed: Option<Failure>,
 }
 
-/// What a column is for.
-enum Role {
-    Time,
-    Tag(String),
-    Field {
-        name: String,
-        /// Unknown until the first value.
-        field_type: Option<FieldType>,
-        /// Where the type comes from, for people.
-        because: &'static str,
-        column: Option<usize>,
-    },
-}
-
-fn roles(
-    file: &str,
-    head: &StringRecord,
-    args: &ImportArgs,
-    sink: &Sink,
-    first: &[Located],
-) -> Run<Vec<Role>> {
-    let names: Vec<&str> = head.iter().collect();
-    let missing = |what: &str, wanted: &str| {
-        Failure::new(format_args!(
-            "{file} has no column {wanted:?} ({what}); it has {names:?}"
-        ))
-    };
-    let Some(time) = args.time.as_deref() else {
-        return Err(Failure::new(
-            "CSV needs --time: the name of the column with the times",
-        ));
-    };
-    for (what, wanted) in std::iter::once(("--time", time))
-        .chain(args.tags.iter().map(|t| ("--tags", t.as_str())))
-        .chain(
-            args.types
-                .iter()
-                .map(|(name, _)| ("--types", name.as_str())),
-        )
-    {
-        if !names.contains(&wanted) {
-            return Err(missing(what, wanted));
+impl<'a, R: BufRead> CsvFile<'a, R> {
+    fn new(name: &'a str, records: Records<R>) -> Self {
+        Self {
+            name,
+            records,
+            ahead: VecDeque::new(),
+            failed: None,
         }
     }
-    if let Some(twice) = names
-        .iter()
-        .enumerate()
-        .find(|(i, n)| names[..*i].contains(n))
-    {
-        return Err(Failure::new(format_args!(
-            "{file} has two columns {:?}",
-            twice.1
-        )));
-    }
-    let schema = sink.table().schema();
-    let role = |(at, &name): (usize, &&str)| -> Run<Role> {
-        if name == time {
-            return Ok(Role::Time);
-        }
-        if args.tags.iter().any(|t| t == name) {
-            return Ok(Role::Tag(name.to_owned()));
-        }
-        let asked = args.types.iter().find(|(n, _)| n == name).map(|(_, t)| *t);
-        let there = sink.field_type(name);
-        if let (Some(asked), Some(there)) = (asked, there)
-            && asked != there
-        {
-            return Err(Failure::new(format_args!(
-                "--types says that {name:?} is {asked}; in table {:?} it is {there}",
-                schema.name
-            )));
-        }
-        if there.is_none() && schema.settings.mode == SchemaMode::Fixed {
-            return Err(Failure::new(format_args!(
-                "table {:?} has no field {name:?} and takes no new ones",
-                schema.name
-            )));
-        }
-        let records = first.iter().filter_map(|(record, _)| record.as_ref().ok());
-        let cells = records.filter_map(|record| record.get(at));
-        let seen = cells.filter(|c| !c.is_empty()).map(type_of);
-        let (field_type, because) = match (there, asked) {
-            (Some(there), _) => (Some(there), "in the table"),
-            (None, Some(asked)) => (Some(asked), "as --types says"),
-            (None, None) => (seen.reduce(common_type), "by the first 1000 rows"),
-        };
-        Ok(Role::Field {
-            name: name.to_owned(),
-            field_type,
-            because,
-            column: None,
-        })
-    };
-    names.iter().enumerate().map(role).collect()
-}
 
-/// The places of the columns with tags, by the names of the tags.
-fn by_name(roles: &[Role]) -> Vec<usize> {
-    let tags = roles
-        .iter()
-        .enumerate()
-        .filter_map(|(at, role)| match role {
-            Role::Tag(name) => Some((name, at)),
-            _ => None,
-        });
-    let mut tags: Vec<(&String, usize)> = tags.collect();
-    tags.sort_unstable();
-    tags.into_iter().map(|(_, at)| at).collect()
+    /// The names of the columns.
+    fn head(&mut self) -> Run<Record> {
+        let name = self.name;
+        let mut head = Record::default();
+        match self.read(&mut head)? {
+            Next::Record(_) => Ok(head),
+            Next::Refused(line, what) => Err(Failure::new(format_args!(
+                "{name}:{line}: cannot read the names of columns: {what}"
+            ))),
+            Next::End => Err(Failure::new(format_args!(
+                "{name} is empty; the first line of CSV names the columns"
+            ))),
+        }
+    }
+
+    fn look_ahead(&mut self) {
+        let mut text = 0;
+        while self.ahead.len() < LOOKED_AT && text < LONGEST {
+            let mut record = Record::default();
+            match self.read(&mut record) {
+                Ok(Next::Record(line)) => {
+                    text += record.text_len();
+                    self.ahead.push_back((Ok(record), line));
+                }
+                Ok(Next::Refused(line, what)) => self.ahead.push_back((Err(what), line)),
+                Ok(Next::End) => break,
+                Err(failure) => {
+                    self.failed = Some(failure);
+                    break;
+                }
+            }
+        }
+    }
+
+    fn next(&mut self, record: &mut Record) -> Run<Next> {
+        if let Some((read, line)) = self.ahead.pop_front() {
+            return Ok(match read {
+                Ok(first) => {
+                    *record = first;
+                    Next::Record(line)
+                }
+                Err(what) => Next::Refused(line, what),
+            });
+        }
+        match self.failed.take() {
+            Some(failure) => Err(failure),
+            None => self.read(record),
+        }
+    }
+
+    fn read(&mut self, record: &mut Record) -> Run<Next> {
+        let next = self.records.next(record);
+        next.map_err(|e| Failure::new(format_args!("cannot read {}: {e}", self.name)))
+    }
 }
 
 /// A record, read.
@@ -235,10 +142,6 @@ struct Row<'r> {
 /// Turns records into rows.
 struct Rows<'a> {
     roles: Vec<Role>,
-    /// The columns with tags in the order of their names: the sink knows series by the values in
-    /// this order, and files of one import may have their columns in any.
-    by_name: Vec<usize>,
-    columns: usize,
     time_format: Option<TimeFormat>,
     /// Tags of every row.
     constant: &'a [(String, String)],
@@ -249,15 +152,17 @@ struct Rows<'a> {
 }
 
 impl Rows<'_> {
-    fn guess_time_format(&mut self, file: &str, first: &[Located], problems: &Problems) {
+    /// By the first time there is.
+    fn guess_time_format(&mut self, file: &str, first: &[&Record], problems: &Problems) {
         let at = self.roles.iter().position(|r| matches!(r, Role::Time));
-        let record = first.iter().find_map(|(record, _)| record.as_ref().ok());
-        let text = at.and_then(|at| record?.get(at));
-        let guess = TimeFormat::guess(text.unwrap_or_default());
+        let mut cells = first.iter().filter_map(|record| record.get(at?));
+        let cell = cells.find(|cell| !cell.text.is_empty());
+        let text = cell.map_or("", |cell| cell.text);
+        let guess = TimeFormat::guess(text);
         if matches!(guess, TimeFormat::Since1970(_)) {
-            let text = text.unwrap_or_default();
-            let what =
-                format_args!("times such as {text} are taken as {guess}; --time-format tells");
+            let what = format_args!(
+                "times such as {text} are taken as {guess}, unless --time-format is given"
+            );
             problems.note(file, what);
         }
         self.time_format = Some(guess);
@@ -266,7 +171,7 @@ impl Rows<'_> {
     fn take(
         &mut self,
         file: &Arc<str>,
-        record: &StringRecord,
+        record: &Record,
         line: u64,
         sink: &mut Sink,
         problems: &mut Problems,
@@ -281,47 +186,27 @@ impl Rows<'_> {
         }
     }
 
-    fn row<'r>(&mut self, record: &'r StringRecord, sink: &mut Sink) -> Result<Row<'r>, Refused> {
-        if record.len() != self.columns {
+    fn row<'r>(&mut self, record: &'r Record, sink: &mut Sink) -> Result<Row<'r>, Refused> {
+        if record.len() != self.roles.len() {
             return Err(Refused::Line(format!(
                 "{} columns, the first line has {}",
                 record.len(),
-                self.columns
+                self.roles.len()
             )));
         }
         let mut time = None;
-        let mut values = Vec::with_capacity(self.columns);
-        for (role, cell) in self.roles.iter_mut().zip(record) {
+        let mut values = Vec::with_capacity(self.roles.len());
+        self.tags.clear();
+        for (role, cell) in self.roles.iter_mut().zip(record.iter()) {
             match role {
                 Role::Time => {
                     let format = self.time_format.as_ref().unwrap_or(&TimeFormat::Rfc3339);
-                    time = Some(format.parse(cell).map_err(Refused::Line)?);
+                    time = Some(format.parse(cell.text).map_err(Refused::Line)?);
                 }
-                Role::Tag(_) => {}
-                Role::Field { .. } if cell.is_empty() => {}
-                Role::Field {
-                    name,
-                    field_type,
-                    because,
-                    column,
-                } => {
-                    let field_type = *field_type.get_or_insert_with(|| type_of(cell));
-                    let Some(value) = value_of(cell, field_type) else {
-                        return Err(Refused::Line(misfit(name, field_type, because, cell)));
-                    };
-                    let at = match column {
-                        Some(at) => *at,
-                        None => *column.insert(sink.column(name, field_type)?),
-                    };
-                    values.push((at, value));
-                }
+                Role::Tag(_) => push_tag(&mut self.tags, cell),
+                Role::Field(_) if cell.is_null() => {}
+                Role::Field(field) => values.push(value(field, cell, sink)?),
             }
-        }
-        self.tags.clear();
-        for cell in self.by_name.iter().filter_map(|&at| record.get(at)) {
-            self.tags
-                .extend_from_slice(&(cell.len() as u64).to_le_bytes());
-            self.tags.extend_from_slice(cell.as_bytes());
         }
         let series = match &self.last {
             Some((tags, series)) if *tags == self.tags => *series,
@@ -340,17 +225,48 @@ impl Rows<'_> {
     }
 }
 
-/// The tags of a record; an empty cell is no tag.
+/// The value of a cell, and the number of its column.
+fn value<'r>(
+    field: &mut FieldColumn,
+    cell: Cell<'r>,
+    sink: &mut Sink,
+) -> Result<(usize, Value<'r>), Refused> {
+    let field_type = *field.field_type.get_or_insert_with(|| {
+        Found::of([cell].into_iter())
+            .field_type()
+            .unwrap_or(FieldType::String)
+    });
+    let Some(value) = value_of(cell, field_type) else {
+        return Err(Refused::Line(field.misfit(field_type, cell.text)));
+    };
+    let at = match field.column {
+        Some(at) => at,
+        None => *field.column.insert(sink.column(&field.name, field_type)?),
+    };
+    Ok((at, value))
+}
+
+/// Appends the cell of a tag so that other cells are other bytes.
+fn push_tag(tags: &mut Vec<u8>, cell: Cell<'_>) {
+    let len = match cell.is_null() {
+        true => u64::MAX,
+        false => cell.text.len() as u64,
+    };
+    tags.extend_from_slice(&len.to_le_bytes());
+    tags.extend_from_slice(cell.text.as_bytes());
+}
+
+/// The tags of a record; a null is no tag.
 fn tags_of<'r>(
     roles: &'r [Role],
     constant: &'r [(String, String)],
-    record: &'r StringRecord,
+    record: &'r Record,
 ) -> Vec<(&'r str, &'r str)> {
     let of_row = roles
         .iter()
-        .zip(record)
+        .zip(record.iter())
         .filter_map(|(role, cell)| match role {
-            Role::Tag(name) if !cell.is_empty() => Some((name.as_str(), cell)),
+            Role::Tag(name) if !cell.is_null() => Some((name.as_str(), cell.text)),
             _ => None,
         });
     constant
@@ -358,9 +274,4 @@ fn tags_of<'r>(
         .map(|(name, value)| (name.as_str(), value.as_str()))
         .chain(of_row)
         .collect()
-}
-
-fn misfit(name: &str, field_type: FieldType, because: &str, cell: &str) -> String {
-    let found = type_of(cell);
-    format!("field {name:?} is {field_type} ({because}), the value {cell:?} is {found}")
 }

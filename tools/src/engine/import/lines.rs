@@ -1,6 +1,6 @@
 //! Line protocol: rows of any table, a line each.
 
-use std::io::{BufRead, Read};
+use std::io::BufRead;
 use std::sync::Arc;
 
 use tidestone::Value;
@@ -10,10 +10,8 @@ use super::problems::Problems;
 use super::sink::Refused;
 use super::time_format::{TimeFormat, Unit};
 use super::{ImportArgs, Tables};
+use crate::engine::line_reader::{Got, LONGEST, read_line};
 use crate::outcome::{Failure, Run};
-
-/// The longest line, in bytes.
-const LINE_MAX: u64 = 64 << 20;
 
 /// Imports a file: each measurement into the table of its name, or all into the one of `args`.
 pub(super) fn import(
@@ -28,10 +26,15 @@ pub(super) fn import(
     let mut bytes = Vec::new();
     for number in 1u64.. {
         bytes.clear();
-        let read = (&mut input).take(LINE_MAX).read_until(b'\n', &mut bytes);
-        let read = read.map_err(|e| Failure::new(format_args!("cannot read {name}: {e}")))?;
-        if read == 0 || problems.stop() {
+        let got = read_line(&mut input, &mut bytes, LONGEST);
+        let got = got.map_err(|e| Failure::new(format_args!("cannot read {name}: {e}")))?;
+        if got == Got::End || problems.stop() {
             break;
+        }
+        if got == Got::TooLong {
+            let what = format_args!("the line is longer than {} MiB", LONGEST >> 20);
+            problems.refuse(name, number, what);
+            continue;
         }
         if bytes.last() == Some(&b'\n') {
             bytes.pop();

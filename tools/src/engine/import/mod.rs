@@ -3,13 +3,14 @@
 //! | module | what |
 //! |---|---|
 //! | `source` | the bytes of a file, unpacked, counted |
-//! | `csv_file` | CSV |
+//! | `csv_file`, `columns` | CSV |
 //! | `lines`, `line_protocol` | line protocol |
 //! | `cell`, `time_format` | text to values and times |
 //! | `sink` | rows to batches of a table |
 //! | `problems` | lines that were refused |
 
 mod cell;
+mod columns;
 mod csv_file;
 mod line_protocol;
 mod lines;
@@ -33,8 +34,14 @@ use problems::Problems;
 use sink::Sink;
 use time_format::TimeFormat;
 
+const AFTER_HELP: &str = "\
+In CSV nothing between two delimiters is null, and \"\" is the empty string (null in columns of
+numbers and bools); a quoted cell may hold delimiters, ends of lines and doubled quotes. A file of
+`export --typed` needs neither --time, --tags nor --types.";
+
 /// What to import, and how to read it.
 #[derive(Debug, Args)]
+#[command(after_long_help = AFTER_HELP)]
 pub(crate) struct ImportArgs {
     /// The folder of the database; it is made if there is none
     #[arg(long)]
@@ -58,7 +65,10 @@ pub(crate) struct ImportArgs {
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
     pub(crate) tag: Vec<(String, String)>,
     /// CSV: types of fields, such as price=f64,size=i64 (f64, i64, u64, bool, string). Without it
-    /// the table's or, for new fields, what the first 1,000 rows fit
+    /// the table's or, for new fields, the narrowest that fits the first 1,000 rows: bool
+    /// (true, false), i64, u64 if one is beyond i64, f64 if one has decimals, else string. Types
+    /// never change: a value that does not fit later on is refused with its line, and so are
+    /// negative integers where others are beyond i64
     #[arg(long, value_name = "NAME=TYPE", value_delimiter = ',', value_parser = field_type)]
     types: Vec<(String, FieldType)>,
     /// CSV: the character between columns
@@ -165,6 +175,7 @@ pub(crate) fn import(db: &Tidestone, args: &ImportArgs) -> Run<Summary> {
     for path in &args.files {
         let input = source::open(path, &progress)?;
         let name: Arc<str> = path.display().to_string().into();
+        tables.sinks.values_mut().for_each(Sink::start_file);
         match format_of(path, args)? {
             Format::Csv => {
                 let Some(table) = args.table.as_deref() else {
@@ -298,6 +309,7 @@ fn field_type(text: &str) -> Result<(String, FieldType), String> {
 
 fn one_byte(text: &str) -> Result<u8, String> {
     match text.as_bytes() {
+        [b'"' | b'\n' | b'\r'] => Err("quotes and ends of lines divide no columns".to_owned()),
         [byte] => Ok(*byte),
         b"\\t" => Ok(b'\t'),
         _ => Err("one character of ASCII, or \\t".to_owned()),

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 use tidestone::{
-    Batch, Column, Durability, Error, ErrorKind, FieldType, SeriesHandle, Table, Tidestone, Value,
-    Values, Writer,
+    Batch, Column, Durability, Error, ErrorKind, FieldType, SeriesHandle, SeriesId, Table,
+    Tidestone, Value, Values, Writer,
 };
 
 use super::problems::Problems;
@@ -55,7 +55,9 @@ pub(super) struct Sink {
     staged: usize,
     /// Bytes of strings of the rows not yet committed.
     text: usize,
+    /// The series of the file at hand, by their tags as they are written there.
     by_tags: FxHashMap<Box<[u8]>, u32>,
+    by_id: FxHashMap<SeriesId, u32>,
     handles: Vec<SeriesHandle>,
     /// The handles that the rows not yet committed need.
     batch_series: Vec<SeriesHandle>,
@@ -83,6 +85,7 @@ impl Sink {
             lines: Vec::new(),
             staged: 0,
             by_tags: FxHashMap::default(),
+            by_id: FxHashMap::default(),
             handles: Vec::new(),
             batch_series: Vec::new(),
             places: Vec::new(),
@@ -102,8 +105,13 @@ impl Sink {
         self.handles.len()
     }
 
+    /// From now on rows are of another file, which may write the same tags in another way.
+    pub(super) fn start_file(&mut self) {
+        self.by_tags.clear();
+    }
+
     /// The number of the series with the given tags. `raw` stands for the tags: equal bytes,
-    /// equal tags, in every file of the import.
+    /// equal tags, in the file at hand.
     pub(super) fn series<T: AsRef<str>>(
         &mut self,
         raw: &[u8],
@@ -113,11 +121,21 @@ impl Sink {
             return Ok(known);
         }
         let handle = self.table.series(&tags())?;
+        // The same tags may be written in more than one order.
+        let number = match self.by_id.get(&handle.id()) {
+            Some(&known) => known,
+            None => self.add(handle)?,
+        };
+        self.by_tags.insert(raw.into(), number);
+        Ok(number)
+    }
+
+    fn add(&mut self, handle: SeriesHandle) -> Result<u32, Refused> {
         let number = u32::try_from(self.handles.len())
             .map_err(|_| Refused::All(Failure::new("more than 2^32 series in one import")))?;
+        self.by_id.insert(handle.id(), number);
         self.handles.push(handle);
         self.places.push((0, 0));
-        self.by_tags.insert(raw.into(), number);
         Ok(number)
     }
 

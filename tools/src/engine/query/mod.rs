@@ -72,13 +72,20 @@ pub(crate) struct LastArgs {
     format: FormatArgs,
 }
 
-/// All rows of a selection, as CSV that `import` reads.
+/// All rows of a selection, by series and time, as CSV that `import` reads.
+///
+/// Every value but a NaN's payload comes back as it was: floats have a point or an exponent (1.0),
+/// nothing between two commas is null, "" is the empty string, times are RFC 3339 to the ns.
 #[derive(Debug, Args)]
 pub(crate) struct ExportArgs {
     #[command(flatten)]
     select: SelectArgs,
-    /// Print an array with an object for each row instead, as `query --json` does
+    /// Write behind each name what the column is (time:time, city:tag, degrees:f64). `import` of
+    /// such a file needs neither --time, --tags nor --types
     #[arg(long)]
+    typed: bool,
+    /// Print an array with an object for each row instead, as `query --json` does
+    #[arg(long, conflicts_with = "typed")]
     json: bool,
 }
 
@@ -99,7 +106,13 @@ pub(crate) fn query(args: &QueryArgs, out: &mut dyn Write) -> Run {
     let db = select.db.open()?;
     let table = select.table(&db)?;
     let Some(query) = args.aggregate.query(select, &table)? else {
-        return print_rows(select, &table, args.order.into(), limit, format, out);
+        let printed = Printed {
+            order: args.order.into(),
+            limit,
+            format,
+            typed: false,
+        };
+        return print_rows(select, &table, &printed, out);
     };
     let answer = query.order(args.order.into()).limit(limit).buckets()?;
     let mut output = Output::new(format, args.aggregate.columns(&answer), out)?;
@@ -123,7 +136,7 @@ pub(crate) fn last(args: &LastArgs, out: &mut dyn Write) -> Run {
     };
     let keys = query.range(TimeRange::ALL).scan()?;
     let mut printer = RowPrinter::new(&tags);
-    let columns = printer.columns(batch.fields().iter().map(|f| f.name.as_str()));
+    let columns = printer.columns(batch.fields());
     let mut output = Output::new(args.format.format(), columns, out)?;
     printer.print(&batch, &keys, &mut output)?;
     output.finish()?;
@@ -134,31 +147,34 @@ pub(crate) fn last(args: &LastArgs, out: &mut dyn Write) -> Run {
 pub(crate) fn export(args: &ExportArgs, out: &mut dyn Write) -> Run {
     let db = args.select.db.open()?;
     let table = args.select.table(&db)?;
-    let format = if args.json { Format::Json } else { Format::Csv };
-    print_rows(
-        &args.select,
-        &table,
-        Order::SeriesTime,
-        usize::MAX,
-        format,
-        out,
-    )
+    let printed = Printed {
+        order: Order::SeriesTime,
+        limit: usize::MAX,
+        format: if args.json { Format::Json } else { Format::Csv },
+        typed: args.typed,
+    };
+    print_rows(&args.select, &table, &printed, out)
 }
 
-fn print_rows(
-    select: &SelectArgs,
-    table: &Table,
+/// How rows are printed.
+struct Printed {
     order: Order,
     limit: usize,
     format: Format,
-    out: &mut dyn Write,
-) -> Run {
-    let query = select.query(table)?.order(order).limit(limit);
+    /// Whether names of columns say what they are.
+    typed: bool,
+}
+
+fn print_rows(select: &SelectArgs, table: &Table, how: &Printed, out: &mut dyn Write) -> Run {
+    let query = select.query(table)?.order(how.order).limit(how.limit);
     let tags = select.tag_names(table)?;
     let mut stream = query.scan()?;
     let mut printer = RowPrinter::new(&tags);
-    let columns = printer.columns(stream.fields().iter().map(|f| f.name.as_str()));
-    let mut output = Output::new(format, columns, out)?;
+    let columns = match how.typed {
+        true => printer.typed_columns(stream.fields()),
+        false => printer.columns(stream.fields()),
+    };
+    let mut output = Output::new(how.format, columns, out)?;
     while let Some(batch) = stream.next().transpose()? {
         printer.print(&batch, &stream, &mut output)?;
     }

@@ -5,7 +5,8 @@ use std::io::Write;
 use clap::{Args, ValueEnum};
 use tidestone::Value;
 
-use crate::outcome::{Failure, Run};
+use crate::engine::csv::write_cell;
+use crate::outcome::Run;
 use crate::scalar::Scalar;
 use crate::text::{TextTable, one_line};
 
@@ -25,7 +26,8 @@ pub(crate) struct FormatArgs {
 pub(crate) enum Format {
     /// For people
     Table,
-    /// A line of names, then one row a line; what is not there is empty
+    /// A line of names, then one row a line. Floats have a point or an exponent and lose nothing;
+    /// nothing between commas is null, "" the empty string
     Csv,
     /// An array with an object for each row
     Json,
@@ -50,19 +52,27 @@ pub(crate) struct Output<'a> {
 
 enum Kind {
     Table(TextTable),
-    Csv(Box<csv::Writer<Vec<u8>>>),
+    /// A line in the making; kept for its memory.
+    Csv(String),
     Json,
 }
 
 impl<'a> Output<'a> {
-    /// Starts a result with these columns.
-    pub(crate) fn new(format: Format, columns: Vec<String>, out: &'a mut dyn Write) -> Run<Self> {
+    /// Starts a result with these columns. A name that was there already, such as that of a tag and
+    /// a field, gets a number.
+    pub(crate) fn new(
+        format: Format,
+        mut columns: Vec<String>,
+        out: &'a mut dyn Write,
+    ) -> Run<Self> {
+        number_repeated(&mut columns);
         let kind = match format {
             Format::Table => Kind::Table(TextTable::new(columns.iter().map(|c| one_line(c)))),
             Format::Csv => {
-                let mut csv = csv::Writer::from_writer(Vec::new());
-                csv.write_record(&columns).map_err(Failure::new)?;
-                Kind::Csv(Box::new(csv))
+                let mut line = String::new();
+                let names = columns.iter().cloned().map(Scalar::Text);
+                write_line(names, &mut line, out)?;
+                Kind::Csv(line)
             }
             Format::Json => {
                 write!(out, "[")?;
@@ -90,13 +100,7 @@ impl<'a> Output<'a> {
                     table.print("", self.out)?;
                 }
             }
-            Kind::Csv(csv) => {
-                let record = values.into_iter().map(|v| v.to_string());
-                csv.write_record(record).map_err(Failure::new)?;
-                if self.rows.is_multiple_of(PART as u64) {
-                    Self::drain(csv, self.out)?;
-                }
-            }
+            Kind::Csv(line) => write_line(values, line, self.out)?,
             Kind::Json => {
                 let comma = if self.rows == 0 { "" } else { "," };
                 write!(self.out, "{comma}\n  {{")?;
@@ -116,18 +120,43 @@ impl<'a> Output<'a> {
     pub(crate) fn finish(mut self) -> Run<u64> {
         match &mut self.kind {
             Kind::Table(table) => table.print("", self.out)?,
-            Kind::Csv(csv) => Self::drain(csv, self.out)?,
+            Kind::Csv(_) => {}
             Kind::Json => writeln!(self.out, "\n]")?,
         }
         Ok(self.rows)
     }
+}
 
-    fn drain(csv: &mut csv::Writer<Vec<u8>>, out: &mut dyn Write) -> Run<()> {
-        let done = std::mem::replace(csv, csv::Writer::from_writer(Vec::new()));
-        let bytes = done.into_inner().map_err(|e| Failure::new(e.error()))?;
-        out.write_all(&bytes)?;
-        Ok(())
+/// Makes all names differ.
+fn number_repeated(names: &mut [String]) {
+    for at in 1..names.len() {
+        let (before, rest) = names.split_at_mut(at);
+        let Some(name) = rest.first_mut().filter(|name| before.contains(name)) else {
+            continue;
+        };
+        let numbered = (2..).map(|n| format!("{name} ({n})"));
+        if let Some(other) = numbered.into_iter().find(|other| !before.contains(other)) {
+            *name = other;
+        }
     }
+}
+
+/// Writes a record of CSV, made in `line`.
+fn write_line(
+    values: impl IntoIterator<Item = Scalar>,
+    line: &mut String,
+    out: &mut dyn Write,
+) -> Run<()> {
+    line.clear();
+    for (i, value) in values.into_iter().enumerate() {
+        if i > 0 {
+            line.push(',');
+        }
+        write_cell(&value, line);
+    }
+    line.push('\n');
+    out.write_all(line.as_bytes())?;
+    Ok(())
 }
 
 impl From<Value<'_>> for Scalar {
@@ -140,5 +169,17 @@ impl From<Value<'_>> for Scalar {
             Value::Bool(v) => Self::Bool(v),
             Value::String(v) => Self::Text(v.to_owned()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_repeat_are_numbered() {
+        let mut names = ["time", "a", "time", "a", "a"].map(str::to_owned);
+        number_repeated(&mut names);
+        assert_eq!(names, ["time", "a", "time (2)", "a (2)", "a (3)"]);
     }
 }

@@ -1,12 +1,16 @@
 //! Rows as they were written: `query` without aggregates, `last` and `export`.
 
 use rustc_hash::FxHashMap;
-use tidestone::{RowBatch, RowStream, SeriesId};
+use tidestone::{Field, RowBatch, RowStream, SeriesId};
 
 use super::output::Output;
+use crate::engine::csv::{ColumnKind, typed_name};
 use crate::outcome::Run;
 use crate::scalar::Scalar;
 use crate::time::rfc3339;
+
+/// The tags of so many series are kept; more are looked up again.
+const MOST_KEYS: usize = 100_000;
 
 /// Prints rows with the tags of their series.
 pub(crate) struct RowPrinter<'a> {
@@ -24,12 +28,25 @@ impl<'a> RowPrinter<'a> {
     }
 
     /// The names of the columns.
-    pub(crate) fn columns<'b>(&self, fields: impl IntoIterator<Item = &'b str>) -> Vec<String> {
-        let time = std::iter::once("time".to_owned());
-        let fields = fields.into_iter().map(str::to_owned);
-        time.chain(self.tags.iter().cloned())
-            .chain(fields)
+    pub(crate) fn columns(&self, fields: &[Field]) -> Vec<String> {
+        self.kinds(fields)
+            .map(|(name, _)| name.to_owned())
             .collect()
+    }
+
+    /// The names of the columns, with what they are.
+    pub(crate) fn typed_columns(&self, fields: &[Field]) -> Vec<String> {
+        self.kinds(fields)
+            .map(|(name, kind)| typed_name(name, kind))
+            .collect()
+    }
+
+    fn kinds<'b>(&'b self, fields: &'b [Field]) -> impl Iterator<Item = (&'b str, ColumnKind)> {
+        let tags = self.tags.iter().map(|tag| (tag.as_str(), ColumnKind::Tag));
+        let field = |f: &'b Field| (f.name.as_str(), ColumnKind::Field(f.field_type));
+        std::iter::once(("time", ColumnKind::Time))
+            .chain(tags)
+            .chain(fields.iter().map(field))
     }
 
     /// Prints the rows of a batch; `keys` knows the tags of its series.
@@ -40,6 +57,9 @@ impl<'a> RowPrinter<'a> {
         output: &mut Output<'_>,
     ) -> Run<()> {
         for run in batch.runs() {
+            if self.keys.len() >= MOST_KEYS {
+                self.keys.clear();
+            }
             let tags = match self.keys.entry(run.series) {
                 std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
                 std::collections::hash_map::Entry::Vacant(new) => {
