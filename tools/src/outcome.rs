@@ -41,6 +41,16 @@ impl Failure {
         Self::CouldNotRun(message.to_string())
     }
 
+    /// The same failure, with what it means for the caller.
+    #[cfg(feature = "engine")]
+    pub(crate) fn about(self, meaning: &str) -> Self {
+        match self {
+            Self::ClosedPipe => Self::ClosedPipe,
+            Self::Damaged(message) => Self::Damaged(format!("{meaning}: {message}")),
+            Self::CouldNotRun(message) => Self::CouldNotRun(format!("{meaning}: {message}")),
+        }
+    }
+
     /// A file could not be used; `action` says for what.
     pub(crate) fn file(action: &str, path: &Path, error: &io::Error) -> Self {
         Self::new(format_args!("cannot {action} {}: {error}", path.display()))

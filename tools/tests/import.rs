@@ -11,6 +11,8 @@
 
 mod common;
 
+use std::io::Write;
+
 use common::Place;
 
 #[test]
@@ -285,18 +287,95 @@ fn long_lines_are_committed_in_small_batches() {
     assert!(out.starts_with("table m: 10000 rows"), "{out}");
 }
 
+/// Text packed with gzip.
+fn packed(text: &str) -> Vec<u8> {
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(text.as_bytes()).unwrap();
+    packed.finish().unwrap()
+}
+
+/// How many rows a table has.
+fn rows(place: &Place, table: &str) -> usize {
+    let csv = place.ok(&["export", "--db", "db", "--table", table]);
+    csv.lines().count() - 1
+}
+
 #[test]
-fn times_finer_than_nanoseconds_are_refused() {
+fn what_stands_before_a_failure_is_imported_and_counted() {
     let place = Place::new();
-    place.file("in.csv", "t,v\n1.5,1\n1.1234567891,2\n");
+    // Fewer rows than are looked at for types, and more.
+    for (count, table) in [(500, "few"), (30_000, "many")] {
+        let lines: String = (0..count)
+            .map(|i| format!("{i},{}\n", i * i % 977))
+            .collect();
+        let mut bytes = packed(&format!("t,v\n{lines}"));
+        bytes.truncate(bytes.len() * 2 / 3);
+        std::fs::write(place.path("in.csv.gz"), bytes).unwrap();
+        let import = [
+            "import",
+            "--db",
+            "db",
+            "--table",
+            table,
+            "--time",
+            "t",
+            "in.csv.gz",
+        ];
+        let (out, error) = place.check(2, &import);
+        let read = rows(&place, table);
+        assert!(read > count / 3 && read < count, "{read}");
+        for expected in [
+            format!("table {table}: {read} rows, {read} values, 1 series\n"),
+            // The first line has the names.
+            format!("0 lines refused; stopped at in.csv.gz:{}\n", read + 1),
+        ] {
+            assert!(out.contains(&expected), "{expected}: {out}");
+        }
+        assert!(error.contains("cannot read in.csv.gz: "), "{error}");
+    }
+}
+
+#[test]
+fn a_file_that_does_not_fit_stops_the_import_behind_those_before_it() {
+    let place = Place::new();
+    place.file("a.csv", "t,v\n1,1\n2,2\n");
+    place.file("b.csv", "u,v\n3,3\n");
     let import = [
-        "import", "--db", "db", "--table", "t", "--time", "t", "in.csv",
+        "import", "--db", "db", "--table", "t", "--time", "t", "a.csv", "b.csv",
     ];
-    let (out, error) = place.check(1, &import);
-    assert!(out.contains("1 rows"), "{out}");
-    let expected =
-        "in.csv:3: time \"1.1234567891\" of the format s has decimals below the nanosecond";
-    assert!(error.contains(expected), "{error}");
+    let (out, error) = place.check(2, &import);
+    assert!(out.contains("table t: 2 rows, 2 values"), "{out}");
+    assert!(out.contains("stopped at a.csv:3"), "{out}");
+    assert!(
+        error.contains("b.csv has no column \"t\" (--time)"),
+        "{error}"
+    );
+    assert_eq!(rows(&place, "t"), 2);
+    let (out, error) = place.check(2, &[&import[..], &["missing.csv"]].concat());
+    assert_eq!(out, "", "nothing is imported");
+    assert!(error.contains("cannot open missing.csv"), "{error}");
+    let (_, error) = place.check(2, &[&import[..], &["notes.txt"]].concat());
+    assert!(error.contains("--format csv or --format line"), "{error}");
+    let (_, error) = place.check(2, &["import", "--db", "new", "a.csv"]);
+    assert!(error.contains("a.csv is CSV: give --table"), "{error}");
+    assert!(
+        !place.path("new").exists(),
+        "no database is made for nothing"
+    );
+}
+
+#[test]
+fn strict_says_where_it_stopped() {
+    let place = Place::new();
+    place.file("in.csv", "t,v\n1,1\nx,2\n3,3\n");
+    let import = [
+        "import", "--strict", "--db", "db", "--table", "t", "--time", "t", "in.csv",
+    ];
+    let (out, _) = place.check(1, &import);
+    assert!(
+        out.contains("1 lines refused; stopped at in.csv:3\n"),
+        "{out}"
+    );
 }
 
 #[test]
@@ -366,6 +445,29 @@ fn integers_that_f64_rounds_are_told() {
 }
 
 #[test]
+fn times_finer_than_nanoseconds_are_refused() {
+    let place = Place::new();
+    place.file("in.csv", "t,v\n1.5,1\n1.1234567891,2\n");
+    let import = [
+        "import", "--db", "db", "--table", "t", "--time", "t", "in.csv",
+    ];
+    let (out, error) = place.check(1, &import);
+    assert!(out.contains("1 rows"), "{out}");
+    let expected =
+        "in.csv:3: time \"1.1234567891\" of the format s has decimals below the nanosecond";
+    assert!(error.contains(expected), "{error}");
+}
+
+#[test]
+fn a_refused_line_decides_no_type() {
+    let place = Place::new();
+    let lines = "m v=1 1\nm new=\"text\",v=\"text\" 2\nm new=2.5,v=2 3\n";
+    place.file("in.lp", lines);
+    let (out, error) = place.check(1, &["import", "--db", "db", "in.lp"]);
+    assert!(out.contains("table m: 2 rows, 3 values"), "{out}{error}");
+}
+
+#[test]
 fn the_first_time_there_is_tells_the_format() {
     let place = Place::new();
     place.file("in.csv", "t,v\n,1\n1700000000000,2\n1700000001000,3\n");
@@ -394,5 +496,59 @@ fn tags_that_are_null_or_empty_are_told_apart() {
         rows,
         "time,host,v\n1970-01-01T00:00:01Z,,1\n1970-01-01T00:00:02Z,\"\",2\n\
          1970-01-01T00:00:03Z,a,3\n"
+    );
+}
+
+#[test]
+fn options_that_contradict_each_other_make_nothing() {
+    let place = Place::new();
+    place.file("in.csv", "t,host,v\n1,a,1\n");
+    let check = |more: &[&str], expected: &str| {
+        let import = ["import", "--db", "db", "--table", "t", "in.csv"];
+        let (_, error) = place.check(2, &[&import[..], more].concat());
+        assert!(error.contains(expected), "{more:?}: {error}");
+    };
+    check(
+        &["--time", "t", "--tag", "a=1", "--tag", "a=2"],
+        "--tag names \"a\" twice",
+    );
+    check(
+        &["--time", "t", "--tags", "host", "--tag", "host=b"],
+        "leave one of them out",
+    );
+    check(
+        &["--time", "t", "--tags", "t"],
+        "--time and --tags both name",
+    );
+    check(
+        &[],
+        "CSV needs --time: the name of the column with the times; in.csv has [\"t\"",
+    );
+    check(&["--time", "t", "--delimiter", "\""], "divide no columns");
+    place.file("nameless.csv", "t,,v\n1,a,1\n");
+    let import = [
+        "import",
+        "--db",
+        "db",
+        "--table",
+        "t",
+        "--time",
+        "t",
+        "nameless.csv",
+    ];
+    let (_, error) = place.check(2, &import);
+    assert!(error.contains("column 2 has no name"), "{error}");
+    assert_eq!(place.ok(&["tables", "--db", "db", "--json"]), "[]\n");
+}
+
+#[test]
+fn a_measurement_that_can_name_no_table_costs_its_line() {
+    let place = Place::new();
+    place.file("in.lp", &format!("{} v=1 1\nm v=1 1\n", "x".repeat(70_000)));
+    let (out, error) = place.check(1, &["import", "--db", "db", "in.lp"]);
+    assert!(out.contains("table m: 1 rows"), "{out}");
+    assert!(
+        error.contains("in.lp:1: table name of 70000 bytes"),
+        "{error}"
     );
 }

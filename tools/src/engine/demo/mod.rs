@@ -118,9 +118,10 @@ fn import_all(data: &Path, dir: &Path, out: &mut dyn Write) -> Run<Vec<Imported>
             seconds: 0.0,
         };
         for args in &files {
-            let summary = import(&db, args)?;
-            sum.rows += summary.rows();
-            sum.values += summary.values();
+            let imported = import(&db, args);
+            imported.result?;
+            sum.rows += imported.summary.rows();
+            sum.values += imported.summary.values();
         }
         db.sync()?;
         sum.seconds = started.elapsed().as_secs_f64();

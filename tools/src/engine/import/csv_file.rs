@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tidestone::{FieldType, Value};
 
-use super::ImportArgs;
+use super::Tables;
 use super::cell::{Found, value_of};
 use super::columns::{FieldColumn, Role, kinds, roles};
 use super::problems::Problems;
@@ -19,16 +19,18 @@ use crate::outcome::{Failure, Run};
 /// Records whose cells decide the types of columns; fewer of long ones.
 const LOOKED_AT: usize = 1000;
 
-/// Imports a file into the table of `sink`.
+/// Imports a file into a table, which is made if its first line can be understood.
 pub(super) fn import(
     name: &Arc<str>,
     input: impl BufRead,
-    args: &ImportArgs,
-    sink: &mut Sink,
+    table: &str,
+    tables: &mut Tables<'_>,
     problems: &mut Problems,
 ) -> Run<()> {
+    let args = tables.args;
     let mut file = CsvFile::new(name, Records::new(input, args.delimiter));
     let kinds = kinds(name, &file.head()?, args)?;
+    let sink = tables.sink(table)?;
     file.look_ahead();
     let first: Vec<&Record> = file.ahead.iter().flat_map(|(record, _)| record).collect();
     let roles = roles(name, kinds, sink, &first, problems)?;
@@ -45,8 +47,14 @@ pub(super) fn import(
     let mut record = Record::default();
     while !problems.stop() {
         match file.next(&mut record)? {
-            Next::Record(line) => rows.take(name, &record, line, sink, problems)?,
-            Next::Refused(line, what) => problems.refuse(name, line, what),
+            Next::Record(line) => {
+                problems.reached(name, line);
+                rows.take(name, &record, line, sink, problems)?;
+            }
+            Next::Refused(line, what) => {
+                problems.reached(name, line);
+                problems.refuse(name, line, what);
+            }
             Next::End => break,
         }
     }

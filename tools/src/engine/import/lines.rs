@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use tidestone::Value;
 
-use super::line_protocol;
+use super::line_protocol::{self, Line};
 use super::problems::Problems;
-use super::sink::Refused;
+use super::sink::{Refused, Sink};
 use super::time_format::{TimeFormat, Unit};
 use super::{ImportArgs, Tables};
 use crate::engine::line_reader::{Got, LONGEST, read_line};
@@ -25,12 +25,16 @@ pub(super) fn import(
     let format = format.unwrap_or(TimeFormat::Since1970(Unit::Nanos));
     let mut bytes = Vec::new();
     for number in 1u64.. {
+        if problems.stop() {
+            break;
+        }
         bytes.clear();
         let got = read_line(&mut input, &mut bytes, LONGEST);
         let got = got.map_err(|e| Failure::new(format_args!("cannot read {name}: {e}")))?;
-        if got == Got::End || problems.stop() {
+        if got == Got::End {
             break;
         }
+        problems.reached(name, number);
         if got == Got::TooLong {
             let what = format_args!("the line is longer than {} MiB", LONGEST >> 20);
             problems.refuse(name, number, what);
@@ -74,7 +78,24 @@ fn take(
     };
     let time = format.parse(time).map_err(Refused::Line)?;
     let table = args.table.as_deref().unwrap_or(&line.measurement);
-    let sink = tables.sink(table).map_err(Refused::All)?;
+    let sink = tables.sink(table)?;
+    let columns = sink.columns();
+    let row = row(&line, args, sink);
+    if row.is_err() {
+        // A line that is refused decides the type of no field.
+        sink.forget_columns_from(columns);
+    }
+    let (series, values) = row?;
+    sink.row(place, series, time, &values, problems)
+        .map_err(Refused::All)
+}
+
+/// The series of a line, and its values with the numbers of their columns.
+fn row<'l>(
+    line: &'l Line<'_>,
+    args: &ImportArgs,
+    sink: &mut Sink,
+) -> Result<(u32, Vec<(usize, Value<'l>)>), Refused> {
     let mut values: Vec<(usize, Value<'_>)> = Vec::with_capacity(line.fields.len());
     for (name, value) in &line.fields {
         let value = value.as_value();
@@ -91,6 +112,5 @@ fn take(
         let constant = args.tag.iter().map(|(n, v)| (n.as_str(), v.as_str()));
         own.chain(constant).collect::<Vec<(&str, &str)>>()
     })?;
-    sink.row(place, series, time, &values, problems)
-        .map_err(Refused::All)
+    Ok((series, values))
 }

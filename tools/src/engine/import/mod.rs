@@ -30,14 +30,18 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tidestone::{DuplicatePolicy, FieldType, TableOptions, Tidestone};
 
 use crate::outcome::{Failure, Outcome, Run};
+use crate::text::one_line;
 use problems::Problems;
-use sink::Sink;
+use sink::{Refused, Sink};
 use time_format::TimeFormat;
 
 const AFTER_HELP: &str = "\
 In CSV nothing between two delimiters is null, and \"\" is the empty string (null in columns of
 numbers and bools); a quoted cell may hold delimiters, ends of lines and doubled quotes. A file of
-`export --typed` needs neither --time, --tags nor --types.";
+`export --typed` needs neither --time, --tags nor --types.
+
+A line that is wrong is named on stderr as file:line: what, and left out; the exit code is then 1.
+Where the import stops before the end, what was read before is committed and counted all the same.";
 
 /// What to import, and how to read it.
 #[derive(Debug, Args)]
@@ -109,61 +113,104 @@ enum Duplicates {
     First,
 }
 
-/// Carries out `tidestone import`.
+/// Carries out `tidestone import`. What was imported is said also where it failed.
 pub(crate) fn run(args: &ImportArgs, out: &mut dyn Write) -> Run {
+    check(args)?;
     let is_new = !args.db.join("IDENTITY").exists();
     let db = Tidestone::builder(&args.db).open_or_create()?;
     if !is_new {
         super::report_open(&db);
     }
     let started = Instant::now();
-    let summary = import(&db, args)?;
-    db.sync()?;
-    db.close()?;
-    summary.print(started.elapsed(), out)?;
-    Ok(Outcome::sound(summary.refused == 0))
+    let imported = import(&db, args);
+    let (synced, closed) = (db.sync(), db.close());
+    let printed = imported.summary.print(started.elapsed(), out);
+    let printed = printed.and_then(|()| out.flush());
+    imported.result?;
+    synced.map(drop).and(closed).map_err(|error| {
+        Failure::from(error).about("what was imported may be lost in a power failure")
+    })?;
+    printed?;
+    Ok(Outcome::sound(imported.summary.refused == 0))
+}
+
+/// What an import did, and how it ended.
+#[derive(Debug)]
+pub(crate) struct Imported {
+    pub(crate) summary: Summary,
+    /// Why it stopped before the end, if it did.
+    pub(crate) result: Run<()>,
 }
 
 /// What was imported.
 #[derive(Debug, Default)]
 pub(crate) struct Summary {
-    /// Rows, values and series, by table.
-    tables: Vec<(String, u64, u64, usize)>,
+    tables: Vec<TableSummary>,
     refused: u64,
+    /// The line where it stopped, if that was not the end.
+    stopped: Option<String>,
+}
+
+/// What was imported into a table.
+#[derive(Debug)]
+struct TableSummary {
+    table: String,
+    rows: u64,
+    values: u64,
+    series: usize,
+    /// Rows that were read and could not be committed.
+    left_out: u64,
+    /// File and line of the first one of those.
+    first_left_out: Option<(Arc<str>, u64)>,
 }
 
 impl Summary {
     /// Rows of all tables.
     pub(crate) fn rows(&self) -> u64 {
-        self.tables.iter().map(|t| t.1).sum()
+        self.tables.iter().map(|t| t.rows).sum()
     }
 
     /// Values of all tables.
     pub(crate) fn values(&self) -> u64 {
-        self.tables.iter().map(|t| t.2).sum()
+        self.tables.iter().map(|t| t.values).sum()
     }
 
     fn print(&self, took: Duration, out: &mut dyn Write) -> std::io::Result<()> {
-        for (table, rows, values, series) in &self.tables {
-            writeln!(
+        for t in &self.tables {
+            let (rows, values, series) = (t.rows, t.values, t.series);
+            write!(
                 out,
-                "table {table}: {rows} rows, {values} values, {series} series"
+                "table {}: {rows} rows, {values} values, {series} series",
+                one_line(&t.table)
             )?;
+            if let Some((file, line)) = &t.first_left_out {
+                let left_out = t.left_out;
+                write!(
+                    out,
+                    "; {left_out} rows more were read and are not in it, from {file}:{line} on"
+                )?;
+            }
+            writeln!(out)?;
         }
         let seconds = took.as_secs_f64();
-        writeln!(
+        let (rows, values) = (self.rows(), self.values());
+        write!(
             out,
-            "{} rows in {seconds:.2} s: {:.0} rows/s, {:.0} values/s; {} lines refused",
-            self.rows(),
-            self.rows() as f64 / seconds,
-            self.values() as f64 / seconds,
+            "{rows} rows in {seconds:.2} s: {:.0} rows/s, {:.0} values/s; {} lines refused",
+            rows as f64 / seconds,
+            values as f64 / seconds,
             self.refused
-        )
+        )?;
+        match &self.stopped {
+            Some(place) => writeln!(out, "; stopped at {place}"),
+            None => writeln!(out),
+        }
     }
 }
 
-/// Imports the files into an open database.
-pub(crate) fn import(db: &Tidestone, args: &ImportArgs) -> Run<Summary> {
+/// Imports the files into an open database. Where it stops before the end, rows that were read are
+/// committed all the same, as far as the engine takes them.
+pub(crate) fn import(db: &Tidestone, args: &ImportArgs) -> Imported {
     let total = args.files.iter().map(|f| source::len(f)).sum();
     let progress = progress_bar(total);
     let mut problems = Problems::new(args.strict, progress.clone());
@@ -172,33 +219,66 @@ pub(crate) fn import(db: &Tidestone, args: &ImportArgs) -> Run<Summary> {
         args,
         sinks: BTreeMap::new(),
     };
+    let read = read_files(args, &mut tables, &mut problems, &progress);
+    let stopped = match read.is_err() || problems.stop() {
+        true => problems.place(),
+        false => None,
+    };
+    let committed = tables.commit(read.is_err(), &mut problems);
+    progress.finish_and_clear();
+    problems.finish();
+    let summary = Summary {
+        tables: tables.summaries(),
+        refused: problems.refused(),
+        stopped,
+    };
+    let result = read.and(committed);
+    Imported { summary, result }
+}
+
+fn read_files(
+    args: &ImportArgs,
+    tables: &mut Tables<'_>,
+    problems: &mut Problems,
+    progress: &ProgressBar,
+) -> Run<()> {
     for path in &args.files {
-        let input = source::open(path, &progress)?;
+        let input = source::open(path, progress)?;
         let name: Arc<str> = path.display().to_string().into();
-        tables.sinks.values_mut().for_each(Sink::start_file);
+        tables.start_file();
         match format_of(path, args)? {
             Format::Csv => {
-                let Some(table) = args.table.as_deref() else {
-                    return Err(Failure::new("CSV needs --table"));
-                };
-                csv_file::import(&name, input, args, tables.sink(table)?, &mut problems)?;
+                let table = args.table.as_deref();
+                let table = table.ok_or_else(|| Failure::new("CSV needs --table"))?;
+                csv_file::import(&name, input, table, tables, problems)?;
             }
-            Format::Line => lines::import(&name, input, args, &mut tables, &mut problems)?,
+            Format::Line => lines::import(&name, input, args, tables, problems)?,
         }
         if problems.stop() {
             break;
         }
     }
-    let mut summary = Summary::default();
-    for (table, sink) in &mut tables.sinks {
-        sink.commit(&mut problems)?;
-        let of_table = (table.clone(), sink.rows, sink.values, sink.series_met());
-        summary.tables.push(of_table);
+    Ok(())
+}
+
+/// Fails before anything is imported where a file is not there, nothing tells what it is, or
+/// options contradict each other.
+fn check(args: &ImportArgs) -> Run<()> {
+    for (at, (name, _)) in args.tag.iter().enumerate() {
+        if args.tag[..at].iter().any(|(other, _)| other == name) {
+            return Err(Failure::new(format_args!("--tag names {name:?} twice")));
+        }
     }
-    progress.finish_and_clear();
-    problems.finish();
-    summary.refused = problems.refused();
-    Ok(summary)
+    for path in &args.files {
+        if format_of(path, args)? == Format::Csv && args.table.is_none() {
+            return Err(Failure::new(format_args!(
+                "{} is CSV: give --table, the table to import into",
+                path.display()
+            )));
+        }
+        source::check(path)?;
+    }
+    Ok(())
 }
 
 /// The tables that are imported into.
@@ -209,14 +289,44 @@ struct Tables<'a> {
 }
 
 impl Tables<'_> {
-    fn sink(&mut self, name: &str) -> Run<&mut Sink> {
+    fn sink(&mut self, name: &str) -> Result<&mut Sink, Refused> {
         if !self.sinks.contains_key(name) {
             let table = self.db.table_or_create(name, self.args.table_options())?;
             self.sinks
                 .insert(name.to_owned(), Sink::new(self.db, table));
         }
-        let sink = self.sinks.get_mut(name);
-        sink.ok_or_else(|| Failure::new(format_args!("table {name:?} is gone")))
+        let gone = || Refused::All(Failure::new(format_args!("table {name:?} is gone")));
+        self.sinks.get_mut(name).ok_or_else(gone)
+    }
+
+    fn start_file(&mut self) {
+        self.sinks.values_mut().for_each(Sink::start_file);
+    }
+
+    /// Commits what is left in all tables, whatever becomes of one of them; the first failure is
+    /// told. After one, nothing is waited for any more.
+    fn commit(&mut self, failed: bool, problems: &mut Problems) -> Run<()> {
+        let mut result = Ok(());
+        for sink in self.sinks.values_mut() {
+            if failed || result.is_err() {
+                sink.wait_no_more();
+            }
+            let committed = sink.commit(problems);
+            result = result.and(committed);
+        }
+        result
+    }
+
+    fn summaries(&self) -> Vec<TableSummary> {
+        let summary = |(table, sink): (&String, &Sink)| TableSummary {
+            table: table.clone(),
+            rows: sink.rows,
+            values: sink.values,
+            series: sink.series_met(),
+            left_out: sink.uncommitted().rows,
+            first_left_out: sink.uncommitted().first.clone(),
+        };
+        self.sinks.iter().map(summary).collect()
     }
 }
 
@@ -315,3 +425,6 @@ fn one_byte(text: &str) -> Result<u8, String> {
         _ => Err("one character of ASCII, or \\t".to_owned()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! Lines that were refused.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Instant;
 
 use indicatif::ProgressBar;
@@ -13,6 +14,8 @@ const PRINTED: u64 = 1000;
 pub(super) struct Problems {
     strict: bool,
     refused: u64,
+    /// File and line that were read last.
+    reached: Option<(Arc<str>, u64)>,
     rows: u64,
     started: Instant,
     progress: ProgressBar,
@@ -23,10 +26,25 @@ impl Problems {
         Self {
             strict,
             refused: 0,
+            reached: None,
             rows: 0,
             started: Instant::now(),
             progress,
         }
+    }
+
+    /// A line was read.
+    pub(super) fn reached(&mut self, file: &Arc<str>, line: u64) {
+        match &mut self.reached {
+            Some((known, reached)) if Arc::ptr_eq(known, file) => *reached = line,
+            reached => *reached = Some((file.clone(), line)),
+        }
+    }
+
+    /// The line that was read last, as `file:line`.
+    pub(super) fn place(&self) -> Option<String> {
+        let place = self.reached.as_ref();
+        place.map(|(file, line)| format!("{file}:{line}"))
     }
 
     /// A line was refused.

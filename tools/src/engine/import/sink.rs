@@ -30,6 +30,16 @@ pub(super) enum Refused {
     All(Failure),
 }
 
+/// Where it is not about a line.
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Line(what) => Self::new(what),
+            Refused::All(failure) => failure,
+        }
+    }
+}
+
 impl From<Error> for Refused {
     fn from(error: Error) -> Self {
         match error.kind() {
@@ -53,6 +63,9 @@ pub(super) struct Sink {
     lines: Vec<(Arc<str>, u64)>,
     /// Rows that the writer holds already.
     staged: usize,
+    uncommitted: Uncommitted,
+    /// How often a commit waits again for the engine's memory.
+    patience: u32,
     /// Bytes of strings of the rows not yet committed.
     text: usize,
     /// The series of the file at hand, by their tags as they are written there.
@@ -64,8 +77,19 @@ pub(super) struct Sink {
     /// Of each handle: the batch that needed it last, and its place there.
     places: Vec<(u64, u32)>,
     batch: u64,
+    /// Rows that are committed.
     pub(super) rows: u64,
+    /// Values of rows that are committed.
     pub(super) values: u64,
+}
+
+/// Rows that were taken and are not committed yet.
+#[derive(Debug, Default)]
+pub(super) struct Uncommitted {
+    pub(super) rows: u64,
+    values: u64,
+    /// File and line of the first one.
+    pub(super) first: Option<(Arc<str>, u64)>,
 }
 
 struct SinkColumn {
@@ -84,6 +108,8 @@ impl Sink {
             of_row: Vec::new(),
             lines: Vec::new(),
             staged: 0,
+            uncommitted: Uncommitted::default(),
+            patience: PATIENCE,
             by_tags: FxHashMap::default(),
             by_id: FxHashMap::default(),
             handles: Vec::new(),
@@ -105,9 +131,18 @@ impl Sink {
         self.handles.len()
     }
 
+    pub(super) fn uncommitted(&self) -> &Uncommitted {
+        &self.uncommitted
+    }
+
     /// From now on rows are of another file, which may write the same tags in another way.
     pub(super) fn start_file(&mut self) {
         self.by_tags.clear();
+    }
+
+    /// From now on a commit that the engine has no memory for fails at once.
+    pub(super) fn wait_no_more(&mut self) {
+        self.patience = 0;
     }
 
     /// The number of the series with the given tags. `raw` stands for the tags: equal bytes,
@@ -137,6 +172,16 @@ impl Sink {
         self.handles.push(handle);
         self.places.push((0, 0));
         Ok(number)
+    }
+
+    /// How many columns there are.
+    pub(super) fn columns(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// Forgets the columns from number `from` on, in which no row has a value.
+    pub(super) fn forget_columns_from(&mut self, from: usize) {
+        self.columns.truncate(from);
     }
 
     /// The number of the column of a field, which is made if it is not there.
@@ -193,7 +238,6 @@ impl Sink {
         for (at, value) in values {
             if let Some(column) = self.columns.get_mut(*at) {
                 push(&mut column.values, *value);
-                self.values += u64::from(*value != Value::Null);
             }
         }
         self.times.push(time);
@@ -202,14 +246,32 @@ impl Sink {
                 column.values.push_null();
             }
         }
-        self.text += text_of(values.iter().map(|(_, value)| value));
         let place = self.place_of(series);
         self.of_row.push(place);
         self.lines.push((file.clone(), line));
-        self.rows += 1;
+        self.taken((file, line), values.iter().map(|(_, value)| value));
         match self.is_full(self.times.len()) {
             true => self.commit(problems),
             false => Ok(()),
+        }
+    }
+
+    /// Counts a row.
+    fn taken<'v>(
+        &mut self,
+        (file, line): (&Arc<str>, u64),
+        values: impl Iterator<Item = &'v Value<'v>>,
+    ) {
+        let uncommitted = &mut self.uncommitted;
+        uncommitted.rows += 1;
+        uncommitted
+            .first
+            .get_or_insert_with(|| (file.clone(), line));
+        for value in values {
+            uncommitted.values += u64::from(*value != Value::Null);
+            if let Value::String(text) = value {
+                self.text += text.len();
+            }
         }
     }
 
@@ -237,10 +299,7 @@ impl Sink {
             Err(error) => return Err(error.into()),
         }
         self.staged += 1;
-        self.rows += 1;
-        let values = fields.iter().filter(|(_, v)| *v != Value::Null).count();
-        self.values += values as u64;
-        self.text += text_of(fields.iter().map(|(_, value)| value));
+        self.taken((file, line), values.iter().map(|(_, value)| value));
         match self.is_full(self.staged) {
             true => self.commit(problems),
             false => Ok(()),
@@ -265,61 +324,86 @@ impl Sink {
     }
 
     /// Commits the rows taken since the last commit. Those that the table refuses are reported,
-    /// the others are taken.
+    /// the others are taken. After an error they are kept, and another commit tries again.
     pub(super) fn commit(&mut self, problems: &mut Problems) -> Run<()> {
-        let times = mem::take(&mut self.times);
-        let of_row = mem::take(&mut self.of_row);
-        let lines = mem::take(&mut self.lines);
-        let series = mem::take(&mut self.batch_series);
-        self.batch += 1;
-        self.text = 0;
-        let staged = mem::take(&mut self.staged);
-        if staged > 0 {
-            self.submit()?;
-            problems.committed(staged);
+        // After a failed commit the writer has them already.
+        if self.staged == 0 {
+            self.stage(problems)?;
         }
-        if times.is_empty() {
+        if self.staged == 0 {
             return Ok(());
         }
-        let mut batch = Batch::of_many(series.clone(), of_row.clone(), times.clone());
-        let mut columns = Vec::with_capacity(self.columns.len());
-        for column in &mut self.columns {
-            let empty = Column::new(column.values.values.field_type());
-            columns.push((column.name.clone(), mem::replace(&mut column.values, empty)));
+        self.submit()?;
+        problems.committed(mem::take(&mut self.staged));
+        let committed = mem::take(&mut self.uncommitted);
+        self.rows += committed.rows;
+        self.values += committed.values;
+        self.text = 0;
+        Ok(())
+    }
+
+    /// Hands the rows to the writer.
+    fn stage(&mut self, problems: &mut Problems) -> Run<()> {
+        if self.times.is_empty() {
+            return Ok(());
         }
-        for (name, column) in &columns {
-            if column.null_count() == times.len() {
+        let series = self.batch_series.clone();
+        let mut batch = Batch::of_many(series, self.of_row.clone(), self.times.clone());
+        for SinkColumn { name, values } in &self.columns {
+            if values.null_count() == self.times.len() {
                 continue;
             }
-            let (name, values) = (name.clone(), column.values.clone());
-            batch = match &column.validity {
-                Some(valid) => batch.nullable(name, values, valid.clone()),
-                None => batch.column(name, values),
+            batch = match &values.validity {
+                Some(valid) => batch.nullable(name, values.values.clone(), valid.clone()),
+                None => batch.column(name, values.values.clone()),
             };
         }
         match self.writer.append_batch(batch) {
-            Ok(()) => {}
-            Err(error) if error.kind() == ErrorKind::Invalid => {
-                for row in 0..times.len() {
-                    let handle = &series[of_row[row] as usize];
-                    let fields: Vec<(&str, Value<'_>)> = columns
-                        .iter()
-                        .map(|(name, column)| (name.as_str(), Value::of_column(column, row)))
-                        // What a row does not give is no reason to refuse it.
-                        .filter(|(_, value)| *value != Value::Null)
-                        .collect();
-                    if let Err(error) = self.writer.append_fields(handle, times[row], &fields) {
-                        let (file, line) = &lines[row];
-                        problems.refuse(file, *line, error);
-                        self.rows -= 1;
-                        self.values -= fields.len() as u64;
-                    }
-                }
-            }
+            Ok(()) => self.staged += self.times.len(),
+            Err(error) if error.kind() == ErrorKind::Invalid => self.stage_one_by_one(problems)?,
             Err(error) => return Err(error.into()),
         }
-        self.submit()?;
-        problems.committed(times.len());
+        self.times.clear();
+        self.of_row.clear();
+        self.lines.clear();
+        self.batch_series.clear();
+        self.batch += 1;
+        for column in &mut self.columns {
+            column.values = Column::new(column.values.values.field_type());
+        }
+        Ok(())
+    }
+
+    /// Hands the rows to the writer, without those that are wrong; or none, after an error.
+    fn stage_one_by_one(&mut self, problems: &mut Problems) -> Run<()> {
+        let mut refused = Vec::new();
+        for row in 0..self.times.len() {
+            let handle = &self.batch_series[self.of_row[row] as usize];
+            let fields: Vec<(&str, Value<'_>)> = self
+                .columns
+                .iter()
+                .map(|c| (c.name.as_str(), Value::of_column(&c.values, row)))
+                // What a row does not give is no reason to refuse it.
+                .filter(|(_, value)| *value != Value::Null)
+                .collect();
+            match self.writer.append_fields(handle, self.times[row], &fields) {
+                Ok(()) => self.staged += 1,
+                Err(error) if error.kind() == ErrorKind::Invalid => {
+                    refused.push((row, fields.len() as u64, error));
+                }
+                Err(error) => {
+                    self.writer.clear();
+                    self.staged = 0;
+                    return Err(error.into());
+                }
+            }
+        }
+        for (row, values, error) in refused {
+            let (file, line) = &self.lines[row];
+            problems.refuse(file, *line, error);
+            self.uncommitted.rows -= 1;
+            self.uncommitted.values -= values;
+        }
         Ok(())
     }
 
@@ -331,20 +415,13 @@ impl Sink {
                     drop(ticket);
                     return Ok(());
                 }
-                Err(error) if error.kind() == ErrorKind::Busy && waited < PATIENCE => waited += 1,
+                Err(error) if error.kind() == ErrorKind::Busy && waited < self.patience => {
+                    waited += 1;
+                }
                 Err(error) => return Err(error.into()),
             }
         }
     }
-}
-
-/// Bytes of the strings among values.
-fn text_of<'a>(values: impl Iterator<Item = &'a Value<'a>>) -> usize {
-    let texts = values.map(|value| match value {
-        Value::String(text) => text.len(),
-        _ => 0,
-    });
-    texts.sum()
 }
 
 /// Appends a value of the column's type; anything else becomes null.

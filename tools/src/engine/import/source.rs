@@ -11,6 +11,25 @@ use crate::outcome::{Failure, Run};
 
 const BUFFER: usize = 256 << 10;
 
+/// Fails if there is no such file or it cannot be read. What is no file, such as a pipe, is not
+/// opened: it may be read only once.
+pub(super) fn check(path: &Path) -> Run<()> {
+    if path == Path::new("-") {
+        return Ok(());
+    }
+    let metadata = std::fs::metadata(path).map_err(|e| Failure::file("open", path, &e))?;
+    if metadata.is_dir() {
+        let path = path.display();
+        return Err(Failure::new(format_args!(
+            "{path} is a folder; name the files in it"
+        )));
+    }
+    if metadata.is_file() {
+        File::open(path).map_err(|e| Failure::file("open", path, &e))?;
+    }
+    Ok(())
+}
+
 /// Opens a file; `-` is stdin. What is packed with gzip is unpacked, whatever it is called.
 pub(super) fn open(path: &Path, progress: &ProgressBar) -> Run<Box<dyn BufRead>> {
     let raw: Box<dyn Read> = if path == Path::new("-") {
