@@ -552,3 +552,24 @@ fn a_measurement_that_can_name_no_table_costs_its_line() {
         "{error}"
     );
 }
+
+#[test]
+fn rows_that_replace_those_before_are_told() {
+    let place = Place::new();
+    place.file("in.csv", "t,v\n1,1\n1,2\n2,3\n2,3\n");
+    let import = |table: &str, more: &[&str]| {
+        let import = [
+            "import", "--db", "db", "--table", table, "--time", "t", "in.csv",
+        ];
+        place.check(0, &[&import[..], more].concat()).1
+    };
+    let error = import("t", &[]);
+    assert!(
+        error.contains("\"t\": 2 rows have the series and the time of the row"),
+        "{error}"
+    );
+    assert!(error.contains("--duplicates all"), "{error}");
+    let error = import("all", &["--duplicates", "all"]);
+    assert!(!error.contains("--duplicates"), "{error}");
+    assert_eq!((rows(&place, "t"), rows(&place, "all")), (2, 4));
+}

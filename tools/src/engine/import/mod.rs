@@ -227,6 +227,7 @@ pub(crate) fn import(db: &Tidestone, args: &ImportArgs) -> Imported {
     let committed = tables.commit(read.is_err(), &mut problems);
     progress.finish_and_clear();
     problems.finish();
+    tables.note_repeated();
     let summary = Summary {
         tables: tables.summaries(),
         refused: problems.refused(),
@@ -315,6 +316,24 @@ impl Tables<'_> {
             result = result.and(committed);
         }
         result
+    }
+
+    /// Says where rows replaced others that were imported just before.
+    fn note_repeated(&self) {
+        for (name, sink) in &self.sinks {
+            let becomes = match sink.table().schema().settings.policy {
+                DuplicatePolicy::Replace => "replace it field by field",
+                DuplicatePolicy::First => "are dropped",
+                DuplicatePolicy::All => continue,
+            };
+            if sink.repeated > 0 {
+                eprintln!(
+                    "tidestone: table {name:?}: {} rows have the series and the time of the row \
+                     before and {becomes}; a table made with --duplicates all keeps them",
+                    sink.repeated
+                );
+            }
+        }
     }
 
     fn summaries(&self) -> Vec<TableSummary> {

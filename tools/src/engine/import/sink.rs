@@ -71,6 +71,10 @@ pub(super) struct Sink {
     /// The series of the file at hand, by their tags as they are written there.
     by_tags: FxHashMap<Box<[u8]>, u32>,
     by_id: FxHashMap<SeriesId, u32>,
+    /// The time of the last row of each series.
+    last_times: Vec<Option<i64>>,
+    /// Rows at the time of the row before them, of their series.
+    pub(super) repeated: u64,
     handles: Vec<SeriesHandle>,
     /// The handles that the rows not yet committed need.
     batch_series: Vec<SeriesHandle>,
@@ -112,6 +116,8 @@ impl Sink {
             patience: PATIENCE,
             by_tags: FxHashMap::default(),
             by_id: FxHashMap::default(),
+            last_times: Vec::new(),
+            repeated: 0,
             handles: Vec::new(),
             batch_series: Vec::new(),
             places: Vec::new(),
@@ -170,6 +176,7 @@ impl Sink {
             .map_err(|_| Refused::All(Failure::new("more than 2^32 series in one import")))?;
         self.by_id.insert(handle.id(), number);
         self.handles.push(handle);
+        self.last_times.push(None);
         self.places.push((0, 0));
         Ok(number)
     }
@@ -232,6 +239,8 @@ impl Sink {
         values: &[(usize, Value<'_>)],
         problems: &mut Problems,
     ) -> Run<()> {
+        let last = self.last_times[series as usize].replace(time);
+        self.repeated += u64::from(last == Some(time));
         if problems.is_strict() {
             return self.row_at_once((file, line), series, time, values, problems);
         }
