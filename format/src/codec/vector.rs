@@ -11,6 +11,7 @@
 //! aligned to a place in the file and a block starts at a multiple of that alignment.
 
 mod encoding;
+mod strings;
 mod validity;
 
 use std::ops::Range;

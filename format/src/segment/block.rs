@@ -178,6 +178,32 @@ impl<'a> Block<'a> {
             .map_err(|e| e.at_base(self.offset))
     }
 
+    /// Appends the rows `rows` of a vector of strings to `out`.
+    ///
+    /// # Errors
+    /// As [`Block::decode`], or there are no such rows.
+    pub fn decode_string_rows(
+        &self,
+        vector: usize,
+        rows: Range<usize>,
+        dictionary: Option<&Dictionary>,
+        out: &mut Column,
+    ) -> Result<()> {
+        self.vector(vector)?
+            .decode_string_rows(rows, dictionary, out)
+            .map_err(|e| e.at_base(self.offset))
+    }
+
+    /// Bytes of the strings of a vector, about.
+    ///
+    /// # Errors
+    /// As [`Block::decode`].
+    pub fn text_len(&self, vector: usize, dictionary: Option<&Dictionary>) -> Result<usize> {
+        self.vector(vector)?
+            .text_len(dictionary)
+            .map_err(|e| e.at_base(self.offset))
+    }
+
     /// Decodes a vector of doubles into the first rows of `out`, and says how many. What stands
     /// at nulls is unspecified; [`Validity::is_full`] says that there are none.
     ///

@@ -4,8 +4,9 @@ use proptest::prelude::*;
 use tidestone_format::FieldType;
 use tidestone_format::codec::vector::Encoding;
 use tidestone_format::column::{Column, Values};
+use tidestone_format::segment::Segment;
 
-use crate::model::{Model, TYPES, check, mix};
+use crate::model::{Model, TYPES, assert_same, check, mix};
 
 fn push(column: &mut Column, bits: u64) {
     match &mut column.values {
@@ -105,6 +106,52 @@ fn runs_do_not_matter() {
     let (whole, _) = model.write(usize::MAX);
     let (pieces, _) = model.write(333);
     assert!(whole == pieces);
+}
+
+#[test]
+fn some_rows_of_strings_are_those_rows_of_all() {
+    for (shape, nulls) in [
+        (Shape::Few, 0),
+        (Shape::Few, 10),
+        (Shape::Few, 60),
+        (Shape::Random, 0),
+        (Shape::Random, 10),
+        (Shape::Random, 60),
+        (Shape::Random, 100),
+    ] {
+        let model = Model::build(&[FieldType::String], &[(1, 1500)], value(shape, nulls, 5));
+        let (bytes, _) = model.write(usize::MAX);
+        let segment = Segment::open(&bytes).unwrap();
+        let field = model.fields[0].id;
+        let dictionary = segment.dictionary(field).unwrap();
+        let page = segment.group_page(0).unwrap();
+        let block = segment.block(&page, 0, field).unwrap();
+        for (vector, rows) in [(0, 0..1024), (0, 0..1), (0, 511..700), (1, 400..476)] {
+            let mut read = Column::new(FieldType::String);
+            let text = dictionary.as_ref();
+            // Behind other rows, with nulls and without.
+            block.decode_string_rows(0, 3..20, text, &mut read).unwrap();
+            block
+                .decode_string_rows(vector, rows.clone(), text, &mut read)
+                .unwrap();
+            let start = vector * 1024;
+            let mut expected = Column::new(FieldType::String);
+            expected.extend_from(&model.columns[0], 3, 20);
+            expected.extend_from(&model.columns[0], start + rows.start, start + rows.end);
+            assert_same(
+                &format!("{shape:?} {nulls} {vector} {rows:?}"),
+                &read,
+                &expected,
+            );
+        }
+        let mut read = Column::new(FieldType::String);
+        let past = block.decode_string_rows(1, 400..477, dictionary.as_ref(), &mut read);
+        assert!(past.is_err() && read.is_empty());
+        let text: usize = (0..2)
+            .map(|v| block.text_len(v, dictionary.as_ref()).unwrap())
+            .sum();
+        assert!(text >= model.columns[0].values.text_len());
+    }
 }
 
 #[test]
