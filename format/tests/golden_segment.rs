@@ -21,7 +21,7 @@ use tidestone_format::codec::vector::Encoding;
 use tidestone_format::column::{Column, Values};
 use tidestone_format::manifest::Tier;
 use tidestone_format::schema::{DuplicatePolicy, Field};
-use tidestone_format::segment::{Segment, SegmentMeta, SegmentWriter};
+use tidestone_format::segment::{Segment, SegmentMeta, SegmentWriter, TextMemory};
 use tidestone_format::{
     FieldId, FieldType, FileUuid, Lsn, SeriesId, SeriesKey, TableId, TimeRange,
 };
@@ -38,6 +38,8 @@ struct Golden {
     times: Vec<i64>,
     fields: Vec<Field>,
     columns: Vec<Column>,
+    /// The fields of each pass.
+    passes: Vec<usize>,
 }
 
 fn mix(seed: u64) -> u64 {
@@ -177,6 +179,7 @@ fn every_encoding() -> Golden {
             .map(|row| row * 10_000_000_000 + row % 3)
             .collect(),
         fields: fields(&columns),
+        passes: vec![columns.len()],
         columns,
     }
 }
@@ -197,6 +200,7 @@ fn many_series() -> Golden {
             .map(|row| row % 60 / 2 * 1_000_000)
             .collect(),
         fields: fields(&columns),
+        passes: vec![columns.len()],
         columns,
     }
 }
@@ -210,6 +214,30 @@ fn one_row() -> Golden {
         times: vec![i64::MIN],
         fields: Vec::new(),
         columns: Vec::new(),
+        passes: vec![0],
+    }
+}
+
+/// Columns that were written one after another, blocks of strings vector by vector: dictionaries lie
+/// between blocks, and blocks of one row group far from each other.
+fn in_passes() -> Golden {
+    let rows = 2_100;
+    let columns = vec![
+        i64s(rows, |row| Some(row as i64 % 9)),
+        strings(rows, |row| Some(format!("{}", mix(row as u64) % 4))),
+        strings(rows, |row| {
+            (row % 5 > 0).then(|| format!("{:x}", mix(row as u64) % 0x1000))
+        }),
+        f64s(rows, |_| Some(2.5)),
+    ];
+    Golden {
+        name: "segment-in-passes.bin",
+        policy: DuplicatePolicy::Replace,
+        series: vec![(2, 2_000), (6, 100)],
+        times: (0..rows as i64).map(|row| row * 1_000_000).collect(),
+        fields: fields(&columns),
+        columns,
+        passes: vec![1, 1, 1, 1],
     }
 }
 
@@ -223,6 +251,7 @@ fn example() -> Golden {
         series: vec![(5, 3)],
         times: vec![1_000_000_000, 2_000_000_000, 3_000_000_000],
         fields: fields(&columns),
+        passes: vec![columns.len()],
         columns,
     }
 }
@@ -240,15 +269,26 @@ fn write(golden: &Golden) -> Vec<u8> {
         last_lsn: Lsn(2_000),
     };
     let mut bytes = Vec::new();
-    let mut writer = SegmentWriter::new(&mut bytes, meta).unwrap();
+    let (first, later) = golden.passes.split_first().unwrap();
+    // Each vector of a pass of strings is written by itself.
+    let text = TextMemory {
+        column: 1,
+        ..TextMemory::default()
+    };
+    let mut writer = SegmentWriter::in_passes(&mut bytes, meta, *first, text).unwrap();
+    let (mut columns, mut rest) = golden.columns.split_at(*first);
     let mut start = 0;
     for &(id, rows) in &golden.series {
         let run = start..start + rows;
-        let (times, columns) = (&golden.times, &golden.columns);
         writer
-            .push(SeriesId(id), &key(id), times, columns, run)
+            .push(SeriesId(id), &key(id), &golden.times, columns, run)
             .unwrap();
         start += rows;
+    }
+    for &fields in later {
+        (columns, rest) = rest.split_at(fields);
+        writer.next_pass(fields).unwrap();
+        writer.push_values(columns, 0..start).unwrap();
     }
     writer.finish().unwrap();
     bytes
@@ -354,6 +394,11 @@ fn one_row_is_read() {
 }
 
 #[test]
+fn columns_that_were_written_in_passes_are_read() {
+    check(&in_passes());
+}
+
+#[test]
 fn the_worked_example_is_what_the_document_shows() {
     let golden = example();
     check(&golden);
@@ -378,7 +423,14 @@ fn the_worked_example_is_what_the_document_shows() {
 
 #[test]
 fn the_writer_is_deterministic() {
-    for golden in [every_encoding(), many_series(), one_row(), example()] {
+    let all = [
+        every_encoding(),
+        many_series(),
+        one_row(),
+        example(),
+        in_passes(),
+    ];
+    for golden in all {
         assert!(write(&golden) == write(&golden), "{}", golden.name);
     }
 }

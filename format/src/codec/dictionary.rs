@@ -235,15 +235,33 @@ impl FloatCodes {
 }
 
 /// Gives codes to strings.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct StringCodes {
     /// Where each value ends in the text.
     ends: Vec<usize>,
     text: Vec<u8>,
+    /// The text has no more bytes.
+    most: usize,
     slots: Slots,
 }
 
+impl Default for StringCodes {
+    fn default() -> Self {
+        Self::with_at_most(MAX_DICTIONARY_TEXT)
+    }
+}
+
 impl StringCodes {
+    /// Codes for at most `most` bytes of strings.
+    pub(crate) fn with_at_most(most: usize) -> Self {
+        Self {
+            ends: Vec::new(),
+            text: Vec::new(),
+            most: most.min(MAX_DICTIONARY_TEXT),
+            slots: Slots::default(),
+        }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.ends.len()
     }
@@ -280,7 +298,7 @@ impl StringCodes {
         let code = match found {
             Ok(code) => code,
             Err(slot) => {
-                if self.text.len() + bytes.len() > MAX_DICTIONARY_TEXT {
+                if self.text.len() + bytes.len() > self.most {
                     return None;
                 }
                 let code = next_code(len)?;

@@ -290,10 +290,17 @@ fn last_rows(rows: usize) -> usize {
     }
 }
 
-/// Builds a block: the head, then vectors one after another.
+/// Builds a block: the head, then vectors one after another. What was built can be taken away in
+/// between; the head then stays.
 #[derive(Debug, Default)]
 pub(crate) struct BlockBuilder {
+    /// The head, if it was not taken away, and vectors.
     bytes: Vec<u8>,
+    /// The head and its directory, once the first part was taken away.
+    head: Vec<u8>,
+    head_len: usize,
+    /// Bytes that were taken away.
+    taken: usize,
     vectors: usize,
 }
 
@@ -311,7 +318,10 @@ impl BlockBuilder {
         self.bytes.push(field_type.tag());
         self.bytes.push(byte(vectors));
         self.bytes.extend_from_slice(&last.to_le_bytes());
-        self.bytes.resize(HEAD_LEN + vectors * 4, 0);
+        self.head_len = HEAD_LEN + vectors * 4;
+        self.bytes.resize(self.head_len, 0);
+        self.head.clear();
+        self.taken = 0;
         self.vectors = 0;
     }
 
@@ -320,15 +330,38 @@ impl BlockBuilder {
         let start = self.bytes.len();
         put(&mut self.bytes);
         // The length of a block is checked, as u32, when its region is made.
-        let end = u32::try_from(self.bytes.len()).unwrap_or(u32::MAX);
+        let end = u32::try_from(self.taken + self.bytes.len()).unwrap_or(u32::MAX);
         let at = HEAD_LEN + self.vectors * 4;
-        self.bytes[at..at + 4].copy_from_slice(&end.to_le_bytes());
+        let head = match self.taken {
+            0 => &mut self.bytes,
+            _ => &mut self.head,
+        };
+        head[at..at + 4].copy_from_slice(&end.to_le_bytes());
         self.vectors += 1;
         self.bytes.len() - start
     }
 
-    /// The block.
+    /// The block, or what was built since a part of it was taken away.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// Takes away what was built.
+    pub(crate) fn take_part(&mut self) {
+        if self.taken == 0 {
+            self.head.extend_from_slice(&self.bytes[..self.head_len]);
+        }
+        self.taken += self.bytes.len();
+        self.bytes.clear();
+    }
+
+    /// Bytes of the head and its directory.
+    pub(crate) fn head_len(&self) -> usize {
+        self.head_len
+    }
+
+    /// The head, its directory as far as there are vectors, once a part was taken away.
+    pub(crate) fn head(&self) -> &[u8] {
+        &self.head
     }
 }

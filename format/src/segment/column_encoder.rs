@@ -158,12 +158,13 @@ fn shape(validity: Option<&Bitmap>, rows: usize, shapes: &mut Vec<Shape>) {
 }
 
 impl ColumnEncoder {
-    pub(crate) fn new(field: FieldId, field_type: FieldType) -> Self {
+    /// An encoder whose dictionary of strings has at most `text` bytes of them.
+    pub(crate) fn new(field: FieldId, field_type: FieldType, text: usize) -> Self {
         Self {
             field,
             field_type,
             floats: FloatCodes::default(),
-            strings: StringCodes::default(),
+            strings: StringCodes::with_at_most(text),
             failures: 0,
             pause: 0,
             decimals: None,
@@ -192,13 +193,24 @@ impl ColumnEncoder {
     /// Builds the block of a row group in `scratch`, with the statistics of its vectors. Values
     /// at nulls are overwritten.
     pub(crate) fn encode(&mut self, group: u32, column: &mut Column, scratch: &mut Scratch) {
+        self.start(group, column.len(), scratch);
+        self.encode_part(column, scratch);
+    }
+
+    /// Starts the block of a row group of `rows` rows in `scratch`.
+    pub(crate) fn start(&self, group: u32, rows: usize, scratch: &mut Scratch) {
+        let block = &mut scratch.block;
+        block.start(self.field, self.field_type, group, rows);
+    }
+
+    /// Appends vectors to the block that was started in `scratch`, with their statistics. Values at
+    /// nulls are overwritten. All vectors of a block but its last are whole.
+    pub(crate) fn encode_part(&mut self, column: &mut Column, scratch: &mut Scratch) {
         let Column { values, validity } = column;
         scratch.stats.clear();
         scratch.choices.clear();
         scratch.payloads.clear();
         shape(validity.as_ref(), values.len(), &mut scratch.shapes);
-        let block = &mut scratch.block;
-        block.start(self.field, self.field_type, group, values.len());
         match values {
             Values::F64(values) => self.encode_floats(values, scratch),
             Values::I64(values) => {

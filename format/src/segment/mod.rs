@@ -1,8 +1,8 @@
 //! Data files: blocks, dictionaries, pages, root, trailer.
 //!
 //! ```text
-//! header 192 B | blocks | dictionaries | series pages | group pages | root | trailer 64 B
-//!                                        '------------- the tail --------------'
+//! header 192 B | blocks and dictionaries | series pages | group pages | root | trailer 64 B
+//!                                          '------------------ the tail ------------------'
 //! ```
 //!
 //! Reading is without I/O: [`Trailer`] says where the [`Root`] is, the root where the pages are,
@@ -28,5 +28,6 @@ pub use root::{DictionaryRef, GroupPageRef, Root, SeriesPageRef};
 pub use series_page::{SeriesPage, SeriesRows};
 pub use trailer::{TRAILER_LEN, Trailer};
 pub use writer::{
-    ColumnSummary, EncodingUse, SegmentMeta, SegmentSummary, SegmentWriter, WriteError,
+    ColumnSummary, EncodingUse, SegmentMeta, SegmentSink, SegmentSummary, SegmentWriter,
+    TextMemory, WriteError,
 };

@@ -67,17 +67,32 @@ impl Region {
         file: FileUuid,
         bytes: &[u8],
     ) -> Result<Self> {
-        let len = u32::try_from(bytes.len())
+        let crc = region_crc32(file, u32::from(kind as u8), field.0, offset, bytes);
+        Self::with_checksum(kind, field, offset, bytes.len() as u64, crc)
+    }
+
+    /// The region of `len` bytes with the checksum `crc` at `offset` of the file.
+    ///
+    /// # Errors
+    /// As [`Region::of`].
+    pub(crate) fn with_checksum(
+        kind: RegionKind,
+        field: FieldId,
+        offset: u64,
+        len: u64,
+        crc: u32,
+    ) -> Result<Self> {
+        let len = u32::try_from(len)
             .ok()
-            .filter(|_| bytes.len() <= MAX_REGION)
-            .ok_or_else(|| FormatError::limit(kind.name(), MAX_REGION, bytes.len()))?;
+            .filter(|&len| len as usize <= MAX_REGION)
+            .ok_or_else(|| FormatError::limit(kind.name(), MAX_REGION, len))?;
         Ok(Self {
             kind,
             field,
             offset,
             stored_len: len,
             plain_len: len,
-            crc: region_crc32(file, u32::from(kind as u8), field.0, offset, bytes),
+            crc,
         })
     }
 

@@ -1,33 +1,33 @@
 //! Writing segments.
 
-use std::io::Write;
 use std::ops::Range;
 
 use crate::codec::vector::Encoding;
-use crate::column::{Column, Values};
+use crate::column::Column;
 use crate::header::FileHeader;
 use crate::manifest::{SegmentEntry, Tier};
 use crate::schema::{DuplicatePolicy, Field};
-use crate::segment::column_encoder::{ColumnEncoder, Scratch};
-use crate::segment::group_page::put_column;
+use crate::segment::column_encoder::Scratch;
 use crate::segment::series_page::PageBuilder;
 use crate::segment::{
     DictionaryRef, GroupPageRef, Region, RegionKind, Root, SeriesPageRef, Trailer,
 };
-use crate::version::{GROUP_ROWS, MAX_PAGE_KEYS};
+use crate::version::{GROUP_ROWS, MAX_DICTIONARY_TEXT, MAX_GROUP_TEXT, MAX_PAGE_KEYS};
 use crate::{
-    FieldId, FieldType, FileUuid, FormatError, Lsn, SeriesId, SeriesKey, TableId, TimeRange,
-    Timestamp,
+    FieldId, FileUuid, FormatError, Lsn, SeriesId, SeriesKey, TableId, TimeRange, Timestamp,
 };
 
 mod check;
 mod error;
+mod pass;
 mod sink;
 
 use check::{check_meta, refused};
+use pass::Pass;
 use sink::Sink;
 
 pub use error::WriteError;
+pub use sink::SegmentSink;
 
 /// What a segment is, but for its rows.
 #[derive(Debug, Clone)]
@@ -86,19 +86,41 @@ pub struct EncodingUse {
     pub bytes: u64,
 }
 
-/// Writes a segment to `W`, front to back, without seeking.
+/// What a writer may hold of strings, beside the longest vector of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TextMemory {
+    /// Bytes of strings of a column that is a pass of its own: a block of more is written in parts,
+    /// of which each has a dictionary or not.
+    pub column: usize,
+    /// Bytes of strings of a dictionary, at most [`MAX_DICTIONARY_TEXT`].
+    pub dictionary: usize,
+}
+
+impl Default for TextMemory {
+    fn default() -> Self {
+        Self {
+            column: MAX_GROUP_TEXT,
+            dictionary: MAX_DICTIONARY_TEXT,
+        }
+    }
+}
+
+/// Writes a segment to `W`.
 ///
-/// It holds one row group, the pages, and the dictionaries in memory. A call of
-/// [`SegmentWriter::push`] that is refused because of its input changes nothing; after an error of
-/// the sink the writer refuses everything.
+/// The columns come all at once, or in *passes*: first the series, the times and some fields of all
+/// rows, then other fields of the same rows, and so on. The writer holds one row group of the columns
+/// of a pass and their dictionaries in memory, and the pages of all that was written. So what it holds
+/// is bounded by the number of fields of a pass, however many there are.
+///
+/// A call that is refused because of its input changes nothing; after an error of the sink the writer
+/// refuses everything.
 #[derive(Debug)]
 pub struct SegmentWriter<W> {
     meta: SegmentMeta,
+    text: TextMemory,
     sink: Sink<W>,
-    /// Time, then the fields ascending by id.
-    columns: Vec<ColumnWriter>,
+    pass: Pass,
     scratch: Scratch,
-    rows_in_group: usize,
     rows: u64,
     series: u64,
     times: Option<TimeRange>,
@@ -109,17 +131,11 @@ pub struct SegmentWriter<W> {
     page: PageBuilder,
     page_first_row: u64,
     pages: Vec<(SeriesPageRef, Vec<u8>)>,
+    /// Of the columns of earlier passes.
+    dictionaries: Vec<DictionaryRef>,
+    summaries: Vec<ColumnSummary>,
     /// Set while the sink is written to, so that it stays set when that fails.
     broken: bool,
-}
-
-#[derive(Debug)]
-struct ColumnWriter {
-    field: FieldId,
-    field_type: FieldType,
-    buffer: Column,
-    encoder: ColumnEncoder,
-    bytes: u64,
 }
 
 /// The place of a page that is not written yet.
@@ -132,36 +148,39 @@ const NOWHERE: Region = Region {
     crc: 0,
 };
 
-impl<W: Write> SegmentWriter<W> {
-    /// Starts a segment; writes its header. The fields are sorted by id: that is the order in
-    /// which [`SegmentWriter::push`] takes columns.
+impl<W: SegmentSink> SegmentWriter<W> {
+    /// Starts a segment whose columns come all at once; writes its header. The fields are sorted by
+    /// id: that is the order in which [`SegmentWriter::push`] takes columns.
     ///
     /// # Errors
     /// Fields, times or LSNs that the format cannot hold, or an error of the sink.
-    pub fn new(sink: W, mut meta: SegmentMeta) -> Result<Self, WriteError> {
+    pub fn new(sink: W, meta: SegmentMeta) -> Result<Self, WriteError> {
+        let fields = meta.fields.len();
+        Self::in_passes(sink, meta, fields, TextMemory::default())
+    }
+
+    /// Starts a segment whose columns come in passes, of which the first has the `fields` fields with
+    /// the lowest ids; writes its header.
+    ///
+    /// # Errors
+    /// As [`SegmentWriter::new`], or there are not so many fields.
+    pub fn in_passes(
+        sink: W,
+        mut meta: SegmentMeta,
+        fields: usize,
+        text: TextMemory,
+    ) -> Result<Self, WriteError> {
         meta.fields.sort_by_key(|f| f.id);
         check_meta(&meta)?;
-        let time = (FieldId::TIME, FieldType::I64);
-        let fields = meta.fields.iter().map(|f| (f.id, f.field_type));
-        let columns = std::iter::once(time)
-            .chain(fields)
-            .map(|(field, field_type)| ColumnWriter {
-                field,
-                field_type,
-                buffer: Column::new(field_type),
-                encoder: ColumnEncoder::new(field, field_type),
-                bytes: 0,
-            })
-            .collect();
         let mut writer = Self {
             sink: Sink {
                 to: sink,
                 offset: 0,
                 file: meta.uuid,
             },
-            columns,
+            pass: Pass::first(&meta.fields, fields, text)?,
+            text,
             scratch: Scratch::default(),
-            rows_in_group: 0,
             rows: 0,
             series: 0,
             times: None,
@@ -171,6 +190,8 @@ impl<W: Write> SegmentWriter<W> {
             page: PageBuilder::default(),
             page_first_row: 0,
             pages: Vec::new(),
+            dictionaries: Vec::new(),
+            summaries: Vec::new(),
             broken: false,
             meta,
         };
@@ -194,14 +215,14 @@ impl<W: Write> SegmentWriter<W> {
         self.sink.offset
     }
 
-    /// Appends the rows `rows` of `times` and `columns` to the series `series`. Series come in the
-    /// order of their ids, the rows of each in the order of time; the next call may go on with the
-    /// same series. `key` is used by the first call of a series.
+    /// Appends the rows `rows` of `times` and `columns`, those of the first pass, to the series
+    /// `series`. Series come in the order of their ids, the rows of each in the order of time; the
+    /// next call may go on with the same series. `key` is used by the first call of a series.
     ///
     /// # Errors
-    /// [`WriteError::Order`] and [`WriteError::Input`] for rows that are not so, and for columns
-    /// that are not those of [`SegmentWriter::fields`]: nothing was taken. [`WriteError::Io`] from
-    /// the sink.
+    /// [`WriteError::Order`] and [`WriteError::Input`] for rows that are not so, for columns
+    /// that are not those of the pass, and in a later pass: nothing was taken. [`WriteError::Io`]
+    /// from the sink.
     pub fn push(
         &mut self,
         series: SeriesId,
@@ -212,6 +233,13 @@ impl<W: Write> SegmentWriter<W> {
     ) -> Result<(), WriteError> {
         if self.broken {
             return Err(WriteError::Broken);
+        }
+        if !self.pass.is_first() {
+            return Err(refused(
+                "series and times",
+                "in the first pass",
+                "a later one",
+            ));
         }
         let Some(run) = times.get(rows.clone()) else {
             return Err(refused(
@@ -224,7 +252,7 @@ impl<W: Write> SegmentWriter<W> {
             return Ok(());
         };
         self.check_order(series, run, first, last)?;
-        self.check_columns(columns, &rows)?;
+        self.pass.check_columns(columns, &rows)?;
         let starts = self.last.is_none_or(|(before, _)| before < series);
         let key = key.as_bytes();
         if starts && key.len() > MAX_PAGE_KEYS {
@@ -253,14 +281,77 @@ impl<W: Write> SegmentWriter<W> {
         ));
         let mut at = rows.start;
         while at < rows.end {
-            if self.rows_in_group == 0 {
+            if self.pass.rows_in_group() == 0 {
                 self.group_first = series;
             }
-            let end = rows.end.min(at + GROUP_ROWS - self.rows_in_group);
-            self.take(times, columns, at..end);
+            let end = rows.end.min(at + GROUP_ROWS - self.pass.rows_in_group());
+            self.pass.take_times(&times[at..end]);
+            self.pass.take(columns, at..end);
+            self.rows += (end - at) as u64;
             at = end;
-            if self.rows_in_group == GROUP_ROWS {
-                self.end_group(series)?;
+            if self.pass.rows_in_group() == GROUP_ROWS {
+                self.end_first_group(series)?;
+            }
+        }
+        self.broken = false;
+        Ok(())
+    }
+
+    /// Goes on with the next `fields` fields, of all the rows that the first pass has.
+    ///
+    /// # Errors
+    /// The pass before lacks some of these rows, there are not so many fields left, or an error of the
+    /// sink.
+    pub fn next_pass(&mut self, fields: usize) -> Result<(), WriteError> {
+        if self.broken {
+            return Err(WriteError::Broken);
+        }
+        self.pass.check_is_whole(self.rows)?;
+        let next = self.pass.next(&self.meta.fields, fields, self.text)?;
+        self.broken = true;
+        self.end_pass()?;
+        self.pass = next;
+        self.broken = false;
+        Ok(())
+    }
+
+    /// Appends the rows `rows` of `columns`, those of a later pass. Rows come as they came in the first
+    /// pass; a call may have rows of any number of series.
+    ///
+    /// # Errors
+    /// [`WriteError::Input`] for columns that are not those of the pass, for more rows than the first pass
+    /// had, and in the first pass: nothing was taken. [`WriteError::Io`] from the sink.
+    pub fn push_values(
+        &mut self,
+        columns: &[Column],
+        rows: Range<usize>,
+    ) -> Result<(), WriteError> {
+        if self.broken {
+            return Err(WriteError::Broken);
+        }
+        if self.pass.is_first() {
+            return Err(refused("values alone", "in a later pass", "the first one"));
+        }
+        self.pass.check_columns(columns, &rows)?;
+        let left = self.rows - self.pass.rows();
+        if rows.len() as u64 > left {
+            let expected = format_args!("at most {left} more");
+            return Err(refused("rows of a later pass", expected, rows.len()));
+        }
+        self.broken = true;
+        let mut at = rows.start;
+        while at < rows.end {
+            let of_group = self.groups.get(self.pass.group());
+            let of_group = of_group.map_or(0, |(group, _)| group.rows as usize);
+            let room = of_group - self.pass.rows_in_group();
+            let end = rows.end.min(at + room.min(self.pass.most_at_once()));
+            self.pass.take(columns, at..end);
+            at = end;
+            if self.pass.rows_in_group() == of_group {
+                self.end_group()?;
+            } else if self.pass.has_part() {
+                self.pass
+                    .write_part(&mut self.sink, &mut self.scratch, of_group)?;
             }
         }
         self.broken = false;
@@ -271,19 +362,23 @@ impl<W: Write> SegmentWriter<W> {
     /// Nothing is synced: a caller who wants that lends the file.
     ///
     /// # Errors
-    /// There are no rows, something is larger than the format allows, or an error of the sink.
+    /// There are no rows, some passes or rows of the last are missing, something is larger than the
+    /// format allows, or an error of the sink.
     pub fn finish(mut self) -> Result<SegmentSummary, WriteError> {
         if self.broken {
             return Err(WriteError::Broken);
         }
-        let (Some((last_series, _)), Some(times)) = (self.last, self.times) else {
+        let Some(times) = self.times else {
             return Err(refused("rows of a segment", "at least one", 0));
         };
-        if self.rows_in_group > 0 {
-            self.end_group(last_series)?;
+        self.pass.check_is_whole(self.rows)?;
+        let fields = self.meta.fields.len();
+        if self.pass.fields_end() < fields {
+            let actual = self.pass.fields_end();
+            return Err(refused("fields of all passes", fields, actual));
         }
+        self.end_pass()?;
         self.end_page();
-        let dictionaries = self.write_dictionaries()?;
         self.sink.align()?;
         let tail_offset = self.sink.offset;
         let mut series_pages = Vec::with_capacity(self.pages.len());
@@ -309,7 +404,7 @@ impl<W: Write> SegmentWriter<W> {
             policy: self.meta.policy,
             tier: self.meta.tier,
             columns: self.meta.fields,
-            dictionaries,
+            dictionaries: self.dictionaries,
             series_pages,
             group_pages,
             tail_offset,
@@ -325,12 +420,6 @@ impl<W: Write> SegmentWriter<W> {
         let trailer = Trailer::new(self.meta.uuid, region, tail_len, file_len);
         self.sink.write(&trailer.encode())?;
         self.sink.to.flush().map_err(WriteError::Io)?;
-        let summarise = |column: ColumnWriter| ColumnSummary {
-            field: column.field,
-            bytes: column.bytes,
-            dictionary: u32::try_from(column.encoder.dictionary_len()).unwrap_or(u32::MAX),
-            encodings: column.encoder.uses(),
-        };
         Ok(SegmentSummary {
             entry: SegmentEntry {
                 table: root.table,
@@ -347,60 +436,45 @@ impl<W: Write> SegmentWriter<W> {
                 tier: root.tier,
                 place: String::new(),
             },
-            columns: self.columns.into_iter().map(summarise).collect(),
+            columns: self.summaries,
         })
     }
 
-    /// Copies rows of one series into the row group.
-    fn take(&mut self, times: &[Timestamp], columns: &[Column], rows: Range<usize>) {
-        let (Some((time, ours)), len) = (self.columns.split_first_mut(), rows.len()) else {
-            return;
-        };
-        if let Values::I64(buffer) = &mut time.buffer.values {
-            buffer.extend_from_slice(&times[rows.clone()]);
-        }
-        for (to, from) in ours.iter_mut().zip(columns) {
-            to.buffer.extend_from(from, rows.start, rows.end);
-        }
-        self.rows_in_group += len;
-        self.rows += len as u64;
-    }
-
-    /// Writes the blocks of the row group, whose last row is one of `last_series`.
-    fn end_group(&mut self, last_series: SeriesId) -> Result<(), WriteError> {
-        let group = u32::try_from(self.groups.len())
-            .map_err(|_| FormatError::limit("row groups", u32::MAX, self.groups.len()))?;
-        let mut page = Vec::new();
-        let mut part = Vec::new();
-        crate::bytes::put_varint(&mut page, self.columns.len() as u64);
-        let mut times = TimeRange::ALL;
-        for column in &mut self.columns {
-            if column.field == FieldId::TIME
-                && let Values::I64(values) = &column.buffer.values
-            {
-                let (low, high) = (values.iter().min(), values.iter().max());
-                times.start = low.copied().unwrap_or(times.start);
-                times.end = high.copied().unwrap_or(times.end);
-            }
-            let scratch = &mut self.scratch;
-            column.encoder.encode(group, &mut column.buffer, scratch);
-            let bytes = scratch.block.bytes();
-            let block = self.sink.region(RegionKind::Block, column.field, bytes)?;
-            column.bytes += bytes.len() as u64;
-            put_column(&mut page, &mut part, &block, &scratch.stats);
-            column.buffer.clear();
-        }
-        let rows = self.rows_in_group;
+    /// Ends a row group of the first pass, whose last row is one of `last_series`: later passes have
+    /// the same.
+    fn end_first_group(&mut self, last_series: SeriesId) -> Result<(), WriteError> {
+        let rows = self.pass.rows_in_group();
         let reference = GroupPageRef {
             first_row: self.rows - rows as u64,
             rows: u32::try_from(rows).unwrap_or(u32::MAX),
-            times,
+            times: self.pass.times_of_group(),
             first_series: self.group_first,
             last_series,
             region: NOWHERE,
         };
+        let mut page = Vec::new();
+        crate::bytes::put_varint(&mut page, self.meta.fields.len() as u64 + 1);
         self.groups.push((reference, page));
-        self.rows_in_group = 0;
+        self.end_group()
+    }
+
+    /// Writes the blocks of the row group that is held.
+    fn end_group(&mut self) -> Result<(), WriteError> {
+        match self.groups.get_mut(self.pass.group()) {
+            Some((_, page)) => self.pass.end_group(&mut self.sink, &mut self.scratch, page),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes the rest of a pass, and its dictionaries.
+    fn end_pass(&mut self) -> Result<(), WriteError> {
+        if let (true, Some((series, _))) = (self.pass.rows_in_group() > 0, self.last) {
+            // A later pass ends where a row group does: it has all rows.
+            self.end_first_group(series)?;
+        }
+        let (dictionaries, columns) = self.pass.end(&mut self.sink)?;
+        self.dictionaries.extend(dictionaries);
+        self.summaries.extend(columns);
         Ok(())
     }
 
@@ -419,27 +493,5 @@ impl<W: Write> SegmentWriter<W> {
             self.pages.push((reference, bytes));
         }
         self.page_first_row = self.rows;
-    }
-
-    fn write_dictionaries(&mut self) -> Result<Vec<DictionaryRef>, WriteError> {
-        let mut dictionaries = Vec::new();
-        let mut bytes = Vec::new();
-        for column in &mut self.columns {
-            let values = column.encoder.dictionary_len();
-            if values == 0 {
-                continue;
-            }
-            bytes.clear();
-            column.encoder.put_dictionary(&mut bytes);
-            let kind = RegionKind::Dictionary;
-            let region = self.sink.region(kind, column.field, &bytes)?;
-            column.bytes += bytes.len() as u64;
-            dictionaries.push(DictionaryRef {
-                field: column.field,
-                values: u32::try_from(values).unwrap_or(u32::MAX),
-                region,
-            });
-        }
-        Ok(dictionaries)
     }
 }

@@ -11,4 +11,5 @@ mod damage;
 mod model;
 mod order;
 mod pages;
+mod passes;
 mod round_trip;

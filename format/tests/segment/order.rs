@@ -2,7 +2,7 @@
 
 use tidestone_format::column::{Column, Values};
 use tidestone_format::schema::DuplicatePolicy;
-use tidestone_format::segment::{SegmentMeta, SegmentWriter, WriteError};
+use tidestone_format::segment::{SegmentMeta, SegmentSink, SegmentWriter, WriteError};
 use tidestone_format::{FieldId, FieldType, Lsn, SeriesId, SeriesKey, TimeRange};
 
 use crate::model::{Model, check, field, key_of};
@@ -151,6 +151,12 @@ impl std::io::Write for Full {
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl SegmentSink for Full {
+    fn overwrite(&mut self, _: u64, _: &[u8]) -> std::io::Result<()> {
         Ok(())
     }
 }

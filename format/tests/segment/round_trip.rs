@@ -23,7 +23,7 @@ fn push(column: &mut Column, bits: u64) {
 
 /// What values of a column are like.
 #[derive(Debug, Clone, Copy)]
-enum Shape {
+pub(crate) enum Shape {
     Constant,
     Few,
     Ramp,
@@ -31,7 +31,7 @@ enum Shape {
     Random,
 }
 
-const SHAPES: [Shape; 5] = [
+pub(crate) const SHAPES: [Shape; 5] = [
     Shape::Constant,
     Shape::Few,
     Shape::Ramp,
@@ -40,7 +40,7 @@ const SHAPES: [Shape; 5] = [
 ];
 
 /// Appends a value to a column; `nulls` of 100 rows are null.
-fn value(shape: Shape, nulls: u64, seed: u64) -> impl Fn(FieldType, usize, &mut Column) {
+pub(crate) fn value(shape: Shape, nulls: u64, seed: u64) -> impl Fn(FieldType, usize, &mut Column) {
     move |field_type, row, column| {
         let random = mix(seed ^ (row as u64) << 8 ^ u64::from(field_type.tag()));
         if random % 100 < nulls {

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::pass::Pass;
 use super::{SegmentMeta, SegmentWriter, WriteError};
 use crate::column::{Column, Values};
 use crate::schema::DuplicatePolicy;
@@ -45,17 +46,19 @@ impl<W> SegmentWriter<W> {
         }
         Ok(())
     }
+}
 
+impl Pass {
     pub(super) fn check_columns(
         &self,
         columns: &[Column],
         rows: &Range<usize>,
     ) -> Result<(), WriteError> {
-        let ours = &self.columns[1..];
+        let ours = self.fields();
         if columns.len() != ours.len() {
             return Err(refused("columns of a run", ours.len(), columns.len()));
         }
-        for (column, ours) in columns.iter().zip(ours) {
+        for (i, (column, ours)) in columns.iter().zip(ours).enumerate() {
             let field_type = column.values.field_type();
             if field_type != ours.field_type {
                 return Err(refused("type of a column", ours.field_type, field_type));
@@ -68,9 +71,7 @@ impl<W> SegmentWriter<W> {
                     format_args!("{}, {bits} bits", column.len()),
                 ));
             }
-            if let (Values::String(theirs), Values::String(held)) =
-                (&column.values, &ours.buffer.values)
-            {
+            if let Values::String(theirs) = &column.values {
                 let lens = || rows.clone().map(|row| theirs.get(row).len());
                 let longest = lens().max().unwrap_or(0);
                 if longest > MAX_STRING {
@@ -78,7 +79,7 @@ impl<W> SegmentWriter<W> {
                 }
                 // Some of the run may go to the next row group: then this is too strict, for runs
                 // of half a gigabyte.
-                let text = held.byte_len() + lens().sum::<usize>();
+                let text = self.text_of_group(i) + lens().sum::<usize>();
                 if text > MAX_GROUP_TEXT {
                     let what = "strings of a row group and column";
                     return Err(FormatError::limit(what, MAX_GROUP_TEXT, text).into());
