@@ -25,6 +25,19 @@ const SEGMENT_SHARE: usize = 8;
 /// pages, statistics and dictionaries.
 const ROOT_SHARE: usize = 4;
 
+/// The part of the budget, one in so many, that goes into the columns which a merge, or a flush, holds
+/// at a time.
+const WRITING_SHARE: usize = 8;
+
+/// What may be held while a segment is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct WritingMemory {
+    /// Bytes of the columns that are read and written at a time.
+    pub(crate) columns: usize,
+    /// Bytes of the strings of a dictionary.
+    pub(crate) dictionary: usize,
+}
+
 /// What segments may keep in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SegmentMemory {
@@ -49,8 +62,8 @@ pub(crate) struct SegmentMemory {
 pub struct Options {
     /// Memory for rows not yet in segments (a quarter of it, and once more while they are
     /// flushed), RocksDB (an eighth), what is kept decoded of segments (roots, pages, statistics,
-    /// dictionaries: an eighth) and log buffers (a sixteenth). What a query holds for its own
-    /// answer is not counted. More of it makes fewer and larger segments. Default
+    /// dictionaries: an eighth), merging segments (an eighth) and log buffers (a sixteenth). What
+    /// a query holds for its own answer is not counted. More of it makes fewer and larger segments. Default
     /// [`DEFAULT_MEMORY_BUDGET`], at least 32 MiB.
     pub memory_budget_bytes: usize,
     /// Rows older than this are flushed to segments even if little memory is used, which bounds
@@ -186,6 +199,15 @@ impl Options {
             roots,
             mapped: self.mapped_segments,
             parts: share - roots,
+        }
+    }
+
+    /// What may be held while a segment is written.
+    pub(crate) fn writing_memory(&self) -> WritingMemory {
+        let budget = self.memory_budget_bytes;
+        WritingMemory {
+            columns: budget / WRITING_SHARE,
+            dictionary: budget / 16,
         }
     }
 

@@ -5,22 +5,24 @@
 //! at the next open); after it the log is no longer needed. Only what is durable in the log is flushed.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use tidestone_format::column::Column;
 use tidestone_format::log::{SeriesDefinition, Tombstone};
 use tidestone_format::manifest::{Entry, Tier};
+use tidestone_format::schema::Field;
 use tidestone_format::segment::SegmentMeta;
-use tidestone_format::{FieldId, Lsn, SeriesId, SeriesKey, TimeRange, Timestamp};
+use tidestone_format::{Lsn, SeriesId, SeriesKey, TimeRange, Timestamp};
 
 use crate::catalog::{self, partition_of};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::head::HeadView;
-use crate::rows::{self, Rows};
+use crate::rows::{AtOnce, Merged, Rows};
 use crate::scan::hides;
-use crate::store::{NewSegments, TableVersion};
+use crate::store::{Expected, NewSegment, NewSegments, Passes, TableVersion};
 
 /// Segments one table gets from one flush; rows of further, older partitions share one more.
 const MAX_PARTITIONS: usize = 16;
@@ -68,6 +70,7 @@ pub(crate) fn flush(engine: &Engine) -> Result<bool> {
         }));
     }
     written.sort_unstable();
+    written.dedup();
     let lone = definitions
         .iter()
         .filter(|d| before.tables.contains_key(&d.table))
@@ -108,51 +111,149 @@ fn write_table(
         return Ok(());
     };
     let lsns = (first.first_lsn(), last.last_lsn());
-    let mut rows = live_rows(table, view);
-    if rows.is_empty() {
-        return Ok(());
-    }
-    let mut ids: Vec<SeriesId> = rows.series.clone();
-    ids.dedup();
-    let keys = keys_of(engine, table, &ids)?;
-    let parts = split(&rows, table.schema.settings.partition_ns);
-    let columns = columns_of(table, std::mem::take(&mut rows.columns), rows.len());
-    for (partition, runs) in parts {
+    let sorted: Vec<Arc<Rows>> = view.chunks.iter().map(|chunk| chunk.sorted()).collect();
+    let rows = live_rows(table, view, &sorted);
+    let key = |row| rows.key(row);
+    for (partition, runs) in split(rows.len(), key, table.schema.settings.partition_ns) {
         let meta = segment_meta(engine, table, partition, lsns)?;
-        added.write(meta, |writer| {
-            for &(from, to) in &runs {
-                let series = rows.series[from];
-                let at = ids.partition_point(|id| *id < series);
-                writer.push(series, &keys[at], &rows.times, &columns, from..to)?;
-            }
-            Ok(())
+        let passes = passes_of(engine, table, &rows, &runs);
+        let mut keyed = Keyed::new(engine, table, written);
+        added.write(meta, &passes, |segment, fields| {
+            in_pieces(&rows, &runs, fields, passes.at_once, |piece| {
+                let columns: Vec<Column> = fields.iter().map(|f| rows.column(f, piece)).collect();
+                if !segment.is_first_pass() {
+                    return segment.push_values(&columns);
+                }
+                let keys = || piece.iter().cloned().flatten().map(key);
+                let series: Vec<SeriesId> = keys().map(|(series, _)| series).collect();
+                let times: Vec<Timestamp> = keys().map(|(_, time)| time).collect();
+                keyed.push(segment, &series, &times, &columns)
+            })
         })?;
     }
-    written.extend(ids);
     Ok(())
 }
 
 /// The rows of a head that no delete and no horizon hides, merged into one run.
-fn live_rows(table: &TableVersion, view: &HeadView) -> Rows {
-    let mut sources: Vec<Arc<Rows>> = Vec::new();
-    for chunk in &view.chunks {
-        let rows = chunk.sorted();
-        let hiding: Vec<&Tombstone> = view
-            .tombstones
-            .iter()
-            .filter(|(lsn, _)| *lsn > chunk.last_lsn())
-            .map(|(_, t)| &**t)
-            .collect();
-        let hidden = !hiding.is_empty() || chunk.time_range().start < table.horizon;
-        sources.push(match hidden {
-            false => rows,
-            true => Arc::new(Rows::clone(&rows).retain(|series, time| {
-                time >= table.horizon && !hiding.iter().any(|t| hides(t, series, time))
-            })),
-        });
+fn live_rows<'a>(table: &TableVersion, view: &HeadView, sorted: &'a [Arc<Rows>]) -> Merged<'a> {
+    let hiding: Vec<Vec<&Tombstone>> = view
+        .chunks
+        .iter()
+        .map(|chunk| {
+            let tombstones = view.tombstones.iter();
+            let later = tombstones.filter(|(lsn, _)| *lsn > chunk.last_lsn());
+            later.map(|(_, tombstone)| &**tombstone).collect()
+        })
+        .collect();
+    let sources = sorted.iter().map(|rows| &**rows).collect();
+    let policy = table.schema.settings.policy;
+    Merged::of(sources, policy, |source, series, time| {
+        time >= table.horizon && !hiding[source].iter().any(|t| hides(t, series, time))
+    })
+}
+
+/// How the rows of some runs become a segment.
+fn passes_of(
+    engine: &Engine,
+    table: &TableVersion,
+    rows: &Merged<'_>,
+    runs: &[Range<usize>],
+) -> Passes {
+    let fields = &table.schema.fields;
+    let text = |run: &Range<usize>| rows.within_text(fields, run.clone(), usize::MAX).1;
+    let expected = Expected {
+        rows: runs.iter().map(|run| run.len() as u64).sum(),
+        sources: 1,
+        text: Some(runs.iter().map(text).sum()),
+    };
+    Passes::of(fields, expected, engine.options.writing_memory())
+}
+
+/// Hands over the rows of some runs in pieces that are about as large as `at_once` says, of the
+/// strings of some fields.
+fn in_pieces(
+    rows: &Merged<'_>,
+    runs: &[Range<usize>],
+    fields: &[Field],
+    at_once: AtOnce,
+    mut take: impl FnMut(&[Range<usize>]) -> Result<()>,
+) -> Result<()> {
+    let mut piece: Vec<Range<usize>> = Vec::new();
+    let mut room = at_once;
+    for run in runs {
+        let mut from = run.start;
+        while from < run.end {
+            let most = run.end.min(from + room.rows);
+            let (count, text) = rows.within_text(fields, from..most, room.text);
+            piece.push(from..from + count);
+            from += count;
+            room.rows -= count;
+            room.text = room.text.saturating_sub(text);
+            if from < most || room.rows == 0 || room.text == 0 {
+                take(&piece)?;
+                piece.clear();
+                room = at_once;
+            }
+        }
     }
-    let sources: Vec<&Rows> = sources.iter().map(|s| &**s).collect();
-    rows::merge(&sources, table.schema.settings.policy)
+    match piece.is_empty() {
+        true => Ok(()),
+        false => take(&piece),
+    }
+}
+
+/// Pushes rows of many series to a segment, in its first pass.
+pub(crate) struct Keyed<'a> {
+    engine: &'a Engine,
+    table: &'a TableVersion,
+    /// The series that rows were pushed of.
+    seen: &'a mut Vec<SeriesId>,
+    /// The last of them.
+    last: Option<(SeriesId, SeriesKey)>,
+}
+
+impl<'a> Keyed<'a> {
+    /// For the segment of a table; the series are added to `seen`.
+    pub(crate) fn new(
+        engine: &'a Engine,
+        table: &'a TableVersion,
+        seen: &'a mut Vec<SeriesId>,
+    ) -> Self {
+        Self {
+            engine,
+            table,
+            seen,
+            last: None,
+        }
+    }
+
+    /// Pushes rows, sorted by series and time; the first may go on with the last series.
+    pub(crate) fn push(
+        &mut self,
+        segment: &mut NewSegment<'_>,
+        series: &[SeriesId],
+        times: &[Timestamp],
+        columns: &[Column],
+    ) -> Result<()> {
+        let mut ids: Vec<SeriesId> = series.to_vec();
+        ids.dedup();
+        let last = self
+            .last
+            .take()
+            .filter(|(last, _)| ids.first() == Some(last));
+        let new = &ids[usize::from(last.is_some())..];
+        let keys = keys_of(self.engine, self.table, new)?;
+        self.seen.extend_from_slice(new);
+        let keys = last.into_iter().map(|(_, key)| key).chain(keys);
+        let mut from = 0;
+        for ((id, key), run) in ids.iter().zip(keys).zip(series.chunk_by(|a, b| a == b)) {
+            let rows = from..from + run.len();
+            from = rows.end;
+            segment.push(*id, &key, times, columns, rows)?;
+            self.last = Some((*id, key));
+        }
+        Ok(())
+    }
 }
 
 /// The keys of series that rows are of.
@@ -202,38 +303,27 @@ pub(crate) fn segment_meta(
     })
 }
 
-/// The columns of all fields of a table, those that the rows lack as nulls.
-pub(crate) fn columns_of(
-    table: &TableVersion,
-    mut columns: Vec<(FieldId, Column)>,
-    rows: usize,
-) -> Vec<Column> {
-    let fields = table.schema.fields.iter();
-    fields
-        .map(
-            |field| match columns.iter().position(|(id, _)| *id == field.id) {
-                Some(at) => std::mem::replace(&mut columns[at].1, Column::new(field.field_type)),
-                None => Column::nulls(field.field_type, rows),
-            },
-        )
-        .collect()
-}
-
 /// Runs of rows (one series each) by partition. Beyond [`MAX_PARTITIONS`] the oldest ones share an
 /// entry that spans them.
-fn split(rows: &Rows, length: i64) -> Vec<(TimeRange, Vec<(usize, usize)>)> {
-    let mut parts: BTreeMap<Timestamp, (TimeRange, Vec<(usize, usize)>)> = BTreeMap::new();
+fn split(
+    rows: usize,
+    key: impl Fn(usize) -> (SeriesId, Timestamp),
+    length: i64,
+) -> Vec<(TimeRange, Vec<Range<usize>>)> {
+    let mut parts: BTreeMap<Timestamp, (TimeRange, Vec<Range<usize>>)> = BTreeMap::new();
     let mut from = 0;
-    while from < rows.len() {
-        let (series, (start, end)) = (rows.series[from], partition_of(rows.times[from], length));
+    while from < rows {
+        let (series, time) = key(from);
+        let (start, end) = partition_of(time, length);
+        let goes_on = |row| matches!(key(row), (of, time) if of == series && time <= end);
         let mut to = from + 1;
-        while to < rows.len() && rows.series[to] == series && rows.times[to] <= end {
+        while to < rows && goes_on(to) {
             to += 1;
         }
         let part = parts
             .entry(start)
             .or_insert((TimeRange { start, end }, Vec::new()));
-        part.1.push((from, to));
+        part.1.push(from..to);
         from = to;
     }
     let mut parts: Vec<_> = parts.into_values().collect();
@@ -251,8 +341,8 @@ fn split(rows: &Rows, length: i64) -> Vec<(TimeRange, Vec<(usize, usize)>)> {
                 .max()
                 .unwrap_or(Timestamp::MAX),
         };
-        let mut runs: Vec<(usize, usize)> = parts.into_iter().flat_map(|(_, r)| r).collect();
-        runs.sort_unstable();
+        let mut runs: Vec<Range<usize>> = parts.into_iter().flat_map(|(_, r)| r).collect();
+        runs.sort_unstable_by_key(|run| run.start);
         parts = newest;
         parts.push((span, runs));
     }
@@ -265,12 +355,9 @@ mod tests {
 
     #[test]
     fn rows_are_split_by_partition_and_series() {
-        let rows = Rows {
-            series: [1, 1, 1, 2, 2].map(SeriesId).to_vec(),
-            times: vec![5, 9, 10, 3, 25],
-            columns: Vec::new(),
-        };
-        let parts = split(&rows, 10);
+        let keys = [(1, 5), (1, 9), (1, 10), (2, 3), (2, 25)];
+        let key = |row: usize| (SeriesId(keys[row].0), keys[row].1);
+        let parts = split(keys.len(), key, 10);
         let plain: Vec<_> = parts
             .iter()
             .map(|(p, runs)| (p.start, p.end, runs.clone()))
@@ -278,22 +365,17 @@ mod tests {
         assert_eq!(
             plain,
             [
-                (0, 9, vec![(0, 2), (3, 4)]),
-                (10, 19, vec![(2, 3)]),
-                (20, 29, vec![(4, 5)])
+                (0, 9, vec![0..2, 3..4]),
+                (10, 19, std::iter::once(2..3).collect()),
+                (20, 29, std::iter::once(4..5).collect())
             ]
         );
     }
 
     #[test]
     fn many_old_partitions_share_one_segment() {
-        let times: Vec<i64> = (0..40).map(|i| i * 10).collect();
-        let rows = Rows {
-            series: vec![SeriesId(1); 40],
-            times,
-            columns: Vec::new(),
-        };
-        let parts = split(&rows, 10);
+        let time = |row: usize| i64::try_from(row).unwrap() * 10;
+        let parts = split(40, |row| (SeriesId(1), time(row)), 10);
         assert_eq!(parts.len(), MAX_PARTITIONS + 1);
         let (span, runs) = &parts[MAX_PARTITIONS];
         assert_eq!((span.start, span.end), (0, 239));

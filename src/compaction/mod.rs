@@ -11,7 +11,9 @@
 //!    the row came from, and every one up to its own last LSN.
 //! 3. A tombstone is dropped once no live segment it could hide rows of is older.
 //! 4. A merge holds no lock that a flush, a commit or a reader takes, but for the moment of its edit;
-//!    and in memory about a row group of what it writes and a slice of each input.
+//!    and in memory a row group of some of the columns it writes and a slice of each input, which are
+//!    a part of the budget however many fields there are and however long strings are
+//!    ([`Passes`](crate::store::Passes)).
 //! 5. A segment that a merge failed because of is left alone until the database is opened anew, and so
 //!    are inputs that are more than a segment can hold; everything else is merged, but not
 //!    across them.

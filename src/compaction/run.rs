@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use tidestone_format::column::Column;
 use tidestone_format::log::SeriesDefinition;
 use tidestone_format::manifest::Entry;
-use tidestone_format::{FieldId, Lsn, SeriesId, SeriesKey, TableId, TimeRange, Timestamp};
+use tidestone_format::{Lsn, SeriesId, TableId, TimeRange, Timestamp};
 
 use super::Step;
 use super::plan::{self, Split};
@@ -18,10 +18,11 @@ use super::watch::Watch;
 use crate::catalog::{leave_out_living, partition_of};
 use crate::engine::Engine;
 use crate::error::{ErrorKind, Result};
-use crate::flush::{columns_of, keys_of, segment_meta};
+use crate::flush::{Keyed, segment_meta};
 use crate::head::HeadView;
+use crate::rows::{AtOnce, Rows};
 use crate::scan::{self, Request, Scan};
-use crate::store::{NewSegments, Segment, TableVersion, Version};
+use crate::store::{Expected, NewSegments, Passes, Segment, TableVersion, Version};
 
 /// Merges segments of one table, neighbours, oldest first, into those that [`plan::pieces`] says.
 pub(super) fn merge(
@@ -125,6 +126,7 @@ fn partitions(
         fields: Arc::default(),
         range: TimeRange::ALL,
         series: None,
+        at_once: AtOnce::default(),
     };
     let sources = scan::sources(table, inputs, &HeadView::default(), &request);
     let mut scan = Scan::new(sources, table.schema.settings.policy, request);
@@ -193,35 +195,44 @@ fn write(
         watch,
         lsns,
     } = *merging;
-    let request = Request {
-        fields: table.schema.fields.clone().into(),
-        range: partition,
-        series: None,
-    };
-    let sources = scan::sources(table, inputs, &HeadView::default(), &request);
-    if sources.is_empty() {
+    let of_piece: Vec<Arc<Segment>> = inputs
+        .iter()
+        .filter(|s| s.entry.times.overlaps(&partition))
+        .cloned()
+        .collect();
+    if of_piece.is_empty() {
         return Ok(());
     }
-    let mut scan = Scan::new(sources, table.schema.settings.policy, request);
+    let expected = Expected {
+        rows: of_piece.iter().map(|s| s.entry.rows).sum(),
+        sources: of_piece.len(),
+        text: None,
+    };
+    let memory = engine.options.writing_memory();
+    let passes = Passes::of(&table.schema.fields, expected, memory);
     let meta = segment_meta(engine, table, partition, lsns)?;
-    outputs.write(meta, |writer| {
-        let mut last: Option<(SeriesId, SeriesKey)> = None;
-        while let Some(mut rows) = scan.next()? {
+    let mut keyed = Keyed::new(engine, table, kept);
+    // Every pass reads the same rows: segments, deletes and horizon are those of one version.
+    outputs.write(meta, &passes, |segment, fields| {
+        let request = Request {
+            fields: fields.into(),
+            range: partition,
+            series: None,
+            at_once: passes.at_once,
+        };
+        let sources = scan::sources(table, &of_piece, &HeadView::default(), &request);
+        let mut scan = Scan::new(sources, table.schema.settings.policy, request);
+        while let Some(rows) = scan.next()? {
             watch.check()?;
-            let columns: Vec<(FieldId, Column)> = std::mem::take(&mut rows.columns);
-            let columns = columns_of(table, columns, rows.len());
-            let mut ids = rows.series.clone();
-            ids.dedup();
-            let keys = keys_of(engine, table, &ids)?;
-            let mut from = 0;
-            for (id, key) in ids.into_iter().zip(keys) {
-                let to = from + rows.series[from..].partition_point(|s| *s == id);
-                writer.push(id, &key, &rows.times, &columns, from..to)?;
-                if last.as_ref().is_none_or(|(before, _)| *before != id) {
-                    kept.push(id);
-                    last = Some((id, key));
-                }
-                from = to;
+            let Rows {
+                series,
+                times,
+                columns,
+            } = rows;
+            let columns: Vec<Column> = columns.into_iter().map(|(_, column)| column).collect();
+            match segment.is_first_pass() {
+                true => keyed.push(segment, &series, &times, &columns)?,
+                false => segment.push_values(&columns)?,
             }
         }
         Ok(())

@@ -15,7 +15,7 @@ use super::plan::{Part, Walk, has_deletes, interleave};
 use super::read::{Readers, Wanted};
 use super::{Profile, RowBatch};
 use crate::error::Result;
-use crate::rows::Rows;
+use crate::rows::{AtOnce, Rows};
 use crate::scan::{Input, InputRun, Request, Scan, Source};
 
 /// With more inputs than this, what was decoded of them for a merge is not kept for the next series.
@@ -237,6 +237,7 @@ impl Reader {
                 fields: ascending.into(),
                 range: tidestone_format::TimeRange::ALL,
                 series: None,
+                at_once: AtOnce::default(),
             };
             let sources = wish.inputs.iter().map(Source::new).collect();
             Scan::new(sources, wish.policy, request)

@@ -20,14 +20,7 @@ pub(super) fn rows(sources: &[&Rows], picks: &[Pick], older: &[(usize, Pick)]) -
     fields.dedup();
     let columns = fields
         .into_iter()
-        .map(|(id, field_type)| {
-            let of_field: Vec<Option<&Column>> = sources.iter().map(|s| s.column(id)).collect();
-            let column = match fill_nulls(&of_field, picks, older) {
-                Some(filled) => column(&of_field, &filled, field_type),
-                None => column(&of_field, picks, field_type),
-            };
-            (id, column)
-        })
+        .map(|(id, field_type)| (id, column(sources, id, field_type, picks, older)))
         .collect();
     Rows {
         series: picks
@@ -39,6 +32,21 @@ pub(super) fn rows(sources: &[&Rows], picks: &[Pick], older: &[(usize, Pick)]) -
             .map(|&(s, r)| sources[s as usize].times[r as usize])
             .collect(),
         columns,
+    }
+}
+
+/// What [`rows`] has in the column of a field.
+pub(super) fn column(
+    sources: &[&Rows],
+    id: FieldId,
+    field_type: FieldType,
+    picks: &[Pick],
+    older: &[(usize, Pick)],
+) -> Column {
+    let of_field: Vec<Option<&Column>> = sources.iter().map(|s| s.column(id)).collect();
+    match fill_nulls(&of_field, picks, older) {
+        Some(filled) => copied(&of_field, &filled, field_type),
+        None => copied(&of_field, picks, field_type),
     }
 }
 
@@ -60,7 +68,7 @@ fn fill_nulls(
     filled
 }
 
-fn column(sources: &[Option<&Column>], picks: &[Pick], field_type: FieldType) -> Column {
+fn copied(sources: &[Option<&Column>], picks: &[Pick], field_type: FieldType) -> Column {
     let validity = validity(sources, picks);
     let values = match field_type {
         FieldType::F64 => Values::F64(numbers(sources, picks, |v| match v {

@@ -10,6 +10,7 @@
 //! 3. Merging is associative: merging any neighbours first gives the same result.
 
 mod gather;
+mod merged;
 #[cfg(test)]
 mod tests;
 
@@ -17,13 +18,33 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 
-use tidestone_format::column::{Column, Values};
+use tidestone_format::column::Column;
 use tidestone_format::schema::DuplicatePolicy;
 use tidestone_format::{FieldId, SeriesId, TimeRange, Timestamp};
 
-/// Bytes of strings that are read at a time: rows of long strings come in few, so that what is held of
-/// them does not grow with their length. A vector of a segment is decoded as a whole all the same.
+pub(crate) use merged::Merged;
+
+/// Bytes of strings that a query reads at a time: rows of long strings come in few, so that what is
+/// held of them does not grow with their length.
 pub(crate) const TEXT_AT_ONCE: usize = 4 << 20;
+/// Rows that a query reads at a time.
+const ROWS_AT_ONCE: usize = 8_192;
+
+/// How much is read at a time, about: so many rows, or so many bytes of strings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct AtOnce {
+    pub(crate) rows: usize,
+    pub(crate) text: usize,
+}
+
+impl Default for AtOnce {
+    fn default() -> Self {
+        Self {
+            rows: ROWS_AT_ONCE,
+            text: TEXT_AT_ONCE,
+        }
+    }
+}
 
 /// Rows of one table. Sorted by (series, time) where a function says so.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -85,10 +106,9 @@ impl Rows {
         Some(TimeRange { start, end })
     }
 
-    /// Whether these are as many rows as are wanted at a time, `most`, or their strings as long.
-    pub(crate) fn are_enough(&self, most: usize) -> bool {
-        let text = self.columns.iter().map(|(_, c)| c.values.text_len());
-        self.len() >= most || text.sum::<usize>() >= TEXT_AT_ONCE
+    /// Whether these are as many rows as are read at a time, or their strings as long.
+    pub(crate) fn are_enough(&self, at_once: AtOnce) -> bool {
+        self.len() >= at_once.rows || self.text() >= at_once.text
     }
 
     /// Memory the rows take, in bytes.
@@ -103,11 +123,8 @@ impl Rows {
 
     /// Bytes of all strings together.
     pub(crate) fn text(&self) -> usize {
-        let text = |column: &Column| match &column.values {
-            Values::String(strings) => strings.byte_len(),
-            _ => 0,
-        };
-        self.columns.iter().map(|(_, c)| text(c)).sum()
+        let text = self.columns.iter().map(|(_, c)| c.values.text_len());
+        text.sum()
     }
 
     /// Forgets all rows and keeps the columns and their memory.
@@ -269,6 +286,16 @@ fn merge_order(sources: &[&Rows]) -> Vec<Pick> {
 
 /// Resolves duplicates among picks that come sorted by key and, within a key, oldest first.
 fn resolve(sources: &[&Rows], sorted: impl Iterator<Item = Pick>, policy: DuplicatePolicy) -> Rows {
+    let (picks, older) = resolve_picks(sources, sorted, policy);
+    gather::rows(sources, &picks, &older)
+}
+
+/// The picks that stay, and by row, oldest first, those that they replaced.
+fn resolve_picks(
+    sources: &[&Rows],
+    sorted: impl Iterator<Item = Pick>,
+    policy: DuplicatePolicy,
+) -> (Vec<Pick>, Vec<(usize, Pick)>) {
     let key = |(source, row): Pick| sources[source as usize].key(row as usize);
     let mut picks: Vec<Pick> = Vec::with_capacity(sources.iter().map(|s| s.len()).sum());
     let mut older: Vec<(usize, Pick)> = Vec::new();
@@ -283,5 +310,5 @@ fn resolve(sources: &[&Rows], sorted: impl Iterator<Item = Pick>, policy: Duplic
         }
         last = this;
     }
-    gather::rows(sources, &picks, &older)
+    (picks, older)
 }

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 use tidestone_format::FieldType;
 use tidestone_format::column::Values;
+use tidestone_format::schema::Field;
 
 use super::*;
 
@@ -90,6 +91,37 @@ fn a_field_missing_in_a_source_is_null() {
     );
 }
 
+#[test]
+fn rows_are_counted_up_to_a_length_of_their_strings() {
+    let strings = |texts: &[&str]| Rows {
+        series: vec![SeriesId(1); texts.len()],
+        times: (0..).take(texts.len()).collect(),
+        columns: vec![(
+            A,
+            Column {
+                values: Values::String(texts.iter().copied().collect()),
+                validity: None,
+            },
+        )],
+    };
+    let rows = strings(&["aaaa", "bb", "cccccc", "", "d"]);
+    let merged = Merged::of(vec![&rows], DuplicatePolicy::Replace, |_, _, _| true);
+    let field = |field_type| Field {
+        id: A,
+        name: String::new(),
+        field_type,
+    };
+    let text = [field(FieldType::String)];
+    assert_eq!(merged.within_text(&text, 0..5, 13), (5, 13));
+    assert_eq!(merged.within_text(&text, 0..5, 11), (2, 6));
+    assert_eq!(merged.within_text(&text, 0..5, 1), (1, 4));
+    assert_eq!(merged.within_text(&text, 2..5, 0), (1, 6));
+    assert_eq!(
+        merged.within_text(&[field(FieldType::I64)], 0..5, 0),
+        (5, 0)
+    );
+}
+
 proptest! {
     #[test]
     fn merging_sorted_parts_equals_sorting_the_whole(
@@ -115,6 +147,30 @@ proptest! {
             .collect();
         let behind = Arc::new(concatenate(&mixed));
         prop_assert_eq!(plain(&sort(&behind, policy)), plain(&merged));
+        // Column by column and a few rows at a time, without what is not to be kept.
+        let keep = |source: usize, time: Timestamp| source.is_multiple_of(2) || time % 3 > 0;
+        let kept: Vec<Rows> = (0..)
+            .zip(&parts)
+            .map(|(i, part)| Rows::clone(part).retain(|_, time| keep(i, time)))
+            .collect();
+        let whole = merge(&kept.iter().collect::<Vec<_>>(), policy);
+        let lazy = Merged::of(parts.clone(), policy, |source, _, time| keep(source, time));
+        prop_assert_eq!(lazy.len(), whole.len());
+        prop_assert!((0..lazy.len()).all(|row| lazy.key(row) == whole.key(row)));
+        let ranges: Vec<_> = (0..lazy.len()).step_by(5).map(|at| at..lazy.len().min(at + 3)).collect();
+        let picked: Vec<_> = ranges.iter().cloned().flatten().collect();
+        let columns = [A, B].map(|id| {
+            let field = Field { id, name: String::new(), field_type: FieldType::I64 };
+            (id, lazy.column(&field, &ranges))
+        });
+        let few = Rows {
+            series: picked.iter().map(|&row| lazy.key(row).0).collect(),
+            times: picked.iter().map(|&row| lazy.key(row).1).collect(),
+            columns: columns.to_vec(),
+        };
+        let all = plain(&whole);
+        let expected: Vec<_> = picked.iter().map(|&row| all[row]).collect();
+        prop_assert_eq!(plain(&few), expected);
         // Associative: the first two first.
         if let [first, second, rest @ ..] = &parts[..] {
             let pair = merge(&[first, second], policy);

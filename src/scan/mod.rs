@@ -24,12 +24,9 @@ pub(crate) use source::{Part, Source};
 
 use crate::error::Result;
 use crate::head::HeadView;
-use crate::rows::{self, Rows};
+use crate::rows::{self, AtOnce, Rows};
 use crate::sharing::Lease;
 use crate::store::{Segment, TableVersion};
-
-/// Rows that one call of [`Scan::next`] gives, about.
-const BATCH_ROWS: usize = 8_192;
 
 /// One table at one instant.
 #[derive(Debug, Clone)]
@@ -60,6 +57,8 @@ pub(crate) struct Request {
     pub(crate) range: TimeRange,
     /// The series wanted, ascending; `None`: every one.
     pub(crate) series: Option<Arc<[SeriesId]>>,
+    /// How much is read of a source at a time, and given by one call of [`Scan::next`].
+    pub(crate) at_once: AtOnce,
 }
 
 /// A scan over sources.
@@ -105,7 +104,7 @@ impl Scan {
     /// The next rows; `None` at the end. Every requested field has a column.
     pub(crate) fn next(&mut self) -> Result<Option<Rows>> {
         let mut out = self.empty();
-        while !out.are_enough(BATCH_ROWS) {
+        while !out.are_enough(self.request.at_once) {
             if let Some(merge) = &mut self.current {
                 match merge.next(&mut self.sources, &self.request, self.policy)? {
                     Some(rows) => append(&mut out, &rows),
@@ -329,7 +328,7 @@ impl Merge {
                     // Every row read so far is at the cut: read on in the lanes that end there.
                     for lane in lanes.iter_mut() {
                         if lane.buffer.times.last().copied() == cut && !lane.part.is_done() {
-                            lane.read(self.series, sources, &request.fields)?;
+                            lane.read(self.series, sources, request)?;
                         }
                     }
                     return Ok(Some(Rows::default()));
@@ -346,7 +345,7 @@ impl Merge {
         loop {
             for lane in &mut self.lanes {
                 while lane.buffer.is_empty() && !lane.part.is_done() {
-                    lane.read(self.series, sources, &request.fields)?;
+                    lane.read(self.series, sources, request)?;
                 }
             }
             self.lanes.retain(|lane| !lane.buffer.is_empty());
@@ -371,8 +370,9 @@ impl Merge {
 }
 
 impl Lane {
-    fn read(&mut self, series: SeriesId, sources: &mut [Source], fields: &[Field]) -> Result<()> {
-        let more = sources[self.source].read(series, &mut self.part, fields)?;
+    fn read(&mut self, series: SeriesId, sources: &mut [Source], request: &Request) -> Result<()> {
+        let (fields, at_once) = (&request.fields, request.at_once);
+        let more = sources[self.source].read(series, &mut self.part, fields, at_once)?;
         if self.buffer.is_empty() {
             self.buffer = more;
         } else {

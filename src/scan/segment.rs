@@ -1,9 +1,11 @@
 //! Reading a segment series by series.
 
+use std::collections::hash_map::Entry;
 use std::ops::Range;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
+use tidestone_format::codec::dictionary::Dictionary;
 use tidestone_format::column::{Column, Values};
 use tidestone_format::schema::Field;
 use tidestone_format::segment::{SeriesPage, SeriesRows};
@@ -11,8 +13,11 @@ use tidestone_format::version::{GROUP_VECTORS, VECTOR_ROWS};
 use tidestone_format::{FieldId, FieldType, SeriesId, TimeRange};
 
 use crate::error::Result;
-use crate::rows::Rows;
+use crate::rows::{AtOnce, Rows};
 use crate::store::{OpenSegment, Segment};
+
+/// Bytes of strings of a vector that is decoded as a whole.
+const LONG_TEXT: usize = 64 << 10;
 
 /// A place in a segment: the next series, and the vectors decoded last (small series share them).
 #[derive(Debug)]
@@ -24,8 +29,20 @@ pub(super) struct SegmentCursor {
     loaded: Option<Arc<SeriesPage>>,
     /// There are no more pages.
     ended: bool,
-    /// The vector decoded last, of each field.
-    vectors: FxHashMap<FieldId, (u64, Column)>,
+    /// The vector read last, of each field.
+    vectors: FxHashMap<FieldId, Decoded>,
+    /// The dictionary used last, while rows are read: it may be too large for the cache.
+    dictionary: Option<(FieldId, Option<Arc<Dictionary>>)>,
+}
+
+/// A vector of a field.
+#[derive(Debug)]
+struct Decoded {
+    number: u64,
+    /// Its rows; none of a long one.
+    rows: Column,
+    /// It has so much text that it is decoded a few rows at a time.
+    is_long: bool,
 }
 
 impl SegmentCursor {
@@ -37,6 +54,7 @@ impl SegmentCursor {
             loaded: None,
             ended: false,
             vectors: FxHashMap::default(),
+            dictionary: None,
         }
     }
 
@@ -96,15 +114,15 @@ impl SegmentCursor {
         (self.page, self.at, self.loaded) = (page, 0, None);
     }
 
-    /// Reads about `limit` of the rows `left` of a series, those in `range`, and moves the start of
-    /// `left` behind what was looked at.
+    /// Reads some of the rows `left` of a series, about as many as `at_once` says, those in `range`,
+    /// and moves the start of `left` behind what was looked at.
     pub(super) fn read(
         &mut self,
         series: SeriesId,
         left: &mut Range<u64>,
         range: TimeRange,
         fields: &[Field],
-        limit: usize,
+        at_once: AtOnce,
     ) -> Result<Rows> {
         let columns = fields
             .iter()
@@ -117,7 +135,7 @@ impl SegmentCursor {
         };
         let open = self.segment.open()?;
         let whole = left.clone();
-        while !left.is_empty() && !out.are_enough(limit) {
+        while !left.is_empty() && !out.are_enough(at_once) {
             let vector = left.start / VECTOR_ROWS as u64;
             let first = vector * VECTOR_ROWS as u64;
             let end = left.end.min(first + VECTOR_ROWS as u64);
@@ -131,11 +149,15 @@ impl SegmentCursor {
             if inside && !may_overlap(&open, vector, range)? {
                 continue;
             }
+            let text = at_once.text.saturating_sub(out.text());
+            let to = self.within_text(&open, vector, from..to, fields, text)?;
+            left.start = first + to as u64;
             let (from, to) = self.append_times(&open, vector, from..to, range, &mut out.times)?;
             for (column, field) in out.columns.iter_mut().zip(fields) {
                 self.append_values(&open, vector, from..to, field, &mut column.1)?;
             }
         }
+        self.dictionary = None;
         out.series.resize(out.times.len(), series);
         Ok(out)
     }
@@ -149,8 +171,8 @@ impl SegmentCursor {
         range: TimeRange,
         out: &mut Vec<i64>,
     ) -> Result<(usize, usize)> {
-        let column = self.vector(open, vector, FieldId::TIME, FieldType::I64)?;
-        let Values::I64(times) = &column.values else {
+        let decoded = self.vector(open, vector, FieldId::TIME, FieldType::I64)?;
+        let Values::I64(times) = &decoded.rows.values else {
             return Ok((rows.start, rows.start));
         };
         let times = &times[rows.clone()];
@@ -172,36 +194,125 @@ impl SegmentCursor {
             rows.for_each(|_| out.push_null());
             return Ok(());
         }
-        let column = self.vector(open, vector, field.id, field.field_type)?;
-        out.extend_from(column, rows.start, rows.end);
+        let decoded = self.vector(open, vector, field.id, field.field_type)?;
+        if !decoded.is_long {
+            out.extend_from(&decoded.rows, rows.start, rows.end);
+            return Ok(());
+        }
+        let (group, at) = place(vector);
+        let dictionary = self.dictionary(open, field.id)?;
+        if let Some(block) = open.block(group, field.id)? {
+            block
+                .decode_string_rows(at, rows, dictionary.as_deref(), out)
+                .map_err(|e| open.damaged(e))?;
+        }
         Ok(())
     }
 
-    /// A vector, decoded; the last one of each field is kept.
+    /// The end of those of the rows `rows` of a vector whose strings take at most `text` bytes, where
+    /// it is long; at least one of them.
+    fn within_text(
+        &mut self,
+        open: &OpenSegment,
+        vector: u64,
+        rows: Range<usize>,
+        fields: &[Field],
+        text: usize,
+    ) -> Result<usize> {
+        let (group, at) = place(vector);
+        let mut end = rows.end;
+        let strings = fields.iter().filter(|f| f.field_type == FieldType::String);
+        for field in strings.filter(|f| open.root().column(f.id).is_some()) {
+            if !self
+                .vector(open, vector, field.id, field.field_type)?
+                .is_long
+            {
+                continue;
+            }
+            let dictionary = self.dictionary(open, field.id)?;
+            if let Some(block) = open.block(group, field.id)? {
+                let rows = rows.start..end;
+                end = block
+                    .string_rows_within(at, rows, text, dictionary.as_deref())
+                    .map_err(|e| open.damaged(e))?;
+            }
+        }
+        Ok(end)
+    }
+
+    /// A vector, decoded unless it is long; the last one of each field is kept.
     fn vector(
         &mut self,
         open: &OpenSegment,
         vector: u64,
         field: FieldId,
         field_type: FieldType,
-    ) -> Result<&Column> {
-        let (known, column) = self
-            .vectors
-            .entry(field)
-            .or_insert_with(|| (u64::MAX, Column::new(field_type)));
-        if *known != vector {
-            *known = u64::MAX;
-            column.clear();
-            let (group, at) = place(vector);
-            let dictionary = open.dictionary(field)?;
-            if let Some(block) = open.block(group, field)? {
-                block
-                    .decode(at, dictionary.as_deref(), column)
-                    .map_err(|e| open.damaged(e))?;
-            }
-            *known = vector;
+    ) -> Result<&Decoded> {
+        let known = self.vectors.get(&field).map(|decoded| decoded.number);
+        if known != Some(vector) {
+            let decoded = self.decode(open, vector, field, field_type)?;
+            self.vectors.insert(field, decoded);
         }
-        Ok(column)
+        match self.vectors.entry(field) {
+            Entry::Occupied(entry) => Ok(entry.into_mut()),
+            Entry::Vacant(entry) => Ok(entry.insert(Decoded::none(field_type))),
+        }
+    }
+
+    fn decode(
+        &mut self,
+        open: &OpenSegment,
+        vector: u64,
+        field: FieldId,
+        field_type: FieldType,
+    ) -> Result<Decoded> {
+        // What was decoded before gives its memory.
+        let before = self.vectors.remove(&field);
+        let mut decoded = before.unwrap_or_else(|| Decoded::none(field_type));
+        decoded.rows.clear();
+        (decoded.number, decoded.is_long) = (vector, false);
+        let (group, at) = place(vector);
+        let dictionary = self.dictionary(open, field)?;
+        if let Some(block) = open.block(group, field)? {
+            let dictionary = dictionary.as_deref();
+            let damaged = |e| open.damaged(e);
+            if field_type == FieldType::String {
+                let text = block.text_len(at, dictionary).map_err(damaged)?;
+                decoded.is_long = text > LONG_TEXT;
+            }
+            if !decoded.is_long {
+                block
+                    .decode(at, dictionary, &mut decoded.rows)
+                    .map_err(damaged)?;
+            }
+        }
+        Ok(decoded)
+    }
+
+    /// The dictionary of a field, if it has one.
+    fn dictionary(
+        &mut self,
+        open: &OpenSegment,
+        field: FieldId,
+    ) -> Result<Option<Arc<Dictionary>>> {
+        match &self.dictionary {
+            Some((of, dictionary)) if *of == field => Ok(dictionary.clone()),
+            _ => {
+                let dictionary = open.dictionary(field)?;
+                self.dictionary = Some((field, dictionary.clone()));
+                Ok(dictionary)
+            }
+        }
+    }
+}
+
+impl Decoded {
+    fn none(field_type: FieldType) -> Self {
+        Self {
+            number: u64::MAX,
+            rows: Column::new(field_type),
+            is_long: false,
+        }
     }
 }
 

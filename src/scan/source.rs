@@ -12,10 +12,7 @@ use super::hides;
 use super::segment::SegmentCursor;
 use super::{Input, InputRun};
 use crate::error::Result;
-use crate::rows::Rows;
-
-/// Rows of a slice read at a time.
-const SLICE_ROWS: usize = 8_192;
+use crate::rows::{AtOnce, Rows};
 
 /// A run, read series by series.
 #[derive(Debug)]
@@ -143,20 +140,21 @@ impl Source {
         }
     }
 
-    /// Reads on in a part: rows of the range that no tombstone hides. There may be none although
-    /// the part is not done.
+    /// Reads on in a part, about as much as is to be read at once: rows of the range that no
+    /// tombstone hides. There may be none although the part is not done.
     pub(crate) fn read(
         &mut self,
         series: SeriesId,
         part: &mut Part,
         fields: &[Field],
+        at_once: AtOnce,
     ) -> Result<Rows> {
         let rows = match &mut self.run {
             Run::Segment(cursor) => {
-                cursor.read(series, &mut part.rows, self.range, fields, SLICE_ROWS)?
+                cursor.read(series, &mut part.rows, self.range, fields, at_once)?
             }
             Run::Chunk { rows, .. } => {
-                let end = part.rows.end.min(part.rows.start + SLICE_ROWS as u64);
+                let end = part.rows.end.min(part.rows.start + at_once.rows as u64);
                 let from = usize::try_from(part.rows.start).unwrap_or(usize::MAX);
                 let to = usize::try_from(end).unwrap_or(usize::MAX);
                 part.rows.start = end;

@@ -13,6 +13,7 @@
 mod cache;
 mod manifest;
 mod new_segments;
+mod passes;
 mod segment;
 #[cfg(test)]
 mod tests;
@@ -33,7 +34,8 @@ pub(crate) use manifest::{
     Manifest, newest as newest_manifest, read as read_manifest,
     read_up_to_damage as read_manifest_up_to_damage,
 };
-pub(crate) use new_segments::NewSegments;
+pub(crate) use new_segments::{NewSegment, NewSegments};
+pub(crate) use passes::{Expected, Passes};
 pub(crate) use segment::{KeptFiles, OpenSegment, Segment, Segments, place_of};
 
 use crate::config::SegmentMemory;

@@ -10,11 +10,12 @@ use std::path::Path;
 
 use tidestone_format::column::Column;
 use tidestone_format::manifest::SegmentEntry;
+use tidestone_format::schema::Field;
 use tidestone_format::segment::{SegmentMeta, SegmentWriter};
 use tidestone_format::{SeriesId, SeriesKey, Timestamp};
 
 use super::segment::FileSink;
-use super::{Store, place_of, segment_error};
+use super::{Passes, Store, place_of, segment_error};
 use crate::error::{Error, Result};
 use crate::io;
 
@@ -30,11 +31,17 @@ pub(crate) struct NewSegments<'a> {
 #[derive(Debug)]
 pub(crate) struct NewSegment<'a> {
     writer: SegmentWriter<FileSink>,
+    is_first_pass: bool,
     path: &'a Path,
 }
 
 impl NewSegment<'_> {
-    /// Appends a run of rows of one series, sorted as they are to lie in the segment.
+    /// Whether this is the first pass, which has the series and the times.
+    pub(crate) fn is_first_pass(&self) -> bool {
+        self.is_first_pass
+    }
+
+    /// Appends a run of rows of one series, sorted as they are to lie in the segment: in the first pass.
     pub(crate) fn push(
         &mut self,
         series: SeriesId,
@@ -44,6 +51,13 @@ impl NewSegment<'_> {
         rows: Range<usize>,
     ) -> Result<()> {
         let pushed = self.writer.push(series, key, times, columns, rows);
+        pushed.map_err(|e| segment_error(self.path, e))
+    }
+
+    /// Appends the values of rows, which come as they came in the first pass: in a later one.
+    pub(crate) fn push_values(&mut self, columns: &[Column]) -> Result<()> {
+        let rows = columns.first().map_or(0, Column::len);
+        let pushed = self.writer.push_values(columns, 0..rows);
         pushed.map_err(|e| segment_error(self.path, e))
     }
 }
@@ -59,16 +73,17 @@ impl Store {
 }
 
 impl NewSegments<'_> {
-    /// Writes a segment: `fill` pushes its rows. The file is durable and under its name when this
-    /// returns. There is none if no row was pushed.
+    /// Writes a segment: `fill` pushes its rows, once in each pass the values of the fields it is given.
+    /// The file is durable and under its name when this returns. There is none if no row was pushed.
     pub(crate) fn write(
         &mut self,
         meta: SegmentMeta,
-        fill: impl FnOnce(&mut NewSegment<'_>) -> Result<()>,
+        passes: &Passes,
+        fill: impl FnMut(&mut NewSegment<'_>, &[Field]) -> Result<()>,
     ) -> Result<()> {
         let store = self.store;
         let tmp = store.folders.tmp().join(format!("{}.seg", meta.uuid));
-        let written = self.fill(&tmp, meta, fill);
+        let written = self.fill(&tmp, meta, passes, fill);
         let entry = match written {
             Ok(Some(entry)) => entry,
             other => {
@@ -105,18 +120,35 @@ impl NewSegments<'_> {
         &self,
         tmp: &Path,
         meta: SegmentMeta,
-        fill: impl FnOnce(&mut NewSegment<'_>) -> Result<()>,
+        passes: &Passes,
+        mut fill: impl FnMut(&mut NewSegment<'_>, &[Field]) -> Result<()>,
     ) -> Result<Option<SegmentEntry>> {
         let io = |e| Error::io("write a segment", tmp, e);
         let wrong = |e| segment_error(tmp, e);
         let file = self.store.disk.create(tmp).map_err(io)?;
-        let writer = SegmentWriter::new(FileSink::new(file.clone()), meta).map_err(wrong)?;
-        let mut segment = NewSegment { writer, path: tmp };
-        fill(&mut segment)?;
-        let writer = segment.writer;
-        if writer.rows() == 0 {
-            return Ok(None);
+        let sink = FileSink::new(file.clone());
+        let first = passes.fields.first().copied().unwrap_or(0);
+        let writer = SegmentWriter::in_passes(sink, meta, first, passes.text).map_err(wrong)?;
+        let fields = writer.fields().to_vec();
+        let mut segment = NewSegment {
+            writer,
+            is_first_pass: true,
+            path: tmp,
+        };
+        let mut rest = &fields[..];
+        for &count in &passes.fields {
+            let of_pass;
+            (of_pass, rest) = rest.split_at(count.min(rest.len()));
+            if !segment.is_first_pass {
+                segment.writer.next_pass(count).map_err(wrong)?;
+            }
+            fill(&mut segment, of_pass)?;
+            if segment.writer.rows() == 0 {
+                return Ok(None);
+            }
+            segment.is_first_pass = false;
         }
+        let writer = segment.writer;
         let summary = writer.finish().map_err(wrong)?;
         file.sync()
             .map_err(|e| Error::io("sync a segment", tmp, e))?;

@@ -25,7 +25,9 @@ use tidestone_format::codec::stats::ColumnStats;
 use tidestone_format::header::{FileHeader, FileKind, HEADER_LEN};
 use tidestone_format::log::SeriesDefinition;
 use tidestone_format::manifest::SegmentEntry;
-use tidestone_format::segment::{Block, GroupPage, Region, Root, SeriesPage, TRAILER_LEN, Trailer};
+use tidestone_format::segment::{
+    Block, GroupPage, Region, Root, SegmentSink, SeriesPage, TRAILER_LEN, Trailer,
+};
 use tidestone_format::{FieldId, FileUuid, FormatError};
 
 use super::Folders;
@@ -590,7 +592,7 @@ impl OpenSegment {
     }
 }
 
-/// Writes a segment file front to back.
+/// Writes a segment file.
 #[derive(Debug)]
 pub(crate) struct FileSink {
     file: Arc<dyn File>,
@@ -612,5 +614,11 @@ impl Write for FileSink {
 
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
+    }
+}
+
+impl SegmentSink for FileSink {
+    fn overwrite(&mut self, offset: u64, bytes: &[u8]) -> std::io::Result<()> {
+        self.file.write_all_at(bytes, offset)
     }
 }

@@ -194,6 +194,23 @@ impl<'a> Block<'a> {
             .map_err(|e| e.at_base(self.offset))
     }
 
+    /// The end of those of the rows `rows` of a vector whose strings take at most `text` bytes, from the
+    /// first of them on; at least that one.
+    ///
+    /// # Errors
+    /// As [`Block::decode_string_rows`].
+    pub fn string_rows_within(
+        &self,
+        vector: usize,
+        rows: Range<usize>,
+        text: usize,
+        dictionary: Option<&Dictionary>,
+    ) -> Result<usize> {
+        self.vector(vector)?
+            .string_rows_within(rows, text, dictionary)
+            .map_err(|e| e.at_base(self.offset))
+    }
+
     /// Bytes of the strings of a vector, about.
     ///
     /// # Errors

@@ -31,6 +31,8 @@ pub(crate) struct ColumnEncoder {
     uses: [EncodingUse; Encoding::ALL.len()],
 }
 
+/// Bytes of strings of a vector for which exactly the room is made that they need.
+const LONG_TEXT: usize = 1 << 20;
 /// So many more values of 1,024 may not fit before decimals are looked at anew.
 const MORE_MISFITS: usize = 4;
 
@@ -366,6 +368,11 @@ impl ColumnEncoder {
             crate::bytes::put_part(out, &mut scratch, |out| {
                 integer::encode(&dense.integers, out);
             });
+            let bytes: usize = rows().map(|row| text(row).len()).sum();
+            if bytes > LONG_TEXT {
+                // Not twice as much, as a vector grows by itself.
+                out.reserve_exact(bytes);
+            }
             rows().for_each(|row| out.extend_from_slice(text(row).as_bytes()));
         });
     }

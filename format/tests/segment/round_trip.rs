@@ -144,6 +144,23 @@ fn some_rows_of_strings_are_those_rows_of_all() {
                 &expected,
             );
         }
+        for (rows, text) in [
+            (0..1024, 0),
+            (0..1024, 1_000),
+            (7..900, 60),
+            (0..9, usize::MAX),
+        ] {
+            let within = block
+                .string_rows_within(0, rows.clone(), text, dictionary.as_ref())
+                .unwrap();
+            let len = |end: usize| {
+                let mut some = Column::new(FieldType::String);
+                some.extend_from(&model.columns[0], rows.start, end);
+                some.values.text_len()
+            };
+            assert!(within == rows.start + 1 || len(within) <= text);
+            assert!(within > rows.start && (within == rows.end || len(within + 1) > text));
+        }
         let mut read = Column::new(FieldType::String);
         let past = block.decode_string_rows(1, 400..477, dictionary.as_ref(), &mut read);
         assert!(past.is_err() && read.is_empty());

@@ -15,7 +15,7 @@ use super::vectors::{Part, SeriesAt, Vectors};
 use crate::error::Result;
 use crate::query::Profile;
 use crate::query::plan::Unit;
-use crate::rows::Rows;
+use crate::rows::{AtOnce, Rows};
 use crate::scan::{Input, InputRun, Request, Scan, Source};
 use crate::store::OpenSegment;
 
@@ -143,6 +143,7 @@ pub(super) fn fold(
                 fields: fields.into(),
                 range: TimeRange::ALL,
                 series: Some(series.clone()),
+                at_once: AtOnce::default(),
             };
             let sources = of_unit().map(Source::new).collect();
             let mut scan = Scan::new(sources, policy, request);

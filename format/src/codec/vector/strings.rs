@@ -40,6 +40,33 @@ impl EncodedVector<'_> {
         })
     }
 
+    /// The end of those of the rows `rows` whose strings take at most `text` bytes, from the first of
+    /// them on; at least that one.
+    ///
+    /// # Errors
+    /// As [`EncodedVector::decode_strings`], or there are no such rows.
+    pub fn string_rows_within(
+        &self,
+        rows: Range<usize>,
+        text: usize,
+        dictionary: Option<&Dictionary>,
+    ) -> Result<usize> {
+        self.check_rows(&rows)?;
+        let payload = self.strings(dictionary)?;
+        let mut next = (0..rows.start).filter(|&row| self.is_written(row)).count();
+        let mut taken = 0;
+        for row in rows.clone() {
+            if self.validity.get(row) {
+                taken += payload.bytes(next).len();
+            }
+            if taken > text && row > rows.start {
+                return Ok(row);
+            }
+            next += usize::from(self.is_written(row));
+        }
+        Ok(rows.end)
+    }
+
     /// Appends the rows `rows`, strings; of the others nothing is copied, nor looked at more closely than
     /// is needed to find these.
     ///
@@ -55,11 +82,7 @@ impl EncodedVector<'_> {
         let Values::String(strings) = &mut out.values else {
             return Err(self.wrong_type(out.values.field_type().name()));
         };
-        if rows.start > rows.end || rows.end > self.rows() {
-            let (what, at) = ("rows of a vector", self.start as u64);
-            let expected = format_args!("at most {}", self.rows());
-            return Err(FormatError::invalid(what, at, expected, rows.end));
-        }
+        self.check_rows(&rows)?;
         let payload = self.strings(dictionary)?;
         let before = strings.len();
         let pushed = self.push_rows(rows.clone(), &payload, strings);
@@ -76,14 +99,27 @@ impl EncodedVector<'_> {
         Ok(())
     }
 
+    fn check_rows(&self, rows: &Range<usize>) -> Result<()> {
+        if rows.start <= rows.end && rows.end <= self.rows() {
+            return Ok(());
+        }
+        let (what, at) = ("rows of a vector", self.start as u64);
+        let expected = format_args!("at most {}", self.rows());
+        Err(FormatError::invalid(what, at, expected, rows.end))
+    }
+
+    /// Whether the payload has a value for a row, null or not.
+    fn is_written(&self, row: usize) -> bool {
+        self.form == NullForm::Filled || self.validity.get(row)
+    }
+
     fn push_rows(
         &self,
         rows: Range<usize>,
         payload: &Payload<'_>,
         out: &mut Strings,
     ) -> Result<()> {
-        let is_written = |row: usize| self.form == NullForm::Filled || self.validity.get(row);
-        let mut next = (0..rows.start).filter(|&row| is_written(row)).count();
+        let mut next = (0..rows.start).filter(|&row| self.is_written(row)).count();
         for row in rows {
             let text = match self.validity.get(row) {
                 true => payload.get(next)?,
@@ -94,7 +130,7 @@ impl EncodedVector<'_> {
                 return Err(FormatError::limit("strings of a column", most, text.len()));
             }
             out.push(text);
-            next += usize::from(is_written(row));
+            next += usize::from(self.is_written(row));
         }
         Ok(())
     }
@@ -151,13 +187,23 @@ impl Payload<'_> {
         match self {
             Self::Nothing => Ok(""),
             Self::Coded { entries, codes } => Ok(entries.get(code_index(codes[i]))),
-            Self::Plain { text, at, ends } => {
-                let start = if i == 0 { 0 } else { ends[i - 1] };
-                std::str::from_utf8(&text[start..ends[i]]).map_err(|e| {
-                    let at = at + start + e.valid_up_to();
-                    FormatError::invalid("strings", at as u64, "UTF-8", e)
-                })
-            }
+            Self::Plain { at, ends, .. } => std::str::from_utf8(self.bytes(i)).map_err(|e| {
+                let at = at + start_of(ends, i) + e.valid_up_to();
+                FormatError::invalid("strings", at as u64, "UTF-8", e)
+            }),
         }
     }
+
+    fn bytes(&self, i: usize) -> &[u8] {
+        match self {
+            Self::Nothing => &[],
+            Self::Coded { entries, codes } => entries.get(code_index(codes[i])).as_bytes(),
+            Self::Plain { text, ends, .. } => &text[start_of(ends, i)..ends[i]],
+        }
+    }
+}
+
+/// Where string `i` starts in the text.
+fn start_of(ends: &[usize], i: usize) -> usize {
+    if i == 0 { 0 } else { ends[i - 1] }
 }
