@@ -34,6 +34,8 @@ const WRITING_SHARE: usize = 8;
 pub(crate) struct WritingMemory {
     /// Bytes of the columns that are read and written at a time.
     pub(crate) columns: usize,
+    /// Bytes of the pages of what is written.
+    pub(crate) pages: usize,
     /// Bytes of the strings of a dictionary.
     pub(crate) dictionary: usize,
 }
@@ -207,6 +209,7 @@ impl Options {
         let budget = self.memory_budget_bytes;
         WritingMemory {
             columns: budget / WRITING_SHARE,
+            pages: budget / 16,
             dictionary: budget / 16,
         }
     }

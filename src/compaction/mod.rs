@@ -15,8 +15,8 @@
 //!    a part of the budget however many fields there are and however long strings are
 //!    ([`Passes`](crate::store::Passes)).
 //! 5. A segment that a merge failed because of is left alone until the database is opened anew, and so
-//!    are inputs that are more than a segment can hold; everything else is merged, but not
-//!    across them.
+//!    are inputs that turned out to be more than a segment can hold, which the plan avoids; everything
+//!    else is merged, but not across them.
 //! 6. A merge stops soon after the database closes or its inputs are dropped ([`watch`]).
 
 mod plan;
@@ -78,6 +78,7 @@ fn choose_and_run(engine: &Engine, eagerness: plan::Eagerness) -> Result<Step> {
         given_up.retain(|uuid, _| live.contains_key(uuid));
     }
     for table in version.tables.values() {
+        let limits = plan::Limits::of(&table.schema.fields, engine.options.writing_memory());
         loop {
             let segments: Vec<plan::Candidate> = table
                 .segments
@@ -87,7 +88,7 @@ fn choose_and_run(engine: &Engine, eagerness: plan::Eagerness) -> Result<Step> {
                     plan::Candidate::of(&s.entry, table, given_up)
                 })
                 .collect();
-            let Some(choice) = plan::choose(&segments, eagerness) else {
+            let Some(choice) = plan::choose(&segments, eagerness, limits) else {
                 break;
             };
             let inputs = choice.inputs.iter().map(|&i| table.segments[i].clone());

@@ -6,6 +6,12 @@
 //! What is left spans the partitions before, between and behind those split off; small late segments are
 //! merged with each other.
 //!
+//! Merging for the sake of fewer segments has an end: what it makes has at most so many rows, and where
+//! there are strings so many bytes, as [`Limits`] says. Both are known before anything is read, and what
+//! keeps to them can be written: so no merge is tried in vain, by every process that opens the database
+//! anew. Only to apply a delete, for who wants everything merged, larger ones are made, and may turn out
+//! to be more than a segment can hold.
+//!
 //! # Invariants
 //! 1. Segments whose partitions overlap have LSN ranges that do not. So what is merged has between its LSNs
 //!    none of another segment that overlaps the span of all inputs.
@@ -15,8 +21,11 @@
 use std::collections::BTreeMap;
 
 use tidestone_format::manifest::SegmentEntry;
-use tidestone_format::{Lsn, TimeRange, Timestamp};
+use tidestone_format::schema::Field;
+use tidestone_format::version::{GROUP_ROWS, MAX_GROUP_TEXT};
+use tidestone_format::{FieldType, Lsn, TimeRange, Timestamp};
 
+use crate::config::WritingMemory;
 use crate::store::TableVersion;
 
 /// Segments of similar size that are merged at once, at least.
@@ -27,7 +36,9 @@ const MAX_INPUTS: usize = 32;
 const SIZE_RATIO: u64 = 4;
 /// Segments of fewer rows count as if they had so many: one row group. A partition with so many rows is
 /// worth a segment of its own.
-const SMALL_ROWS: u64 = 65_536;
+const SMALL_ROWS: u64 = GROUP_ROWS as u64;
+/// Bytes that the statistics and the place of a block take in the page of its row group, about, at most.
+const BYTES_A_BLOCK: usize = 2_048;
 
 /// A segment, as far as the decision needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +47,8 @@ pub(super) struct Candidate {
     pub(super) first: Lsn,
     pub(super) last: Lsn,
     pub(super) rows: u64,
+    /// Of its file.
+    pub(super) bytes: u64,
     /// It spans more than one partition.
     pub(super) late: bool,
     /// The lowest LSN of a delete that hides rows of it.
@@ -44,6 +57,38 @@ pub(super) struct Candidate {
     pub(super) behind: bool,
     /// It cannot be merged. It stands between its neighbours all the same.
     pub(super) given_up: bool,
+}
+
+/// What a merge may make for the sake of fewer segments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Limits {
+    /// The pages of so many rows fit in the memory there is for them.
+    pub(super) rows: u64,
+    /// In whatever way the strings of so many bytes of files fall on row groups and columns, a segment can
+    /// hold them, but for long ones that are in a dictionary.
+    pub(super) bytes: u64,
+}
+
+impl Limits {
+    /// For segments of a table of these fields.
+    pub(super) fn of(fields: &[Field], memory: WritingMemory) -> Self {
+        let groups = memory.pages / ((fields.len() + 1) * BYTES_A_BLOCK);
+        let has_text = fields.iter().any(|f| f.field_type == FieldType::String);
+        Self {
+            rows: (groups.max(1) * GROUP_ROWS) as u64,
+            bytes: match has_text {
+                true => MAX_GROUP_TEXT as u64 / 2,
+                false => u64::MAX,
+            },
+        }
+    }
+
+    /// Whether segments may become one.
+    fn allow(&self, segments: &[Candidate], inputs: &[usize]) -> bool {
+        let sum =
+            |of: fn(&Candidate) -> u64| -> u64 { inputs.iter().map(|&i| of(&segments[i])).sum() };
+        sum(|s| s.rows) <= self.rows && sum(|s| s.bytes) <= self.bytes
+    }
 }
 
 /// How much it takes for a merge to be worth it.
@@ -81,6 +126,7 @@ impl Candidate {
             first: entry.first_lsn,
             last: entry.last_lsn,
             rows: entry.rows,
+            bytes: entry.file_len,
             late: entry.partition.end > end,
             hidden_by: hiding.map(|(lsn, _)| *lsn).min(),
             behind: entry.times.start < table.horizon,
@@ -94,7 +140,11 @@ impl Candidate {
 }
 
 /// What to rewrite or merge next; `None` if nothing is worth it.
-pub(super) fn choose(segments: &[Candidate], eagerness: Eagerness) -> Option<Choice> {
+pub(super) fn choose(
+    segments: &[Candidate],
+    eagerness: Eagerness,
+    limits: Limits,
+) -> Option<Choice> {
     let usable = |&i: &usize| !segments[i].given_up;
     let late = || {
         (0..segments.len())
@@ -123,15 +173,15 @@ pub(super) fn choose(segments: &[Candidate], eagerness: Eagerness) -> Option<Cho
             .or_default()
             .push(i);
     }
+    let mut stretches_of = Vec::new();
     for mut of in partitions.into_values().rev() {
         of.sort_by_key(|&i| segments[i].first);
-        let stretches = stretches(segments, &of);
-        let mut runs = stretches.iter().rev();
-        if let Some(run) = runs.find_map(|of| run_of(segments, of, eagerness)) {
-            return Some(merge(run));
-        }
+        stretches_of.extend(stretches(segments, &of).into_iter().rev());
     }
-    if let Some(run) = late_run(segments, eagerness) {
+    let run = stretches_of
+        .iter()
+        .find_map(|of| run_of(segments, of, eagerness, limits));
+    if let Some(run) = run.or_else(|| late_run(segments, eagerness, limits)) {
         return Some(merge(run));
     }
     if eagerness == Eagerness::Worthwhile {
@@ -140,7 +190,13 @@ pub(super) fn choose(segments: &[Candidate], eagerness: Eagerness) -> Option<Cho
     let mut candidates = (0..segments.len()).filter(usable);
     let rewritten = candidates.find(|&i| segments[i].is_stale() && applies(segments, i));
     let stuck = || late().find(|&i| segments[i].is_stale());
-    rewritten.map(|i| merge(vec![i])).or_else(|| {
+    let rewritten = rewritten.map(|i| vec![i]);
+    let applied = || {
+        stretches_of
+            .iter()
+            .find_map(|of| run_to_apply(segments, of))
+    };
+    rewritten.or_else(applied).map(merge).or_else(|| {
         Some(Choice {
             inputs: vec![stuck()?],
             split: Split::Everywhere,
@@ -260,7 +316,7 @@ fn span_of(segments: &[Candidate], inputs: &[usize]) -> Span {
 }
 
 /// A run of small late segments, neighbours, oldest first.
-fn late_run(segments: &[Candidate], eagerness: Eagerness) -> Option<Vec<usize>> {
+fn late_run(segments: &[Candidate], eagerness: Eagerness, limits: Limits) -> Option<Vec<usize>> {
     let least = match eagerness {
         Eagerness::Worthwhile => FAN_IN,
         Eagerness::Everything => 2,
@@ -274,7 +330,8 @@ fn late_run(segments: &[Candidate], eagerness: Eagerness) -> Option<Vec<usize>> 
         let mut run = Vec::new();
         for &i in late[..=newest].iter().rev().take(MAX_INPUTS) {
             run.push(i);
-            if !are_neighbours(segments, &run) || !cuts(segments, &run, eagerness).is_empty() {
+            let fits = are_neighbours(segments, &run) && limits.allow(segments, &run);
+            if !fits || !cuts(segments, &run, eagerness).is_empty() {
                 run.pop();
                 break;
             }
@@ -325,25 +382,71 @@ fn stretches(segments: &[Candidate], of: &[usize]) -> Vec<Vec<usize>> {
 }
 
 /// A run of neighbours of one partition, given oldest first.
-fn run_of(segments: &[Candidate], of: &[usize], eagerness: Eagerness) -> Option<Vec<usize>> {
-    if eagerness == Eagerness::Everything {
-        let count = of.len().min(MAX_INPUTS);
-        return (count > 1).then(|| of[..count].to_vec());
+fn run_of(
+    segments: &[Candidate],
+    of: &[usize],
+    eagerness: Eagerness,
+    limits: Limits,
+) -> Option<Vec<usize>> {
+    match eagerness {
+        // The newest first: that is where most is to be gained.
+        Eagerness::Worthwhile => (FAN_IN..=of.len())
+            .rev()
+            .find_map(|end| similar_run(segments, &of[..end], limits)),
+        Eagerness::Everything => any_run(segments, of, limits),
     }
-    // The longest run, from the newest on, whose sizes are similar to what is gathered so far: each
-    // row is then rewritten about log_4 of the number of flushes of its partition.
+}
+
+/// The longest run, from the newest of these on, whose sizes are similar to what is gathered so far: each
+/// row is then rewritten about log_4 of the number of flushes of its partition.
+fn similar_run(segments: &[Candidate], of: &[usize], limits: Limits) -> Option<Vec<usize>> {
     let mut run: Vec<usize> = Vec::new();
     let mut gathered = 0;
     for &i in of.iter().rev().take(MAX_INPUTS) {
         let rows = segments[i].rows.max(SMALL_ROWS);
-        if !run.is_empty() && rows > gathered * SIZE_RATIO {
+        let is_similar = run.is_empty() || rows <= gathered * SIZE_RATIO;
+        run.push(i);
+        if !is_similar || !limits.allow(segments, &run) {
+            run.pop();
             break;
         }
         gathered += rows;
-        run.push(i);
     }
     run.reverse();
     (run.len() >= FAN_IN).then_some(run)
+}
+
+/// The oldest run of two or more that may be merged, as long as it can be.
+fn any_run(segments: &[Candidate], of: &[usize], limits: Limits) -> Option<Vec<usize>> {
+    let mut run: Vec<usize> = Vec::new();
+    for &i in of {
+        run.push(i);
+        if run.len() <= MAX_INPUTS && limits.allow(segments, &run) {
+            continue;
+        }
+        run.pop();
+        if run.len() > 1 {
+            break;
+        }
+        run = vec![i];
+    }
+    (run.len() > 1).then_some(run)
+}
+
+/// A run of one partition, given oldest first, that applies a delete which the oldest of it cannot apply
+/// alone, because what is newer is older than the delete; however large it gets.
+fn run_to_apply(segments: &[Candidate], of: &[usize]) -> Option<Vec<usize>> {
+    let buried = |&at: &usize| {
+        let lsn = segments[of[at]].hidden_by?;
+        let run: Vec<usize> = of[at..]
+            .iter()
+            .copied()
+            .take_while(|&i| segments[i].first <= lsn)
+            .take(MAX_INPUTS)
+            .collect();
+        (run.len() > 1 && are_neighbours(segments, &run)).then_some(run)
+    };
+    (0..of.len()).find_map(|at| buried(&at))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ fn segment(partition: i64, first: u64, last: u64, rows: u64) -> Candidate {
         first: Lsn(first),
         last: Lsn(last),
         rows,
+        bytes: rows,
         late: false,
         hidden_by: None,
         behind: false,
@@ -29,6 +30,15 @@ fn late(from: i64, to: i64, lsn: u64, rows: u64) -> Candidate {
     late
 }
 
+const NO_LIMITS: Limits = Limits {
+    rows: u64::MAX,
+    bytes: u64::MAX,
+};
+
+fn choose(segments: &[Candidate], eagerness: Eagerness) -> Option<Choice> {
+    super::choose(segments, eagerness, NO_LIMITS)
+}
+
 fn inputs(segments: &[Candidate], eagerness: Eagerness) -> Option<Vec<usize>> {
     choose(segments, eagerness).map(|choice| choice.inputs)
 }
@@ -43,6 +53,73 @@ fn four_similar_neighbours_are_merged_and_a_large_one_is_left() {
     segments.push(segment(0, 60, 65, 1_000));
     assert_eq!(inputs(&segments, Worthwhile), Some(vec![1, 2, 3, 4]));
     assert_eq!(inputs(&segments, Everything), Some(vec![0, 1, 2, 3, 4]));
+}
+
+#[test]
+fn limits_are_those_of_memory_and_of_strings() {
+    let of = |budget, fields: &[FieldType]| {
+        let options = crate::Options {
+            memory_budget_bytes: budget,
+            ..crate::Options::default()
+        };
+        let field = |(id, &field_type)| Field {
+            id: tidestone_format::FieldId(id),
+            name: String::new(),
+            field_type,
+        };
+        let fields: Vec<Field> = (1..).zip(fields).map(field).collect();
+        Limits::of(&fields, options.writing_memory())
+    };
+    let numbers = of(256 << 20, &[FieldType::F64; 9]);
+    assert_eq!(numbers.bytes, u64::MAX);
+    assert_eq!(numbers.rows, 819 * SMALL_ROWS);
+    let mixed = of(256 << 20, &[FieldType::F64, FieldType::String]);
+    assert_eq!(mixed.bytes, 256 << 20);
+    // A row group, however wide it is.
+    assert_eq!(of(32 << 20, &[FieldType::F64; 4_000]).rows, SMALL_ROWS);
+}
+
+#[test]
+fn what_would_be_too_much_for_one_segment_is_not_merged() {
+    let mut segments: Vec<_> = (0..10).map(|i| segment(0, 1 + i, 1 + i, 100)).collect();
+    let inputs = |segments: &[Candidate], eagerness, rows, bytes| {
+        let choice = super::choose(segments, eagerness, Limits { rows, bytes });
+        choice.map(|choice| choice.inputs)
+    };
+    for (rows, bytes) in [(500, u64::MAX), (u64::MAX, 500)] {
+        let check = |segments: &[Candidate], eagerness, expected: Option<Vec<usize>>| {
+            assert_eq!(
+                inputs(segments, eagerness, rows, bytes),
+                expected,
+                "{rows} {bytes}"
+            );
+        };
+        // The newest five, and the oldest five.
+        check(&segments, Worthwhile, Some((5..10).collect()));
+        check(&segments, Everything, Some((0..5).collect()));
+        check(&segments[..3], Everything, Some(vec![0, 1, 2]));
+        check(&segments[..3], Worthwhile, None);
+        let late: Vec<_> = (0..10).map(|i| late(0, 50, 1 + i, 100)).collect();
+        check(&late, Worthwhile, Some((5..10).collect()));
+    }
+    // One that is full keeps neither those below it from being merged nor those above.
+    segments[4].rows = 500;
+    let full = |segments: &[Candidate]| inputs(segments, Worthwhile, 500, u64::MAX);
+    assert_eq!(full(&segments), Some((5..10).collect()));
+    segments.truncate(7);
+    assert_eq!(full(&segments), Some((0..4).collect()));
+    segments.drain(..2);
+    assert_eq!(full(&segments), None);
+    let all = |segments: &[Candidate]| inputs(segments, Everything, 500, u64::MAX);
+    assert_eq!(all(&segments), Some(vec![0, 1]));
+    segments.drain(..2);
+    assert_eq!(all(&segments), Some(vec![1, 2]));
+    segments.truncate(2);
+    assert_eq!(all(&segments), None);
+    // A delete of all that is not applied otherwise.
+    segments[0].hidden_by = Some(Lsn(7));
+    assert_eq!(all(&segments), Some(vec![0, 1]));
+    assert_eq!(full(&segments), None);
 }
 
 #[test]
@@ -276,6 +353,13 @@ fn random_histories_keep_the_order_and_come_to_an_end() {
             state % sides
         };
         let (mut segments, mut deletes) = (Vec::new(), Vec::new());
+        let limits = match seed % 3 {
+            0 => NO_LIMITS,
+            _ => Limits {
+                rows: [10, 1_000, 100_000][usize::try_from(roll(3)).unwrap()],
+                ..NO_LIMITS
+            },
+        };
         for round in 1..25u64 {
             let lsn = round * 10;
             flush(&mut segments, lsn, &mut roll);
@@ -292,7 +376,7 @@ fn random_histories_keep_the_order_and_come_to_an_end() {
             loop {
                 mark(&mut segments, &deletes);
                 let candidates: Vec<_> = segments.iter().map(|s| s.0.clone()).collect();
-                let Some(choice) = choose(&candidates, eagerness) else {
+                let Some(choice) = super::choose(&candidates, eagerness, limits) else {
                     break;
                 };
                 let given_up = choice.inputs.iter().any(|&i| candidates[i].given_up);
