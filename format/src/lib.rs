@@ -32,6 +32,7 @@ pub mod schema;
 pub mod segment;
 mod segment_entry;
 pub mod sharing;
+mod tags;
 mod types;
 pub mod version;
 

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use crate::bytes::{Reader, put_short_text};
+use crate::tags::on_disk;
 use crate::version::MAX_FIELDS;
 use crate::{FieldId, FieldType, FormatError, Result, TableId};
 
@@ -14,16 +15,17 @@ const DROPS_WHEN_FULL: u16 = 1;
 /// The fewest bytes a field takes: id, type, zero, length of the name, one byte of it.
 const MIN_FIELD_LEN: usize = 4 + 1 + 1 + 2 + 1;
 
-/// What happens to rows of one series at one timestamp.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum DuplicatePolicy {
-    /// The last written wins, field by field; a null does not overwrite.
-    Replace = 1,
-    /// Every row stays.
-    All = 2,
-    /// The first written stays.
-    First = 3,
+on_disk! {
+    /// What happens to rows of one series at one timestamp.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+    pub enum DuplicatePolicy {
+        /// The last written wins, field by field; a null does not overwrite.
+        Replace = 1,
+        /// Every row stays.
+        All = 2,
+        /// The first written stays.
+        First = 3,
+    }
 }
 
 impl DuplicatePolicy {
@@ -32,31 +34,20 @@ impl DuplicatePolicy {
     /// # Errors
     /// [`FormatErrorKind::Invalid`](crate::FormatErrorKind::Invalid) for any other tag.
     pub fn from_tag(tag: u8, offset: u64) -> Result<Self> {
-        Ok(match tag {
-            1 => Self::Replace,
-            2 => Self::All,
-            3 => Self::First,
-            _ => {
-                let what = "duplicate policy";
-                return Err(FormatError::invalid(what, offset, "1 to 3", tag));
-            }
-        })
-    }
-
-    /// The on-disk tag.
-    pub fn tag(self) -> u8 {
-        self as u8
+        let found = Self::ALL.into_iter().find(|known| known.tag() == tag);
+        found.ok_or_else(|| FormatError::invalid("duplicate policy", offset, "1 to 3", tag))
     }
 }
 
-/// Whether writes may add fields.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum SchemaMode {
-    /// Only the owner of the table adds fields.
-    Fixed = 1,
-    /// A write that names an unknown field adds it.
-    Open = 2,
+on_disk! {
+    /// Whether writes may add fields.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+    pub enum SchemaMode {
+        /// Only the owner of the table adds fields.
+        Fixed = 1,
+        /// A write that names an unknown field adds it.
+        Open = 2,
+    }
 }
 
 impl SchemaMode {
@@ -65,16 +56,8 @@ impl SchemaMode {
     /// # Errors
     /// [`FormatErrorKind::Invalid`](crate::FormatErrorKind::Invalid) for any other tag.
     pub fn from_tag(tag: u8, offset: u64) -> Result<Self> {
-        Ok(match tag {
-            1 => Self::Fixed,
-            2 => Self::Open,
-            _ => return Err(FormatError::invalid("schema mode", offset, "1 or 2", tag)),
-        })
-    }
-
-    /// The on-disk tag.
-    pub fn tag(self) -> u8 {
-        self as u8
+        let found = Self::ALL.into_iter().find(|known| known.tag() == tag);
+        found.ok_or_else(|| FormatError::invalid("schema mode", offset, "1 or 2", tag))
     }
 }
 

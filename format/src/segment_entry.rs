@@ -2,19 +2,22 @@
 
 use crate::bytes::{Reader, put_short_text};
 use crate::schema::read_table_id;
+use crate::tags::on_disk;
 use crate::{FileUuid, FormatError, Lsn, Result, TableId, TimeRange};
 
 const WHAT: &str = "segment entry";
-/// Where a segment lies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum Tier {
-    /// On the disk that takes new data.
-    Hot = 1,
-    /// On a slower disk.
-    Cold = 2,
-    /// In the archive.
-    Archive = 3,
+
+on_disk! {
+    /// Where a segment lies.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+    pub enum Tier {
+        /// On the disk that takes new data.
+        Hot = 1,
+        /// On a slower disk.
+        Cold = 2,
+        /// In the archive.
+        Archive = 3,
+    }
 }
 
 impl Tier {
@@ -23,17 +26,8 @@ impl Tier {
     /// # Errors
     /// [`FormatErrorKind::Invalid`](crate::FormatErrorKind::Invalid) for any other tag.
     pub fn from_tag(tag: u8, offset: u64) -> Result<Self> {
-        Ok(match tag {
-            1 => Self::Hot,
-            2 => Self::Cold,
-            3 => Self::Archive,
-            _ => return Err(FormatError::invalid("tier", offset, "1 to 3", tag)),
-        })
-    }
-
-    /// The on-disk tag.
-    pub fn tag(self) -> u8 {
-        self as u8
+        let found = Self::ALL.into_iter().find(|known| known.tag() == tag);
+        found.ok_or_else(|| FormatError::invalid("tier", offset, "1 to 3", tag))
     }
 }
 

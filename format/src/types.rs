@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::tags::on_disk;
 use crate::{FormatError, Result};
 
 /// Nanoseconds since 1970-01-01T00:00:00 UTC. Every `i64` is a valid timestamp.
@@ -74,20 +75,21 @@ impl fmt::Debug for FileUuid {
     }
 }
 
-/// The type of a field's values.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum FieldType {
-    /// 64-bit IEEE 754.
-    F64 = 1,
-    /// Signed 64-bit integer.
-    I64 = 2,
-    /// Unsigned 64-bit integer.
-    U64 = 3,
-    /// True or false.
-    Bool = 4,
-    /// UTF-8 text.
-    String = 5,
+on_disk! {
+    /// The type of a field's values.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+    pub enum FieldType {
+        /// 64-bit IEEE 754.
+        F64 = 1,
+        /// Signed 64-bit integer.
+        I64 = 2,
+        /// Unsigned 64-bit integer.
+        U64 = 3,
+        /// True or false.
+        Bool = 4,
+        /// UTF-8 text.
+        String = 5,
+    }
 }
 
 impl FieldType {
@@ -96,19 +98,8 @@ impl FieldType {
     /// # Errors
     /// [`FormatErrorKind::Invalid`](crate::FormatErrorKind::Invalid) for any other tag.
     pub fn from_tag(tag: u8, offset: u64) -> Result<Self> {
-        Ok(match tag {
-            1 => Self::F64,
-            2 => Self::I64,
-            3 => Self::U64,
-            4 => Self::Bool,
-            5 => Self::String,
-            _ => return Err(FormatError::invalid("field type", offset, "1 to 5", tag)),
-        })
-    }
-
-    /// The on-disk tag.
-    pub fn tag(self) -> u8 {
-        self as u8
+        let found = Self::ALL.into_iter().find(|known| known.tag() == tag);
+        found.ok_or_else(|| FormatError::invalid("field type", offset, "1 to 5", tag))
     }
 
     /// The name users write: `f64`, `i64`, `u64`, `bool`, `string`.

@@ -2,14 +2,24 @@
 
 use super::alp;
 use crate::bytes::Reader;
+use crate::tags::on_disk;
 use crate::version::VECTOR_ROWS;
 use crate::{FormatError, Result};
 
 const WHAT: &str = "float stream";
 
-const RAW: u8 = 1;
-const CONSTANT: u8 = 2;
-const ALP: u8 = 3;
+on_disk! {
+    /// How a stream holds its values; the number is what stands in the file.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+    pub enum Form {
+        /// Eight bytes a value.
+        Raw = 1,
+        /// One value for all.
+        Constant = 2,
+        /// Decimals: see [`alp`].
+        Alp = 3,
+    }
+}
 
 /// Appends the shortest stream of `values`, 1 to 1,024 of them.
 ///
@@ -23,14 +33,14 @@ pub fn encode(values: &[f64], out: &mut Vec<u8>) {
     );
     let first = values[0].to_bits();
     if values.iter().all(|v| v.to_bits() == first) {
-        out.push(CONSTANT);
+        out.push(Form::Constant.tag());
         out.extend_from_slice(&first.to_le_bytes());
         return;
     }
     let form_at = out.len();
-    out.push(ALP);
+    out.push(Form::Alp.tag());
     if alp::encode(values, &alp::Candidates::sample(values), out).is_none() {
-        out[form_at] = RAW;
+        out[form_at] = Form::Raw.tag();
         for value in values {
             out.extend_from_slice(&value.to_le_bytes());
         }
@@ -47,20 +57,23 @@ pub fn decode(reader: &mut Reader<'_>, out: &mut [f64]) -> Result<()> {
         return Err(FormatError::limit(WHAT, VECTOR_ROWS, n));
     }
     let at = reader.position();
-    match reader.u8()? {
-        RAW => {
+    let tag = reader.u8()?;
+    let Some(form) = Form::ALL.into_iter().find(|form| form.tag() == tag) else {
+        return Err(reader.invalid_at(at, "a form from 1 to 3", tag));
+    };
+    match form {
+        Form::Raw => {
             let bytes = reader.take(n * 8)?;
             for (slot, value) in out.iter_mut().zip(bytes.as_chunks().0) {
                 *slot = f64::from_le_bytes(*value);
             }
             Ok(())
         }
-        CONSTANT => {
+        Form::Constant => {
             out.fill(f64::from_le_bytes(reader.array()?));
             Ok(())
         }
-        ALP => alp::decode(reader, out),
-        other => Err(reader.invalid_at(at, "a form from 1 to 3", other)),
+        Form::Alp => alp::decode(reader, out),
     }
 }
 
@@ -68,10 +81,10 @@ pub fn decode(reader: &mut Reader<'_>, out: &mut [f64]) -> Result<()> {
 mod tests {
     use super::*;
 
-    fn check(values: &[f64], form: u8, len: usize) {
+    fn check(values: &[f64], form: Form, len: usize) {
         let mut out = Vec::new();
         encode(values, &mut out);
-        assert_eq!((out[0], out.len()), (form, len), "{values:?}");
+        assert_eq!((out[0], out.len()), (form.tag(), len), "{values:?}");
         let mut decoded = vec![0.0; values.len()];
         let mut reader = Reader::new(&out, "test");
         decode(&mut reader, &mut decoded).unwrap();
@@ -85,11 +98,11 @@ mod tests {
 
     #[test]
     fn each_form_is_taken_where_it_is_shortest() {
-        check(&[1.5], CONSTANT, 9);
-        check(&[f64::NAN; 3], CONSTANT, 9);
-        check(&[0.0, -0.0], RAW, 17);
-        check(&[1e-300, 1e300, std::f64::consts::PI], RAW, 25);
-        check(&[20.5, 20.25, 20.75, 20.0], ALP, 12);
+        check(&[1.5], Form::Constant, 9);
+        check(&[f64::NAN; 3], Form::Constant, 9);
+        check(&[0.0, -0.0], Form::Raw, 17);
+        check(&[1e-300, 1e300, std::f64::consts::PI], Form::Raw, 25);
+        check(&[20.5, 20.25, 20.75, 20.0], Form::Alp, 12);
     }
 
     #[test]

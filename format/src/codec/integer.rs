@@ -10,6 +10,7 @@ mod tests;
 
 use super::bits;
 use crate::bytes::Reader;
+use crate::tags::on_disk;
 use crate::version::VECTOR_ROWS;
 use crate::{FormatError, Result};
 
@@ -20,17 +21,19 @@ const WHAT: &str = "integer stream";
 /// Bit 7 of the width byte: a scale follows.
 const SCALED: u8 = 0x80;
 
-/// How a stream holds its values; the number is what stands in the file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Form {
-    /// Eight bytes a value.
-    Raw = 1,
-    /// One value for all.
-    Constant = 2,
-    /// `base + scale * q`.
-    FrameOfReference = 3,
-    /// `previous + reference + scale * q`.
-    Delta = 4,
+on_disk! {
+    /// How a stream holds its values; the number is what stands in the file.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+    pub enum Form {
+        /// Eight bytes a value.
+        Raw = 1,
+        /// One value for all.
+        Constant = 2,
+        /// `base + scale * q`.
+        FrameOfReference = 3,
+        /// `previous + reference + scale * q`.
+        Delta = 4,
+    }
 }
 
 /// What a stream is made of.
@@ -136,12 +139,9 @@ impl<'a> Stream<'a> {
             return Err(FormatError::limit(WHAT, VECTOR_ROWS, n));
         }
         let start = reader.position();
-        let form = match reader.u8()? {
-            1 => Form::Raw,
-            2 => Form::Constant,
-            3 => Form::FrameOfReference,
-            4 => Form::Delta,
-            other => return Err(reader.invalid_at(start, "a form from 1 to 4", other)),
+        let tag = reader.u8()?;
+        let Some(form) = Form::ALL.into_iter().find(|form| form.tag() == tag) else {
+            return Err(reader.invalid_at(start, "a form from 1 to 4", tag));
         };
         let mut stream = Self {
             form,

@@ -35,7 +35,7 @@ pub(crate) fn put_head(
 ) {
     debug_assert_eq!(form == NullForm::None, map.is_none());
     out.push(encoding.tag());
-    out.push(form as u8);
+    out.push(form.tag());
     if let Some(map) = map {
         let start = out.len();
         out.extend(map.words().iter().flat_map(|w| w.to_le_bytes()));
@@ -134,11 +134,10 @@ impl<'a> EncodedVector<'a> {
             let expected = format_args!("an encoding of {field_type} values").to_string();
             return Err(r.invalid_at(at, expected, tag));
         };
-        let form = match form {
-            0 => NullForm::None,
-            1 if encoding != Encoding::AllNull => NullForm::Filled,
-            2 if encoding != Encoding::AllNull => NullForm::Dense,
-            _ => return Err(r.invalid_at(at + 1, "a null form of the encoding", form)),
+        let known = NullForm::ALL.into_iter().find(|known| known.tag() == form);
+        let has_map = encoding != Encoding::AllNull;
+        let Some(form) = known.filter(|known| has_map || *known == NullForm::None) else {
+            return Err(r.invalid_at(at + 1, "a null form of the encoding", form));
         };
         let validity = match form {
             NullForm::None if encoding == Encoding::AllNull => Validity::none(rows),

@@ -15,6 +15,7 @@ use std::fmt;
 
 use crate::bytes::Reader;
 use crate::checksum::crc32;
+use crate::tags::on_disk;
 use crate::version::MAX_REGION;
 use crate::{FileUuid, FormatError, FormatErrorKind, Lsn, Result};
 
@@ -47,40 +48,27 @@ pub struct LogIdentity {
     pub file_number: u64,
 }
 
-/// What a frame carries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum FrameKind {
-    /// Rows.
-    Batch = 1,
-    /// Ids given to series.
-    SeriesDefinition = 2,
-    /// A tombstone.
-    Delete = 3,
-    /// A batch that went straight to segments.
-    SegmentReference = 4,
-    /// Nothing but the durable LSN of the frame's header.
-    Note = 5,
+on_disk! {
+    /// What a frame carries.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+    pub enum FrameKind {
+        /// Rows.
+        Batch = 1,
+        /// Ids given to series.
+        SeriesDefinition = 2,
+        /// A tombstone.
+        Delete = 3,
+        /// A batch that went straight to segments.
+        SegmentReference = 4,
+        /// Nothing but the durable LSN of the frame's header.
+        Note = 5,
+    }
 }
 
 impl FrameKind {
-    /// All kinds.
-    pub const ALL: [FrameKind; 5] = [
-        Self::Batch,
-        Self::SeriesDefinition,
-        Self::Delete,
-        Self::SegmentReference,
-        Self::Note,
-    ];
-
     /// The kind whose on-disk tag is `tag`.
     pub fn from_tag(tag: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.tag() == tag)
-    }
-
-    /// The on-disk tag.
-    pub fn tag(self) -> u8 {
-        self as u8
     }
 }
 

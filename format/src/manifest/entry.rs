@@ -4,63 +4,40 @@ use crate::bytes::{Reader, put_short_text};
 use crate::log::record::{SeriesDefinition, Tombstone};
 use crate::schema::{TableSchema, read_name, read_table_id};
 use crate::segment_entry::SegmentEntry;
+use crate::tags::on_disk;
 use crate::version::MAX_REGION;
 use crate::{FileUuid, FormatError, FormatErrorKind, Lsn, Result, SeriesId, TableId, Timestamp};
 
 const WHAT: &str = "manifest entry";
 
-/// The tag of an entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[repr(u8)]
-#[expect(missing_docs, reason = "each is the tag of the entry of the same name")]
-pub enum EntryTag {
-    NextIds = 1,
-    Incarnation = 2,
-    Table = 3,
-    TableDropped = 4,
-    SegmentAdded = 5,
-    SegmentDropped = 6,
-    Flushed = 7,
-    Tombstone = 8,
-    TombstoneDropped = 9,
-    SeriesDefined = 10,
-    Horizon = 11,
-    Cursor = 12,
-    CursorDropped = 13,
-    SeriesForgotten = 14,
-    ClockTrust = 15,
-    Forgetting = 16,
+on_disk! {
+    /// The tag of an entry.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+    #[expect(missing_docs, reason = "each is the tag of the entry of the same name")]
+    pub enum EntryTag {
+        NextIds = 1,
+        Incarnation = 2,
+        Table = 3,
+        TableDropped = 4,
+        SegmentAdded = 5,
+        SegmentDropped = 6,
+        Flushed = 7,
+        Tombstone = 8,
+        TombstoneDropped = 9,
+        SeriesDefined = 10,
+        Horizon = 11,
+        Cursor = 12,
+        CursorDropped = 13,
+        SeriesForgotten = 14,
+        ClockTrust = 15,
+        Forgetting = 16,
+    }
 }
 
 impl EntryTag {
-    /// All tags.
-    pub const ALL: [EntryTag; 16] = [
-        Self::NextIds,
-        Self::Incarnation,
-        Self::Table,
-        Self::TableDropped,
-        Self::SegmentAdded,
-        Self::SegmentDropped,
-        Self::Flushed,
-        Self::Tombstone,
-        Self::TombstoneDropped,
-        Self::SeriesDefined,
-        Self::Horizon,
-        Self::Cursor,
-        Self::CursorDropped,
-        Self::SeriesForgotten,
-        Self::ClockTrust,
-        Self::Forgetting,
-    ];
-
     /// The entry tag `tag`.
     pub fn from_tag(tag: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|known| known.tag() == tag)
-    }
-
-    /// The on-disk tag.
-    pub fn tag(self) -> u8 {
-        self as u8
     }
 }
 

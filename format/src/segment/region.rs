@@ -5,23 +5,25 @@ use std::ops::Range;
 use crate::bytes::{Reader, put_varint};
 use crate::checksum::region_crc32;
 use crate::header::HEADER_LEN;
+use crate::tags::on_disk;
 use crate::version::{BLOCK_ALIGN, MAX_REGION};
 use crate::{FieldId, FileUuid, FormatError, Result};
 
-/// What a region is; the number is part of its checksum.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum RegionKind {
-    /// The vectors of one column of one row group.
-    Block = 1,
-    /// The distinct values of a column.
-    Dictionary = 2,
-    /// A run of series: ids, rows, times, keys.
-    SeriesPage = 3,
-    /// The blocks of a row group and their statistics.
-    GroupPage = 4,
-    /// What the segment is and where the rest lies.
-    Root = 5,
+on_disk! {
+    /// What a region is; the number is part of its checksum.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+    pub enum RegionKind {
+        /// The vectors of one column of one row group.
+        Block = 1,
+        /// The distinct values of a column.
+        Dictionary = 2,
+        /// A run of series: ids, rows, times, keys.
+        SeriesPage = 3,
+        /// The blocks of a row group and their statistics.
+        GroupPage = 4,
+        /// What the segment is and where the rest lies.
+        Root = 5,
+    }
 }
 
 impl RegionKind {
@@ -67,7 +69,7 @@ impl Region {
         file: FileUuid,
         bytes: &[u8],
     ) -> Result<Self> {
-        let crc = region_crc32(file, u32::from(kind as u8), field.0, offset, bytes);
+        let crc = region_crc32(file, u32::from(kind.tag()), field.0, offset, bytes);
         Self::with_checksum(kind, field, offset, bytes.len() as u64, crc)
     }
 
@@ -123,7 +125,7 @@ impl Region {
         }
         let crc = region_crc32(
             file,
-            u32::from(self.kind as u8),
+            u32::from(self.kind.tag()),
             self.field.0,
             self.offset,
             bytes,

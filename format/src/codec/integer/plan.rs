@@ -72,7 +72,7 @@ impl Plan {
             encoded_len,
         } = self.description;
         out.reserve(encoded_len);
-        out.push(form as u8);
+        out.push(form.tag());
         match form {
             Form::Raw => {
                 for value in values {

@@ -1,47 +1,32 @@
 //! The tags of a vector.
 
 use crate::FieldType;
+use crate::tags::on_disk;
 
-/// How the payload of a vector is written. The number of each is its tag on disk, forever.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum Encoding {
-    /// Every row is null; there is no payload.
-    AllNull = 1,
-    /// Eight bytes a value, aligned.
-    Raw = 2,
-    /// One value for all rows.
-    Constant = 3,
-    /// An integer stream.
-    Integer = 4,
-    /// Doubles as decimals.
-    Alp = 5,
-    /// Codes into the column's dictionary.
-    Dictionary = 6,
-    /// One bit a value.
-    Bitmap = 7,
-    /// Lengths, then the bytes of all strings.
-    PlainStrings = 8,
+on_disk! {
+    /// How the payload of a vector is written. The number of each is its tag on disk, forever.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+    pub enum Encoding {
+        /// Every row is null; there is no payload.
+        AllNull = 1,
+        /// Eight bytes a value, aligned.
+        Raw = 2,
+        /// One value for all rows.
+        Constant = 3,
+        /// An integer stream.
+        Integer = 4,
+        /// Doubles as decimals.
+        Alp = 5,
+        /// Codes into the column's dictionary.
+        Dictionary = 6,
+        /// One bit a value.
+        Bitmap = 7,
+        /// Lengths, then the bytes of all strings.
+        PlainStrings = 8,
+    }
 }
 
 impl Encoding {
-    /// All of them, in the order of their tags.
-    pub const ALL: [Encoding; 8] = [
-        Self::AllNull,
-        Self::Raw,
-        Self::Constant,
-        Self::Integer,
-        Self::Alp,
-        Self::Dictionary,
-        Self::Bitmap,
-        Self::PlainStrings,
-    ];
-
-    /// The on-disk tag.
-    pub fn tag(self) -> u8 {
-        self as u8
-    }
-
     /// The encoding with this tag.
     pub fn from_tag(tag: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|e| e.tag() == tag)
@@ -77,14 +62,15 @@ impl Encoding {
     }
 }
 
-/// What a vector does about nulls.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum NullForm {
-    /// There are none (or nothing but nulls: [`Encoding::AllNull`]).
-    None = 0,
-    /// The payload has a value for every row; those at nulls mean nothing.
-    Filled = 1,
-    /// The payload has values for the rows that are not null only.
-    Dense = 2,
+on_disk! {
+    /// What a vector does about nulls.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+    pub enum NullForm {
+        /// There are none (or nothing but nulls: [`Encoding::AllNull`]).
+        None = 0,
+        /// The payload has a value for every row; those at nulls mean nothing.
+        Filled = 1,
+        /// The payload has values for the rows that are not null only.
+        Dense = 2,
+    }
 }
