@@ -443,6 +443,53 @@ fn manifest_with_clock_trust() {
     assert_eq!(replayed.state.clock(), Some(last));
 }
 
+/// Every setting of a table, and a manifest whose seals were lost, one of them in part, when the power
+/// failed.
+#[test]
+fn manifest_with_lost_seals() {
+    let header = FileHeader::manifest(DATABASE, INCARNATION, 9);
+    let mut bytes = header.encode().to_vec();
+    bytes.resize(256, 0);
+    let identity = ManifestIdentity::of(&header);
+    let tables = [
+        (DuplicatePolicy::Replace, SchemaMode::Open, None),
+        (DuplicatePolicy::All, SchemaMode::Fixed, Some(0)),
+        (DuplicatePolicy::First, SchemaMode::Open, Some(i64::MAX)),
+    ];
+    let tables = (1..).zip(tables).map(|(id, (policy, mode, age))| {
+        let mut table = TableSchema {
+            id: TableId(id),
+            name: format!("table {id}"),
+            ..table()
+        };
+        table.settings.policy = policy;
+        table.settings.mode = mode;
+        table.settings.partition_ns = 1;
+        table.settings.future_bound_ns = None;
+        table.settings.retention_age_ns = age;
+        table.settings.retention_bytes = None;
+        Entry::Table(table)
+    });
+    let ids = Entry::NextIds {
+        series: SeriesId(1),
+        table: TableId(4),
+    };
+    let snapshot = std::iter::once(ids).chain(tables).collect();
+    let flushed = vec![Entry::Flushed(Lsn(7))];
+    let mut starts = Vec::new();
+    for (version, entries) in (1..).zip([snapshot, vec![], flushed, vec![], vec![], vec![]]) {
+        starts.push(bytes.len());
+        append_edit(&mut bytes, identity, &Edit { version, entries }).unwrap();
+    }
+    bytes[starts[1]..][..24].fill(0);
+    bytes[starts[3]..][6..20].fill(0);
+    let stored = golden("manifest-lost-seals.bin", &bytes);
+    let replayed = replay(&stored, identity).unwrap();
+    assert_eq!((replayed.version, replayed.torn), (6, None));
+    assert_eq!(replayed.state.tables().len(), 3);
+    assert_eq!(replayed.state.flushed(), Lsn(7));
+}
+
 #[test]
 fn manifest_with_forgettings() {
     let header = FileHeader::manifest(DATABASE, INCARNATION, 8);

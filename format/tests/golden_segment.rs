@@ -33,6 +33,7 @@ const SEGMENT: FileUuid = FileUuid(*b"segment---golden");
 struct Golden {
     name: &'static str,
     policy: DuplicatePolicy,
+    tier: Tier,
     /// Id and rows of each series.
     series: Vec<(u64, usize)>,
     times: Vec<i64>,
@@ -99,6 +100,18 @@ fn u64s(rows: usize, value: impl Fn(usize) -> u64) -> Column {
         values,
         validity: None,
     }
+}
+
+fn u64s_or_null(rows: usize, value: impl Fn(usize) -> Option<u64>) -> Column {
+    column(FieldType::U64, rows, |row, values| {
+        match (value(row), values) {
+            (Some(value), Values::U64(values)) => {
+                values.push(value);
+                true
+            }
+            _ => false,
+        }
+    })
 }
 
 fn bools(rows: usize, value: impl Fn(usize) -> Option<bool>) -> Column {
@@ -174,9 +187,76 @@ fn every_encoding() -> Golden {
     Golden {
         name: "segment-every-encoding.bin",
         policy: DuplicatePolicy::Replace,
+        tier: Tier::Hot,
         series: vec![(3, 1_100), (7, 1), (u64::MAX, 399)],
         times: (0..rows as i64)
             .map(|row| row * 10_000_000_000 + row % 3)
+            .collect(),
+        fields: fields(&columns),
+        passes: vec![columns.len()],
+        columns,
+    }
+}
+
+/// Every encoding with every type and every form of nulls it goes with, vector by vector; patches of
+/// every length, dictionaries longer than a vector, NaN, and vectors without values beside others.
+fn every_combination() -> Golden {
+    let rows = 6 * 1024 + 100;
+    let random = |row: usize, salt: u64| mix(row as u64 ^ salt << 32);
+    let some = |row: usize, salt: u64, of_100: u64| random(row, salt) % 100 >= of_100;
+    // Vectors without nulls, with a few and with many, by turns.
+    let by_turns = |row: usize, salt: u64| some(row, salt, [0, 10, 60][row / 1024 % 3]);
+    let cents = |row: usize| (random(row, 20) % 10_000_000) as f64 / 100.0;
+    let specials = [f64::NAN, -0.0, 0.0, f64::INFINITY, f64::NEG_INFINITY, 1.25];
+    let columns = vec![
+        f64s(rows, |row| match row / 1024 {
+            0 => some(row, 21, 10).then(|| cents(row)),
+            1 => Some(f64::NAN),
+            2 => None,
+            3 => Some(specials[(random(row, 23) % 6) as usize]),
+            4 => some(row, 24, 60).then_some(2.5),
+            5 => Some(cents(row)),
+            _ => Some(specials[row % 6]),
+        }),
+        f64s(rows, |row| some(row, 22, 10).then(|| cents(row))),
+        i64s(rows, |row| match row / 1024 {
+            1 => some(row, 25, 10).then(|| random(row, 35).cast_signed()),
+            vector => Some(vector as i64),
+        }),
+        u64s_or_null(rows, |row| {
+            by_turns(row, 26).then(|| random(row, 27) % 5_000)
+        }),
+        i64s(rows, |row| {
+            let outlier = 1i64 << (8 * (row / 1024 + 2) - 4);
+            Some(if row % 100 == 7 {
+                outlier
+            } else {
+                row as i64 % 3
+            })
+        }),
+        bools(rows, |row| {
+            by_turns(row, 28).then(|| random(row, 29) % 2 == 0)
+        }),
+        strings(rows, |row| by_turns(row, 30).then(|| format!("{row:x}"))),
+        strings(rows, |row| {
+            by_turns(row, 31).then(|| format!("é{}", random(row, 32) % 5))
+        }),
+        f64s(rows, |row| {
+            Some(f64::from_bits(mix(random(row, 33) % 1_100) >> 2))
+        }),
+        strings(rows, |row| Some(format!("{:04x}", random(row, 34) % 1_100))),
+        f64s(rows, |_| None),
+        u64s_or_null(rows, |_| None),
+        bools(rows, |_| None),
+        strings(rows, |_| None),
+    ];
+    Golden {
+        name: "segment-every-combination.bin",
+        policy: DuplicatePolicy::Replace,
+        tier: Tier::Cold,
+        series: vec![(2, 3_000), (1 << 40, 44), ((1 << 40) + 1, 3_200)],
+        times: (0..rows as i64)
+            .map(|row| row * 1_000_000_007 - 500_000_000_000)
             .collect(),
         fields: fields(&columns),
         passes: vec![columns.len()],
@@ -195,6 +275,7 @@ fn many_series() -> Golden {
     Golden {
         name: "segment-many-series.bin",
         policy: DuplicatePolicy::All,
+        tier: Tier::Hot,
         series,
         times: (0..rows as i64)
             .map(|row| row % 60 / 2 * 1_000_000)
@@ -210,6 +291,7 @@ fn one_row() -> Golden {
     Golden {
         name: "segment-one-row.bin",
         policy: DuplicatePolicy::First,
+        tier: Tier::Hot,
         series: vec![(1, 1)],
         times: vec![i64::MIN],
         fields: Vec::new(),
@@ -233,6 +315,7 @@ fn in_passes() -> Golden {
     Golden {
         name: "segment-in-passes.bin",
         policy: DuplicatePolicy::Replace,
+        tier: Tier::Hot,
         series: vec![(2, 2_000), (6, 100)],
         times: (0..rows as i64).map(|row| row * 1_000_000).collect(),
         fields: fields(&columns),
@@ -248,6 +331,7 @@ fn example() -> Golden {
     Golden {
         name: "segment-example.bin",
         policy: DuplicatePolicy::Replace,
+        tier: Tier::Hot,
         series: vec![(5, 3)],
         times: vec![1_000_000_000, 2_000_000_000, 3_000_000_000],
         fields: fields(&columns),
@@ -264,7 +348,7 @@ fn write(golden: &Golden) -> Vec<u8> {
         partition: TimeRange::ALL,
         fields: golden.fields.clone(),
         policy: golden.policy,
-        tier: Tier::Hot,
+        tier: golden.tier,
         first_lsn: Lsn(1_000),
         last_lsn: Lsn(2_000),
     };
@@ -316,7 +400,7 @@ fn check(golden: &Golden) -> BTreeSet<Encoding> {
     let root = segment.root();
     assert_eq!(
         (root.table, root.policy, root.tier),
-        (TableId(9), golden.policy, Tier::Hot)
+        (TableId(9), golden.policy, golden.tier)
     );
     assert_eq!((root.first_lsn, root.last_lsn), (Lsn(1_000), Lsn(2_000)));
     assert_eq!(root.rows, golden.times.len() as u64);
@@ -384,6 +468,11 @@ fn every_encoding_is_read() {
 }
 
 #[test]
+fn every_combination_is_read() {
+    check(&every_combination());
+}
+
+#[test]
 fn many_series_are_read() {
     check(&many_series());
 }
@@ -429,6 +518,7 @@ fn the_writer_is_deterministic() {
         one_row(),
         example(),
         in_passes(),
+        every_combination(),
     ];
     for golden in all {
         assert!(write(&golden) == write(&golden), "{}", golden.name);
