@@ -48,6 +48,10 @@ pub const MAX_DICTIONARY_TEXT: usize = 16 << 20;
 pub const MAX_GROUP_TEXT: usize = 512 << 20;
 /// Bytes of all keys of a series page together.
 pub const MAX_PAGE_KEYS: usize = 16 << 20;
+/// Plain bytes of a text for each byte of its zstd frame: a block of 128 KiB takes at least four.
+pub const MAX_TEXT_RATIO: usize = 32 << 10;
+/// The largest exponent of ALP.
+pub const MAX_ALP_EXPONENT: usize = 18;
 /// The longest stored or plain length of a region or frame payload, in bytes.
 pub const MAX_REGION: usize = 1 << 30;
 

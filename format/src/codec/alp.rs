@@ -9,13 +9,11 @@ mod tests;
 
 use super::integer;
 use crate::bytes::{Reader, put_varint, varint_len};
-use crate::version::VECTOR_ROWS;
+use crate::version::{MAX_ALP_EXPONENT, VECTOR_ROWS};
 use crate::{FormatError, Result};
 
 const WHAT: &str = "ALP vector";
 
-/// The largest exponent.
-const MAX_EXPONENT: usize = 18;
 /// Pairs kept for a row group.
 const CANDIDATES: usize = 5;
 /// Vectors of a row group looked at by the first sampling.
@@ -26,12 +24,12 @@ const SAMPLED_VALUES: usize = 32;
 const EXCEPTION_BITS: usize = 80;
 
 /// `10^i`; all exact.
-const POWERS: [f64; MAX_EXPONENT + 1] = [
+const POWERS: [f64; MAX_ALP_EXPONENT + 1] = [
     1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16,
     1e17, 1e18,
 ];
 /// The doubles nearest `10^-i`.
-const INVERSES: [f64; MAX_EXPONENT + 1] = [
+const INVERSES: [f64; MAX_ALP_EXPONENT + 1] = [
     1e0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-11, 1e-12, 1e-13, 1e-14,
     1e-15, 1e-16, 1e-17, 1e-18,
 ];
@@ -210,10 +208,10 @@ impl<'a> Parts<'a> {
         }
         let at = reader.position();
         let [e, f] = reader.array()?;
-        if f > e || usize::from(e) > MAX_EXPONENT {
+        if f > e || usize::from(e) > MAX_ALP_EXPONENT {
             return Err(reader.invalid_at(
                 at,
-                format_args!("exponents f <= e <= {MAX_EXPONENT}"),
+                format_args!("exponents f <= e <= {MAX_ALP_EXPONENT}"),
                 format_args!("e {e}, f {f}"),
             ));
         }
@@ -243,7 +241,7 @@ struct Factors {
 }
 
 impl Factors {
-    /// Both exponents are at most [`MAX_EXPONENT`].
+    /// Both exponents are at most [`MAX_ALP_EXPONENT`].
     fn of(pair: Parameters) -> Self {
         let (e, f) = (usize::from(pair.e), usize::from(pair.f));
         Self {

@@ -11,14 +11,13 @@ use std::borrow::Cow;
 
 use crate::Result;
 use crate::bytes::{Reader, put_varint};
+use crate::version::MAX_TEXT_RATIO;
 
 const ZSTD: u8 = 1;
 const PLAIN: u8 = 2;
 const LEVEL: i32 = 3;
 /// Shorter texts are not worth a frame.
 const WORTH: usize = 64;
-/// No zstd frame yields more bytes for each of its own: a block of 128 KiB takes at least four.
-const MOST_PER_BYTE: u64 = 32 << 10;
 
 /// Appends `text`.
 pub(crate) fn put(text: &[u8], out: &mut Vec<u8>) {
@@ -60,7 +59,7 @@ pub(crate) fn read<'a>(r: &mut Reader<'a>, limit: usize) -> Result<Packed<'a>> {
         ZSTD => {
             let stored_len = r.count(r.remaining())?;
             let stored = r.take(stored_len)?;
-            if plain_len as u64 > (stored_len as u64).saturating_mul(MOST_PER_BYTE) {
+            if plain_len > stored_len.saturating_mul(MAX_TEXT_RATIO) {
                 return Err(r.invalid_at(
                     at,
                     format_args!("a text that {stored_len} bytes can yield"),
