@@ -2,8 +2,8 @@
 //!
 //! This crate turns values into bytes and bytes into values. It knows no paths, files, clocks,
 //! threads or settings; it is what the engine, the inspector and the fuzz targets share, and it
-//! builds without RocksDB. `FORMAT.md` beside this crate describes every byte, completely enough
-//! to write a second reader from it; a test ties its constants to the code.
+//! builds without RocksDB. `FORMAT.md` beside this crate describes every byte. Tests compare its tables
+//! with the code, and `tests/second_reader` is a reader written from it that reads what this one reads.
 //!
 //! | module | what |
 //! |---|---|

@@ -520,6 +520,26 @@ fn manifest_with_forgettings() {
 }
 
 #[test]
+fn manifest_with_flags_of_a_table() {
+    let header = FileHeader::manifest(DATABASE, INCARNATION, 9);
+    let mut bytes = header.encode().to_vec();
+    bytes.resize(256, 0);
+    let identity = ManifestIdentity::of(&header);
+    let mut table = table();
+    table.settings.drops_when_full = true;
+    let ids = Entry::NextIds {
+        series: SeriesId(1),
+        table: TableId(2),
+    };
+    let entries = vec![ids, Entry::Table(table.clone())];
+    let version = 1;
+    append_edit(&mut bytes, identity, &Edit { version, entries }).unwrap();
+    let stored = golden("manifest-table-flags.bin", &bytes);
+    let replayed = replay(&stored, identity).unwrap();
+    assert_eq!(replayed.state.tables().get(&table.id), Some(&table));
+}
+
+#[test]
 fn what_processes_tell_each_other() {
     let published = Published {
         database: DATABASE,
