@@ -54,6 +54,9 @@ pub(crate) struct Engine {
     /// Bytes of strings in the head, at most: in whatever way they fall on tables, columns and
     /// partitions, a segment can hold them. A test may lower it.
     pub(crate) text_max: AtomicUsize,
+    /// Held by a flush, from the rows it takes to the edit that names them, and while series are
+    /// forgotten. It is taken before the manifest.
+    pub(crate) flushing: Mutex<()>,
     /// Held while segments are merged: two merges might choose the same ones.
     pub(crate) compacting: Mutex<Unmergeable>,
     pub(crate) steadiness: Mutex<Steadiness>,
@@ -142,6 +145,7 @@ impl Engine {
             counters,
             head_work: Nudge::default(),
             text_max: AtomicUsize::new(MAX_GROUP_TEXT),
+            flushing: Mutex::default(),
             compacting: Mutex::default(),
             steadiness: Mutex::new(steadiness),
             dropped_when_full: Mutex::default(),

@@ -3,6 +3,10 @@
 //! `head -> segments -> manifest -> publish -> index -> trim log`. Before the manifest's edit is
 //! durable everything is as it was (segments that no manifest names are removed when a flush fails, or
 //! at the next open); after it the log is no longer needed. Only what is durable in the log is flushed.
+//!
+//! While segments are written the manifest may be edited by others: tables are made, get fields, and are
+//! dropped, horizons rise, segments are merged. There is one flush at a time, and no series is
+//! forgotten during it: those of its rows are in no segment yet.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -10,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use tidestone_format::column::Column;
-use tidestone_format::log::{SeriesDefinition, Tombstone};
+use tidestone_format::log::Tombstone;
 use tidestone_format::manifest::{Entry, Tier};
 use tidestone_format::schema::Field;
 use tidestone_format::segment::SegmentMeta;
@@ -32,8 +36,7 @@ const MAX_PARTITIONS: usize = 16;
 /// it lets log files go: an edit for each flush of a database at rest would be for nothing.
 pub(crate) fn flush(engine: &Engine) -> Result<bool> {
     let log = engine.writable()?;
-    let mut editor = engine.store.edit();
-    let before = engine.store.version();
+    let _one_at_a_time = engine.flushing.lock();
     let taken_at = engine.clock().monotonic();
     // A series whose definition has an LSN is known by then: none is being defined.
     let (views, upto) = engine.series.while_none_is_defined(|| {
@@ -49,31 +52,45 @@ pub(crate) fn flush(engine: &Engine) -> Result<bool> {
         return Ok(false);
     }
     log.sync_to(upto)?;
-    editor.check()?;
+    engine.store.edit().check()?;
 
+    // It has the fields of all rows that were taken.
+    let version = engine.store.version();
+    let mut added = engine.store.new_segments();
+    let mut written: Vec<SeriesId> = Vec::new();
+    for (id, view) in &views {
+        let Some(table) = version.tables.get(id) else {
+            continue;
+        };
+        match write_table(engine, table, view, &mut added, &mut written) {
+            // The series of a table that was dropped meanwhile have no keys any more.
+            Err(_) if engine.tables().by_id(*id).is_none() => {}
+            outcome => outcome?,
+        }
+    }
+    written.sort_unstable();
+    written.dedup();
+
+    let mut editor = engine.store.edit();
+    // What is of a table that was dropped meanwhile went with it, and no other is dropped from here on.
+    let tables = editor.state().tables();
+    added.retain(|segment| tables.contains_key(&segment.table));
+    let (living, orphans): (Vec<_>, Vec<_>) = definitions
+        .into_iter()
+        .partition(|definition| tables.contains_key(&definition.table));
     let mut entries = vec![Entry::NextIds {
         series: engine.series.next_id(),
         table: editor.state().next_table(),
     }];
-    let mut added = engine.store.new_segments();
-    let mut written: Vec<SeriesId> = Vec::new();
-    for (table, view) in &views {
-        // Rows of a table that was dropped meanwhile go with it.
-        let Some(table) = before.tables.get(table) else {
-            continue;
-        };
-        write_table(engine, table, view, &mut added, &mut written)?;
+    for (_, view) in views.iter().filter(|(id, _)| tables.contains_key(id)) {
         let tombstones = view.tombstones.iter();
         entries.extend(tombstones.map(|(lsn, t)| Entry::Tombstone {
             lsn: *lsn,
             tombstone: Tombstone::clone(t),
         }));
     }
-    written.sort_unstable();
-    written.dedup();
-    let lone = definitions
+    let lone = living
         .iter()
-        .filter(|d| before.tables.contains_key(&d.table))
         .filter(|d| written.binary_search(&d.id).is_err());
     entries.extend(lone.map(|d| Entry::SeriesDefined(d.clone())));
     entries.extend(added.entries().iter().cloned().map(Entry::SegmentAdded));
@@ -90,9 +107,6 @@ pub(crate) fn flush(engine: &Engine) -> Result<bool> {
             engine.signals.want_merge();
         }
     }
-    // A definition may have been on its way when its table was dropped.
-    let has_table = |d: &SeriesDefinition| before.tables.contains_key(&d.table);
-    let (living, orphans): (Vec<_>, Vec<_>) = definitions.into_iter().partition(has_table);
     engine.series.forget(&orphans);
     engine.series.take_into_index(&living, applied)?;
     drop(editor);

@@ -37,6 +37,7 @@ pub(crate) fn run(engine: &Engine) -> Result<u64> {
     engine.writable()?;
     let mut forgotten = 0;
     while engine.series.has_suspects() {
+        let _no_flush = engine.flushing.lock();
         let mut editor = engine.store.edit();
         if !engine.pins.is_quiet() {
             break;

@@ -12,7 +12,7 @@
 
 mod common;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use common::gate::Gate;
@@ -138,6 +138,83 @@ fn commits_beyond_the_memory_budget_go_on_while_a_merge_is_held() {
     assert_eq!(contents(&table).len(), 24);
     assert_eq!(db.status().unwrap().compactions, 0);
     disk.gate.open();
+    db.close().unwrap();
+}
+
+/// While a flush is held in the middle of a segment, what the closure does completes.
+fn while_a_flush_is_held(work: impl FnOnce(&Tidestone)) -> (Held, Arc<ManualClock>, Tidestone) {
+    let (disk, clock) = (Held::new(), Arc::new(ManualClock::new(HOUR)));
+    let db = disk.open(quiet(), &clock);
+    for name in ["t", "u"] {
+        let fields = TableOptions::new().field("v", FieldType::I64);
+        let table = db.create_table(name, fields).unwrap();
+        write(&db, &table, 1);
+    }
+    // The segment of `t` is there by then.
+    let first = OnceLock::new();
+    disk.gate.hold(move |call, path| {
+        let is_new = call == Call::Create && path.starts_with("/db/tmp");
+        is_new && first.get_or_init(|| path.to_owned()) != path
+    });
+    std::thread::scope(|scope| {
+        let flush = scope.spawn(|| db.flush());
+        disk.gate.wait_until_held();
+        work(&db);
+        disk.gate.open();
+        flush.join().unwrap().unwrap();
+    });
+    (disk, clock, db)
+}
+
+#[test]
+fn tables_and_fields_are_made_while_a_flush_is_held() {
+    let (disk, clock, db) = while_a_flush_is_held(|db| {
+        let fields = TableOptions::new().field("w", FieldType::F64);
+        db.create_table("new", fields).unwrap();
+        let table = db.table("u").unwrap();
+        table.add_field("late", FieldType::Bool).unwrap();
+        write(db, &table, 2);
+        db.set_log_cursor("mirror", db.durable_lsn()).unwrap();
+        assert_eq!(contents(&table).len(), 2);
+        assert_eq!(db.status().unwrap().flushes, 0);
+    });
+    let check = |db: &Tidestone| {
+        assert_eq!(contents(&db.table("t").unwrap()).len(), 1);
+        let table = db.table("u").unwrap();
+        assert_eq!(contents(&table).len(), 2);
+        assert_eq!(table.schema().fields.len(), 2);
+        assert!(contents(&db.table("new").unwrap()).is_empty());
+    };
+    check(&db);
+    assert_eq!(db.status().unwrap().flushes, 1);
+    db.close().unwrap();
+    let db = disk.open(quiet(), &clock);
+    check(&db);
+    db.close().unwrap();
+}
+
+#[test]
+fn a_table_that_is_dropped_while_a_flush_is_held_leaves_nothing() {
+    // The segment of one is written by then, that of the other is not.
+    let (disk, clock, db) = while_a_flush_is_held(|db| {
+        db.drop_table("t").unwrap();
+        db.drop_table("u").unwrap();
+        let table = db.create_table("u", TableOptions::new().field("v", FieldType::I64));
+        write(db, &table.unwrap(), 5);
+    });
+    let check = |db: &Tidestone| {
+        assert_eq!(db.tables().len(), 1);
+        assert_eq!(contents(&db.table("u").unwrap()).len(), 1);
+        assert_eq!(db.status().unwrap().failure, None);
+    };
+    assert_eq!(disk.data_files(), 0, "{:?}", disk.disk.paths());
+    check(&db);
+    db.flush().unwrap();
+    check(&db);
+    db.close().unwrap();
+    let db = disk.open(quiet(), &clock);
+    assert_eq!(db.open_report().strays_removed, 0);
+    check(&db);
     db.close().unwrap();
 }
 

@@ -111,6 +111,17 @@ impl NewSegments<'_> {
         &self.entries
     }
 
+    /// Removes those that are not wanted any more.
+    pub(crate) fn retain(&mut self, is_wanted: impl Fn(&SegmentEntry) -> bool) {
+        let all = std::mem::take(&mut self.entries);
+        let (wanted, rest): (Vec<_>, Vec<_>) = all.into_iter().partition(is_wanted);
+        self.entries = wanted;
+        let segments = self.store.folders.segments();
+        for entry in &rest {
+            self.remove(&place_of(&segments, entry));
+        }
+    }
+
     /// An edit names the files, or may: they stay.
     pub(super) fn named(mut self) {
         self.entries.clear();
