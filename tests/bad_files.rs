@@ -10,11 +10,12 @@
 
 mod common;
 
+use std::collections::HashMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use common::gate::Gate;
 use common::wrong::{check, fill, open};
@@ -557,4 +558,44 @@ fn an_index_that_cannot_be_used_is_rebuilt_loudly_and_answers_the_same() {
     copy_tree(&keep, &index);
     check("older than the manifest", false, &more);
     check("caught up", false, &more);
+}
+
+#[test]
+fn what_the_disk_cannot_read_of_a_log_is_an_error() {
+    let sound = SimDisk::new();
+    fill(&open(&sound).unwrap());
+    let expected = read_all(&sound.after_kill()).unwrap();
+    for fails in 0.. {
+        let disk = sound.after_kill();
+        let reads: Mutex<HashMap<PathBuf, usize>> = Mutex::default();
+        disk.watch(move |call, path| {
+            let mut reads = reads.lock().unwrap();
+            let all: usize = reads.values().sum();
+            let of_file = reads.entry(path.to_owned()).or_default();
+            match call {
+                _ if !path.starts_with("/db/wal") => {}
+                Call::Read if all == fails => {
+                    return Err(std::io::Error::other("unreadable sector"));
+                }
+                Call::Read => *of_file += 1,
+                // A map would end the process.
+                Call::Map => assert!(*of_file > 1, "mapped before more than its header was read"),
+                _ => {}
+            }
+            Ok(())
+        });
+        match open(&disk) {
+            Ok(_) => {
+                assert!(fails > 1, "{fails}");
+                break;
+            }
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Io, "{error}");
+                assert!(error.to_string().contains("unreadable sector"), "{error}");
+                assert!(error.path().is_some_and(|p| p.starts_with("/db/wal")));
+            }
+        }
+        disk.watch(|_, _| Ok(()));
+        assert!(read_all(&disk).unwrap() == expected, "read {fails}");
+    }
 }

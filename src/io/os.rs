@@ -150,7 +150,8 @@ impl File for OsFile {
 
     fn allocate(&self, len: u64) -> io::Result<()> {
         let flags = rustix::fs::FallocateFlags::empty();
-        match rustix::fs::fallocate(&self.0, flags, 0, len) {
+        let allocate = || rustix::fs::fallocate(&self.0, flags, 0, len);
+        match rustix::io::retry_on_intr(allocate) {
             // A file system that cannot reserve can still extend.
             Err(rustix::io::Errno::OPNOTSUPP) => self.0.set_len(len),
             other => Ok(other?),

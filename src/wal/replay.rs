@@ -616,7 +616,8 @@ fn check_blank(
     Err(Error::format(path, error.clone()))
 }
 
-/// The bytes of a log file.
+/// The bytes of a log file. They are mapped only after they were read once: what the disk cannot read is
+/// an error then, where a map would end the process.
 fn read(files: &LogFiles<'_>, path: &Path) -> Result<Mapping> {
     let file = files
         .disk
@@ -625,6 +626,11 @@ fn read(files: &LogFiles<'_>, path: &Path) -> Result<Mapping> {
     let read = || {
         if files.exclusive {
             let len = usize::try_from(file.len()?).map_err(std::io::Error::other)?;
+            let mut bytes = vec![0; len.min(1 << 20)];
+            for at in (0..len).step_by(1 << 20) {
+                let step = bytes.len().min(len - at);
+                file.read_exact_at(&mut bytes[..step], at as u64)?;
+            }
             return file.map(len);
         }
         Ok(Mapping::Memory(io::read_all(&*file)?.into()))
