@@ -108,3 +108,24 @@ fn a_commit_that_meets_a_dropped_table_says_how_to_go_on() {
     writer.clear();
     drop(writer.commit().unwrap());
 }
+
+#[test]
+fn rows_that_stay_staged_after_an_error_stay_with_their_table() {
+    let (db, table) = database();
+    let (_other, twin) = database();
+    let mut writer = db.writer();
+    // Of a table of the same name and id.
+    let stranger = twin.series(&[("host", "b")]).unwrap();
+    writer.append(&stranger, 1, &[Value::from("x")]).unwrap();
+    writer.clear();
+    let series = table.series(&[("host", "a")]).unwrap();
+    for time in 0..600 {
+        writer.append(&series, time, &[Value::from("x")]).unwrap();
+    }
+    db.engine().text_max.store(500, Ordering::Relaxed);
+    let error = writer.commit().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+    db.engine().text_max.store(5_000, Ordering::Relaxed);
+    drop(writer.commit().unwrap());
+    assert_eq!(db.status().unwrap().rows_committed, 600);
+}

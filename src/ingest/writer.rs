@@ -373,11 +373,20 @@ impl Writer {
     /// Commits a large batch: log and head share the rows, the writer gets other buffers.
     fn submit_shared(&mut self) -> Result<Lsn> {
         let size = (self.staged_rows(), self.staged_text());
-        let staged = || self.staged.iter().filter(|s| !s.rows.is_empty());
-        let tables: Vec<Arc<TableCore>> = staged().map(|s| s.table.clone()).collect();
-        let staged = self.staged.iter_mut().filter(|s| !s.rows.is_empty());
-        let sections: Vec<(TableId, Arc<Rows>)> = staged
-            .map(|s| (s.table.id, Arc::new(std::mem::take(&mut s.rows))))
+        // By place: what has no rows may be of a table of another database, with the same id.
+        let places: Vec<usize> = (0..self.staged.len())
+            .filter(|&at| !self.staged[at].rows.is_empty())
+            .collect();
+        let tables: Vec<Arc<TableCore>> = places
+            .iter()
+            .map(|&at| self.staged[at].table.clone())
+            .collect();
+        let sections: Vec<(TableId, Arc<Rows>)> = places
+            .iter()
+            .map(|&at| {
+                let staged = &mut self.staged[at];
+                (staged.table.id, Arc::new(std::mem::take(&mut staged.rows)))
+            })
             .collect();
         let committed = BatchRows::new(sections.clone()).and_then(|batch| {
             let batch = Arc::new(batch);
@@ -397,10 +406,8 @@ impl Writer {
             Err(error) => (Err(error), Vec::new()),
         };
         let mut spares = spares.into_iter();
-        for (table, rows) in sections {
-            let Some(staged) = self.staged.iter_mut().find(|s| s.table.id == table) else {
-                continue;
-            };
+        for (at, (_, rows)) in places.into_iter().zip(sections) {
+            let staged = &mut self.staged[at];
             match &lsn {
                 Ok(_) => staged.start_anew(spares.next().flatten(), rows.len()),
                 Err(_) => staged.rows = Arc::unwrap_or_clone(rows),
