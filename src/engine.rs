@@ -14,6 +14,7 @@ use parking_lot::{Mutex, MutexGuard};
 use rustc_hash::FxHashMap;
 use tidestone_format::log::{FrameKind, SeriesDefinition, Tombstone, encode_series_definitions};
 use tidestone_format::manifest::Entry;
+use tidestone_format::schema::TableSchema;
 use tidestone_format::version::{MAX_GROUP_TEXT, MAX_PAGE_KEYS};
 use tidestone_format::{FieldType, FileUuid, Lsn, SeriesId, SeriesKey, TableId, checksum};
 
@@ -361,12 +362,27 @@ impl Engine {
         name: &str,
         field_type: FieldType,
     ) -> Result<()> {
+        self.change_table(table, |schema| {
+            let mut fields = schema.fields.iter();
+            match fields.any(|f| f.name == name && f.field_type == field_type) {
+                true => Ok(schema.clone()),
+                false => add_field(schema, name, field_type),
+            }
+        })
+    }
+
+    /// Changes a table, unless the change makes no difference.
+    pub(crate) fn change_table(
+        &self,
+        table: &TableCore,
+        change: impl FnOnce(&TableSchema) -> Result<TableSchema>,
+    ) -> Result<()> {
         self.writable()?;
         let mut editor = self.store.edit();
         // A handle may be of another database, with a table of the same id.
         let known = self.tables.by_id(table.id);
         let schema = editor.state().tables().get(&table.id);
-        let (true, Some(schema)) = (
+        let (true, Some(before)) = (
             known.is_some_and(|known| std::ptr::eq(&*known, table)),
             schema,
         ) else {
@@ -376,14 +392,10 @@ impl Engine {
             );
             return Err(Error::new(ErrorKind::NotFound, message));
         };
-        if schema
-            .fields
-            .iter()
-            .any(|f| f.name == name && f.field_type == field_type)
-        {
+        let schema = change(before)?;
+        if schema == *before {
             return Ok(());
         }
-        let schema = add_field(schema, name, field_type)?;
         let version = editor.commit(vec![Entry::Table(schema.clone())])?;
         self.publish(&mut editor, version, None);
         self.tables.put(schema);

@@ -16,7 +16,8 @@ use std::time::Duration;
 use common::{contents, quiet};
 use tidestone::io::SimDisk;
 use tidestone::{
-    Clock, ClockWatcher, FieldType, SeededRandom, Table, TableOptions, Tidestone, Value,
+    Clock, ClockWatcher, ErrorKind, FieldType, SeededRandom, Table, TableOptions, TableSettings,
+    Tidestone, Value,
 };
 
 const HOUR: i64 = 3_600_000_000_000;
@@ -167,4 +168,66 @@ fn what_was_watched_survives_the_death_of_the_process() {
     db.enforce_retention().unwrap();
     assert_eq!(rows(&db), []);
     db.close().unwrap();
+}
+
+#[test]
+fn what_a_table_keeps_can_be_changed() {
+    let (disk, clock) = (SimDisk::new(), Arc::new(Machine::default()));
+    clock.set(START);
+    let db = open(&disk, &clock);
+    let keeps_all = TableOptions::new().field("v", FieldType::I64);
+    let table = db.create_table("t", keeps_all).unwrap();
+    for day in [3, 2, 1] {
+        write(&db, &table, START - day * DAY);
+        db.flush().unwrap();
+    }
+    let settings = || table.schema().settings.clone();
+    let before = settings();
+    for (age, bytes) in [
+        (Some(Duration::from_millis(999)), None),
+        (Some(Duration::MAX), None),
+        (None, Some(0)),
+    ] {
+        let error = table.set_retention(age, bytes).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+    }
+    let error = table.set_future_bound(Some(Duration::MAX)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+    assert_eq!(settings(), before);
+    db.enforce_retention().unwrap();
+    assert_eq!(contents(&table).len(), 3);
+
+    table.set_retention(None, Some(1)).unwrap();
+    table.set_future_bound(None).unwrap();
+    table.set_drop_oldest_when_full(true).unwrap();
+    let changed = settings();
+    let expected = TableSettings {
+        future_bound_ns: None,
+        retention_bytes: Some(1),
+        drops_when_full: true,
+        ..before
+    };
+    assert_eq!(changed, expected);
+    write(&db, &table, START + 10 * YEAR);
+    db.enforce_retention().unwrap();
+    assert_eq!(
+        contents(&table).len(),
+        2,
+        "the newest partition, and memory"
+    );
+    let age = Duration::from_secs(3600);
+    table.set_retention(Some(age), None).unwrap();
+    drop((db, table));
+
+    let db = open(&disk.after_power_loss(|_| false), &clock);
+    let table = db.table("t").unwrap();
+    let settings = table.schema().settings.clone();
+    assert_eq!(settings.retention_age_ns, Some(HOUR));
+    assert_eq!(settings.retention_bytes, None);
+    assert!(settings.drops_when_full);
+    clock.run(&db, 30);
+    assert_eq!(contents(&table).len(), 1, "the one of the future");
+    db.drop_table("t").unwrap();
+    let error = table.set_retention(None, None).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
 }

@@ -22,4 +22,4 @@ pub(crate) use living::leave_out_living;
 pub(crate) use names::{Known, no_field};
 pub(crate) use series::SeriesRegistry;
 pub use tables::{DEFAULT_FUTURE_BOUND, DEFAULT_PARTITION, TableOptions};
-pub(crate) use tables::{TableCore, Tables, add_field, partition_of};
+pub(crate) use tables::{TableCore, Tables, add_field, bound_future, partition_of, retain};

@@ -19,7 +19,10 @@ pub const DEFAULT_PARTITION: Duration = Duration::from_secs(24 * 3600);
 pub const DEFAULT_FUTURE_BOUND: Duration = Duration::from_secs(24 * 3600);
 
 /// What a table holds and how it treats its rows. Fields can be added later
-/// ([`Table::add_field`](crate::Table::add_field)); all else stays as long as the table.
+/// ([`Table::add_field`](crate::Table::add_field)), and what it keeps can be changed
+/// ([`Table::set_retention`](crate::Table::set_retention),
+/// [`set_drop_oldest_when_full`](crate::Table::set_drop_oldest_when_full),
+/// [`set_future_bound`](crate::Table::set_future_bound)); policy, mode and partition stay as long as the table.
 ///
 /// ```
 /// use tidestone::{DuplicatePolicy, FieldType, TableOptions};
@@ -138,40 +141,21 @@ impl TableOptions {
 
     /// The schema of a new table.
     pub(crate) fn schema(&self, id: TableId, name: &str) -> Result<TableSchema> {
-        let nanos = |what: &str, d: Duration| {
-            i64::try_from(d.as_nanos())
-                .map_err(|_| Error::invalid(format!("{what} of {d:?}: at most 292 years")))
-        };
         if self.partition < Duration::from_secs(1) {
             let message = format!("partition of {:?}: at least one second", self.partition);
             return Err(Error::invalid(message));
         }
-        if let Some(age) = self.retention_age
-            && age < Duration::from_secs(1)
-        {
-            let message =
-                format!("retention age of {age:?}: at least one second, or `None` to keep all");
-            return Err(Error::invalid(message));
-        }
-        if self.retention_bytes == Some(0) {
-            let message = "retention of 0 bytes: at least one, or `None` to keep all";
-            return Err(Error::invalid(message));
-        }
-        let settings = TableSettings {
+        let mut settings = TableSettings {
             policy: self.policy,
             mode: self.mode,
             partition_ns: nanos("partition", self.partition)?,
-            future_bound_ns: self
-                .future_bound
-                .map(|d| nanos("future bound", d))
-                .transpose()?,
-            retention_age_ns: self
-                .retention_age
-                .map(|d| nanos("retention age", d))
-                .transpose()?,
-            retention_bytes: self.retention_bytes,
+            future_bound_ns: None,
+            retention_age_ns: None,
+            retention_bytes: None,
             drops_when_full: self.drop_oldest_when_full,
         };
+        bound_future(&mut settings, self.future_bound)?;
+        retain(&mut settings, self.retention_age, self.retention_bytes)?;
         let mut schema = TableSchema {
             id,
             name: name.to_owned(),
@@ -194,6 +178,39 @@ impl TableOptions {
         }
         Ok(schema)
     }
+}
+
+fn nanos(what: &str, duration: Duration) -> Result<i64> {
+    i64::try_from(duration.as_nanos())
+        .map_err(|_| Error::invalid(format!("{what} of {duration:?}: at most 292 years")))
+}
+
+/// Sets [`TableOptions::future_bound`].
+pub(crate) fn bound_future(settings: &mut TableSettings, bound: Option<Duration>) -> Result<()> {
+    settings.future_bound_ns = bound.map(|d| nanos("future bound", d)).transpose()?;
+    Ok(())
+}
+
+/// Sets [`TableOptions::retention_age`] and [`TableOptions::retention_bytes`].
+pub(crate) fn retain(
+    settings: &mut TableSettings,
+    age: Option<Duration>,
+    bytes: Option<u64>,
+) -> Result<()> {
+    if let Some(age) = age
+        && age < Duration::from_secs(1)
+    {
+        let message =
+            format!("retention age of {age:?}: at least one second, or `None` to keep all");
+        return Err(Error::invalid(message));
+    }
+    if bytes == Some(0) {
+        let message = "retention of 0 bytes: at least one, or `None` to keep all";
+        return Err(Error::invalid(message));
+    }
+    settings.retention_age_ns = age.map(|d| nanos("retention age", d)).transpose()?;
+    settings.retention_bytes = bytes;
+    Ok(())
 }
 
 /// The schema with one field more.

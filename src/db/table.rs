@@ -1,12 +1,13 @@
 //! One table: its series, writes by delete, reads.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tidestone_format::log::{Selection, Tombstone};
-use tidestone_format::schema::{Field, TableSchema};
+use tidestone_format::schema::{Field, TableSchema, TableSettings};
 use tidestone_format::{FieldType, SeriesId, SeriesKey, TableId, TimeRange};
 
-use crate::catalog::{TableCore, no_field};
+use crate::catalog::{self, TableCore, no_field};
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::TagMatch;
@@ -60,6 +61,59 @@ impl Table {
     /// There is a field of that name with another type; both are named.
     pub fn add_field(&self, name: &str, field_type: FieldType) -> Result<()> {
         self.engine.add_field(&self.core, name, field_type)
+    }
+
+    /// Changes what the table keeps: rows of which age ([`TableOptions::retention_age`](crate::TableOptions::retention_age))
+    /// and how many bytes of segments ([`TableOptions::retention_bytes`](crate::TableOptions::retention_bytes));
+    /// `None` keeps all. It holds from the next [`Tidestone::enforce_retention`](crate::Tidestone::enforce_retention)
+    /// on, which is also done in the background. What was dropped does not come back, and rows as old as that
+    /// are refused still.
+    ///
+    /// ```
+    /// # use tidestone::*;
+    /// # use std::time::Duration;
+    /// # let db = Tidestone::builder("/db").disk(std::sync::Arc::new(io::SimDisk::new())).create()?;
+    /// let table = db.create_table("cpu", TableOptions::new().field("usage", FieldType::F64))?;
+    /// let week = Duration::from_secs(7 * 24 * 3600);
+    /// table.set_retention(Some(week), Some(10 << 30))?;
+    /// assert_eq!(table.schema().settings.retention_bytes, Some(10 << 30));
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// An age below a second or above 292 years, 0 bytes, the table was dropped, or the manifest cannot
+    /// be written.
+    pub fn set_retention(&self, age: Option<Duration>, bytes: Option<u64>) -> Result<()> {
+        self.change(|settings| catalog::retain(settings, age, bytes))
+    }
+
+    /// Changes whether the oldest partition is dropped where the disk is full
+    /// ([`TableOptions::drop_oldest_when_full`](crate::TableOptions::drop_oldest_when_full)).
+    ///
+    /// # Errors
+    /// The table was dropped, or the manifest cannot be written.
+    pub fn set_drop_oldest_when_full(&self, drops: bool) -> Result<()> {
+        self.change(|settings| {
+            settings.drops_when_full = drops;
+            Ok(())
+        })
+    }
+
+    /// Changes how far ahead of the clock a row may lie
+    /// ([`TableOptions::future_bound`](crate::TableOptions::future_bound)); rows that are there stay.
+    ///
+    /// # Errors
+    /// A bound above 292 years, the table was dropped, or the manifest cannot be written.
+    pub fn set_future_bound(&self, bound: Option<Duration>) -> Result<()> {
+        self.change(|settings| catalog::bound_future(settings, bound))
+    }
+
+    fn change(&self, change: impl FnOnce(&mut TableSettings) -> Result<()>) -> Result<()> {
+        self.engine.change_table(&self.core, |schema| {
+            let mut schema = schema.clone();
+            change(&mut schema.settings)?;
+            Ok(schema)
+        })
     }
 
     /// The series with exactly these tags, made if it is new. Resolve it once and keep it.
