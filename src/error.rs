@@ -59,6 +59,8 @@ pub enum ErrorKind {
     Unsupported,
     /// The operating system refused: permission, a missing device, a failed read.
     Io,
+    /// A query was stopped by its [`Cancellation`](crate::Cancellation).
+    Cancelled,
 }
 
 impl Error {

@@ -91,8 +91,8 @@ pub use error::{Error, ErrorKind, Result};
 pub use index::{TagMatch, TagPattern, TagTest};
 pub use ingest::{Batch, Durability, SeriesHandle, Ticket, WhenDurable, Writer};
 pub use query::{
-    Agg, Aggregate, AggregateResult, LastRows, Order, Profile, Query, RowBatch, RowStream,
-    SeriesRun,
+    Agg, Aggregate, AggregateResult, Cancellation, LastRows, Order, Profile, Query, RowBatch,
+    RowStream, SeriesRun,
 };
 pub use random::{OsRandom, Random, SeededRandom};
 pub use recover::OpenReport;

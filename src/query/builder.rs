@@ -6,7 +6,7 @@ use std::time::Duration;
 use tidestone_format::schema::{Field, TableSchema};
 use tidestone_format::{SeriesId, TimeRange, Timestamp};
 
-use super::{Aggregate, AggregateResult, LastRows, RowStream, aggregate, last};
+use super::{Aggregate, AggregateResult, Cancellation, LastRows, RowStream, aggregate, last};
 use crate::catalog::{Known, TableCore, no_field};
 use crate::engine::{Engine, Snapshot};
 use crate::error::{Error, ErrorKind, Result};
@@ -31,6 +31,7 @@ pub struct Query {
     pub(super) every: Option<Duration>,
     pub(super) group_by: Vec<String>,
     pub(super) aggregates: Vec<Aggregate>,
+    pub(super) cancellation: Cancellation,
 }
 
 /// The order of an answer's rows.
@@ -62,6 +63,7 @@ impl Query {
             every: None,
             group_by: Vec::new(),
             aggregates: Vec::new(),
+            cancellation: Cancellation::new(),
         }
     }
 
@@ -111,6 +113,13 @@ impl Query {
     /// Default [`Options::query_threads`](crate::Options::query_threads); 0 is taken for 1.
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = threads.max(1);
+        self
+    }
+
+    /// Can be stopped by this, from any thread, while it is answered: it then fails with
+    /// [`ErrorKind::Cancelled`]. A stream that is dropped reads no further anyway.
+    pub fn cancelled_by(mut self, cancellation: &Cancellation) -> Self {
+        self.cancellation = cancellation.clone();
         self
     }
 

@@ -13,7 +13,7 @@ use tidestone_format::schema::{DuplicatePolicy, Field};
 use super::batch::Enough;
 use super::plan::{Part, Walk, has_deletes, interleave};
 use super::read::{Readers, Wanted};
-use super::{Profile, RowBatch};
+use super::{Cancellation, Profile, RowBatch};
 use crate::error::Result;
 use crate::rows::{AtOnce, Rows};
 use crate::scan::{Input, InputRun, Request, Scan, Source};
@@ -29,6 +29,7 @@ pub(super) struct Wish {
     pub(super) policy: DuplicatePolicy,
     /// The series wanted, ascending; `None`: every one.
     pub(super) wanted: Option<Arc<[SeriesId]>>,
+    pub(super) cancellation: Cancellation,
 }
 
 /// Goes through inputs by (series, time).
@@ -41,18 +42,7 @@ pub(super) struct BySeries {
 }
 
 impl BySeries {
-    pub(super) fn new(
-        inputs: Vec<Input>,
-        fields: Arc<[Field]>,
-        policy: DuplicatePolicy,
-        wanted: Option<Arc<[SeriesId]>>,
-    ) -> Self {
-        let wish = Wish {
-            inputs: inputs.into(),
-            fields,
-            policy,
-            wanted,
-        };
+    pub(super) fn new(wish: Wish) -> Self {
         Self {
             steps: Steps::new(&wish),
             reader: Reader::new(wish),
@@ -130,6 +120,7 @@ impl Step {
 #[derive(Debug)]
 pub(super) struct Steps {
     inputs: Arc<[Input]>,
+    cancellation: Cancellation,
     walk: Walk,
     series: SeriesId,
     /// Of the series, still to be read, the earliest last.
@@ -142,6 +133,7 @@ impl Steps {
         Self {
             walk: Walk::new(&inputs, 0..inputs.len(), wish.wanted.clone()),
             inputs,
+            cancellation: wish.cancellation.clone(),
             series: SeriesId::default(),
             parts: Vec::new(),
         }
@@ -149,6 +141,7 @@ impl Steps {
 
     /// The next step; `None` at the end.
     pub(super) fn next(&mut self) -> Result<Option<Step>> {
+        self.cancellation.check()?;
         loop {
             if let Some(part) = self.parts.pop() {
                 return Ok(Some(Step {
@@ -200,6 +193,7 @@ impl Reader {
         target: Enough,
         profile: &mut Profile,
     ) -> Result<bool> {
+        self.wish.cancellation.check()?;
         let series = step.series;
         match &mut step.what {
             What::Part(part) => {

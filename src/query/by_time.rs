@@ -9,13 +9,11 @@
 //! passed on as they are read.
 
 use std::cmp::Reverse;
-use std::sync::Arc;
 
-use tidestone_format::schema::{DuplicatePolicy, Field};
-use tidestone_format::{SeriesId, TimeRange, Timestamp};
+use tidestone_format::{TimeRange, Timestamp};
 
 use super::batch::Enough;
-use super::by_series::BySeries;
+use super::by_series::{BySeries, Wish};
 use super::plan::window::{cut, narrowed, skip_gap, span};
 use super::{Order, Profile, RowBatch};
 use crate::error::Result;
@@ -36,10 +34,7 @@ const WINDOW_TEXT: usize = 8 * TEXT_AT_ONCE;
 /// Goes through inputs by time.
 #[derive(Debug)]
 pub(super) struct ByTime {
-    inputs: Vec<Input>,
-    fields: Arc<[Field]>,
-    policy: DuplicatePolicy,
-    wanted: Option<Arc<[SeriesId]>>,
+    wish: Wish,
     descending: bool,
     /// What is still to be read.
     left: Option<TimeRange>,
@@ -56,22 +51,12 @@ pub(super) struct ByTime {
 }
 
 impl ByTime {
-    pub(super) fn new(
-        inputs: Vec<Input>,
-        fields: Arc<[Field]>,
-        policy: DuplicatePolicy,
-        wanted: Option<Arc<[SeriesId]>>,
-        order: Order,
-        limit: Option<usize>,
-    ) -> Self {
+    pub(super) fn new(wish: Wish, order: Order, limit: Option<usize>) -> Self {
         let (least, most) = WINDOW_ROWS;
         Self {
-            left: span(&inputs),
-            inputs,
-            window: RowBatch::new(fields.clone()),
-            fields,
-            policy,
-            wanted,
+            left: span(&wish.inputs),
+            window: RowBatch::new(wish.fields.clone()),
+            wish,
             descending: order == Order::TimeDescending,
             rows: limit.unwrap_or(most).clamp(least, most),
             stretch: 0,
@@ -111,20 +96,20 @@ impl ByTime {
     fn next_window(&mut self, profile: &mut Profile) -> Result<bool> {
         let Some(left) = self
             .left
-            .and_then(|left| skip_gap(&self.inputs, left, self.descending))
+            .and_then(|left| skip_gap(&self.wish.inputs, left, self.descending))
         else {
             return Ok(false);
         };
         self.given = 0;
         self.window.clear();
-        let planned = window_length(&self.inputs, left, self.descending, self.rows);
+        let planned = window_length(&self.wish.inputs, left, self.descending, self.rows);
         let most = Enough {
             rows: MOST_OF_PLANNED * self.rows,
             text: WINDOW_TEXT,
         };
         let mut length = stretched(planned, self.stretch);
         let mut shortened = false;
-        let mut unsorted = RowBatch::new(self.fields.clone());
+        let mut unsorted = RowBatch::new(self.wish.fields.clone());
         loop {
             let (window, rest) = cut(left, length, self.descending);
             self.left = rest;
@@ -156,12 +141,10 @@ impl ByTime {
 
     /// The rows of a window, by series.
     fn rows_of(&self, window: TimeRange) -> BySeries {
-        BySeries::new(
-            narrowed(&self.inputs, window),
-            self.fields.clone(),
-            self.policy,
-            self.wanted.clone(),
-        )
+        BySeries::new(Wish {
+            inputs: narrowed(&self.wish.inputs, window).into(),
+            ..self.wish.clone()
+        })
     }
 
     /// Makes rows that are sorted by series the window. Within a series and a time, they stay as they

@@ -13,7 +13,7 @@ use tidestone_format::{SeriesId, TimeRange, Timestamp};
 
 use super::plan::{self, Part, Walk};
 use super::read::Readers;
-use super::{Order, Profile, Query, RowBatch};
+use super::{Cancellation, Order, Profile, Query, RowBatch};
 use crate::error::Result;
 use crate::scan::{Input, InputRun};
 
@@ -70,7 +70,8 @@ pub(super) fn last(query: &Query) -> Result<LastRows> {
     let mut all = RowBatch::new(fields.clone());
     let of_share = |share: usize| {
         let walk = Walk::of_share(&inputs, wanted.clone(), &shares[share])?;
-        Finder::new(&inputs, fields.clone(), schema.settings.policy).find(walk)
+        let finder = Finder::new(&inputs, fields.clone(), schema.settings.policy);
+        finder.find(walk, &query.cancellation)
     };
     query.team().share(shares.len(), of_share, |found| {
         let (rows, read) = found?;
@@ -107,10 +108,11 @@ impl<'a> Finder<'a> {
     }
 
     /// The last rows of the series of a walk, and what was read for them.
-    fn find(mut self, mut walk: Walk) -> Result<(RowBatch, Profile)> {
+    fn find(mut self, mut walk: Walk, cancellation: &Cancellation) -> Result<(RowBatch, Profile)> {
         let mut batch = RowBatch::new(self.fields.clone());
         let (mut parts, mut places) = (Vec::new(), Vec::new());
         while let Some(series) = walk.next(&mut parts)? {
+            cancellation.check()?;
             let found = self.newest(series, &mut parts, &mut places)?;
             if let Some(time) = found {
                 batch.times.push(time);

@@ -8,6 +8,7 @@
 //! | `last` | the last row of each series |
 //! | `aggregate` | aggregates |
 //! | `read` | vectors of a segment, decoded |
+//! | `cancel` | stopping from another thread |
 //!
 //! # Invariants
 //! 1. Every answer is of one snapshot and does not depend on where a row lies: in memory, in one
@@ -16,6 +17,8 @@
 //! 2. Nothing here writes, and nothing holds all rows of an answer: rows by series are held a batch
 //!    at a time (on several threads a few a thread), rows by time a window, aggregates a state for each group and bucket.
 //! 3. Which tags and fields there are is checked before anything is read.
+//! 4. Between two looks at the cancellation a thread reads a batch of rows, a unit of an aggregate or the
+//!    last rows of one series.
 
 mod aggregate;
 mod ahead;
@@ -23,6 +26,7 @@ mod batch;
 mod builder;
 mod by_series;
 mod by_time;
+mod cancel;
 mod last;
 mod plan;
 mod profile;
@@ -34,6 +38,7 @@ mod tests;
 pub use aggregate::{Agg, Aggregate, AggregateResult};
 pub use batch::{RowBatch, SeriesRun};
 pub use builder::{Order, Query};
+pub use cancel::Cancellation;
 pub use last::LastRows;
 pub use profile::Profile;
 pub use stream::RowStream;

@@ -9,7 +9,7 @@ use super::ahead::Ahead;
 use super::batch::Enough;
 use super::by_series::{BySeries, Wish};
 use super::by_time::ByTime;
-use super::{Order, Profile, Query, RowBatch, plan};
+use super::{Cancellation, Order, Profile, Query, RowBatch, plan};
 use crate::catalog::TableCore;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
@@ -30,6 +30,7 @@ pub struct RowStream {
     /// Rows that may still be given.
     left: usize,
     lsn: Lsn,
+    cancellation: Cancellation,
     failed: bool,
     profile: Profile,
     /// The keys of the series it gives are known, and its files are there, as long as it lasts.
@@ -68,30 +69,19 @@ impl RowStream {
         let inputs = plan::inputs(&snapshot, query.range, &mut profile);
         let policy = snapshot.table.schema.settings.policy;
         let many = query.limit.is_none_or(|limit| limit > ALONE_ROWS);
+        let wish = Wish {
+            inputs: inputs.into(),
+            fields: fields.clone(),
+            policy,
+            wanted,
+            cancellation: query.cancellation.clone(),
+        };
         let rows = match query.order {
             Order::SeriesTime if query.threads > 1 && many => {
-                let wish = Wish {
-                    inputs: inputs.into(),
-                    fields: fields.clone(),
-                    policy,
-                    wanted,
-                };
                 Ordered::Ahead(Box::new(Ahead::new(wish, query.team())))
             }
-            Order::SeriesTime => Ordered::BySeries(Box::new(BySeries::new(
-                inputs,
-                fields.clone(),
-                policy,
-                wanted,
-            ))),
-            order => Ordered::ByTime(Box::new(ByTime::new(
-                inputs,
-                fields.clone(),
-                policy,
-                wanted,
-                order,
-                query.limit,
-            ))),
+            Order::SeriesTime => Ordered::BySeries(Box::new(BySeries::new(wish))),
+            order => Ordered::ByTime(Box::new(ByTime::new(wish, order, query.limit))),
         };
         Ok(Self {
             engine: query.engine.clone(),
@@ -99,6 +89,7 @@ impl RowStream {
             fields,
             rows,
             left: query.limit.unwrap_or(usize::MAX),
+            cancellation: query.cancellation.clone(),
             lsn: snapshot.lsn,
             failed: false,
             profile,
@@ -167,11 +158,14 @@ impl RowStream {
             return Ok(false);
         }
         let target = Enough::rows(BATCH_ROWS.min(self.left));
-        let filled = match &mut self.rows {
-            Ordered::BySeries(rows) => rows.fill(batch, target, &mut self.profile),
-            Ordered::Ahead(rows) => rows.fill(batch, &mut self.profile),
-            Ordered::ByTime(rows) => rows.fill(batch, target, &mut self.profile),
-        };
+        let filled = self
+            .cancellation
+            .check()
+            .and_then(|()| match &mut self.rows {
+                Ordered::BySeries(rows) => rows.fill(batch, target, &mut self.profile),
+                Ordered::Ahead(rows) => rows.fill(batch, &mut self.profile),
+                Ordered::ByTime(rows) => rows.fill(batch, target, &mut self.profile),
+            });
         filled.inspect_err(|_| self.failed = true)?;
         batch.truncate(self.left);
         self.left -= batch.len();

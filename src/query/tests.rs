@@ -9,6 +9,7 @@ use crate::{
 
 mod aggregates;
 mod bursts;
+mod cancel;
 mod model;
 mod rows;
 mod texts;

@@ -12,7 +12,7 @@ use super::unit::{Partial, fold};
 use super::{AggregateResult, finish};
 use crate::error::Result;
 use crate::query::plan::{self, Unit, expected_rows, window};
-use crate::query::{Order, Profile, Query};
+use crate::query::{Cancellation, Order, Profile, Query};
 use crate::scan::Input;
 use crate::worker::Team;
 
@@ -31,6 +31,7 @@ pub(in crate::query) fn run(query: &Query) -> Result<AggregateResult> {
         policy: snapshot.table.schema.settings.policy,
         wanted,
         team: query.team(),
+        cancellation: query.cancellation.clone(),
     };
     let mut states = match (query.limit, query.order, query.every) {
         (Some(limit), Order::Time | Order::TimeDescending, Some(_)) => {
@@ -51,11 +52,13 @@ struct Fold<'a> {
     policy: DuplicatePolicy,
     wanted: Option<Arc<[SeriesId]>>,
     team: Team,
+    cancellation: Cancellation,
 }
 
 impl Fold<'_> {
     /// The states of every wanted row of `inputs`.
     fn states(&self, inputs: &[Input]) -> Result<Partial<Slots>> {
+        self.cancellation.check()?;
         let units = plan::units(inputs, self.policy, self.wanted.as_ref())?;
         if let [only] = &units[..] {
             return Ok(fold(self.plan, inputs, self.policy, only, None)?.whole());
@@ -76,6 +79,7 @@ impl Fold<'_> {
         // Memory is handed on from unit to unit: getting it anew costs more than filling it.
         let spare = Mutex::new(Vec::new());
         let fold = |unit: usize| {
+            self.cancellation.check()?;
             let before = spare.lock().pop();
             fold(self.plan, inputs, self.policy, &units[unit], before)
         };
