@@ -573,3 +573,21 @@ fn rows_that_replace_those_before_are_told() {
     assert!(!error.contains("--duplicates"), "{error}");
     assert_eq!((rows(&place, "t"), rows(&place, "all")), (2, 4));
 }
+
+#[test]
+fn a_number_beyond_all_doubles_is_refused_and_infinity_is_not() {
+    let place = Place::new();
+    place.file("in.csv", "t,v\n1,1.5\n2,1e400\n3,-1e999\n4,inf\n");
+    let import = [
+        "import", "--db", "db", "--table", "t", "--time", "t", "in.csv",
+    ];
+    let (out, error) = place.check(1, &import);
+    assert!(out.contains("2 rows"), "{out}");
+    assert!(error.contains("in.csv:3: "), "{error}");
+    assert!(error.contains("1e400"), "{error}");
+    assert!(error.contains("in.csv:4: "), "{error}");
+    place.file("in.lp", "m v=1e400 1\nm v=1.5 2\n");
+    let (out, error) = place.check(1, &["import", "--db", "db", "in.lp"]);
+    assert!(out.contains("table m: 1 rows"), "{out}");
+    assert!(error.contains("in.lp:1: "), "{error}");
+}

@@ -17,7 +17,7 @@ pub(super) fn value_of<'a>(cell: Cell<'a>, field_type: FieldType) -> Option<Valu
         });
     }
     Some(match field_type {
-        FieldType::F64 => Value::F64(text.parse().ok()?),
+        FieldType::F64 => Value::F64(f64_of(text)?),
         FieldType::I64 => Value::I64(text.parse().ok()?),
         FieldType::U64 => Value::U64(text.parse().ok()?),
         FieldType::Bool => Value::Bool(bool_of(text)?),
@@ -102,6 +102,14 @@ fn is_beyond<E>(value: Result<u64, E>) -> bool {
     value.is_ok_and(|value| value > EXACT_IN_F64)
 }
 
+/// The number of a text, unless it is finite and too large for a double: what is written as a number does
+/// not become infinity.
+pub(super) fn f64_of(text: &str) -> Option<f64> {
+    let number: f64 = text.parse().ok()?;
+    let overflows = number.is_infinite() && text.bytes().any(|b| b.is_ascii_digit());
+    (!overflows).then_some(number)
+}
+
 fn bool_of(text: &str) -> Option<bool> {
     match text {
         "true" | "True" | "TRUE" => Some(true),
@@ -172,6 +180,22 @@ mod tests {
         check(&["18446744073709551616"], true);
         check(&["1e300"], false);
         check(&["9007199254740993", "0.5", "x"], false);
+    }
+
+    #[test]
+    fn a_number_too_large_is_none_and_infinity_is_one() {
+        for text in ["1e400", "-1e999", &"9".repeat(400)] {
+            assert_eq!(f64_of(text), None, "{text}");
+            // So that its line is refused, and the column does not become one of strings.
+            assert_eq!(type_of(text), FieldType::F64, "{text}");
+        }
+        assert_eq!(f64_of("1e308"), Some(1e308));
+        assert_eq!(f64_of("1e-400"), Some(0.0));
+        for text in ["inf", "+Infinity"] {
+            assert_eq!(f64_of(text), Some(f64::INFINITY), "{text}");
+        }
+        assert_eq!(f64_of("-inf"), Some(f64::NEG_INFINITY));
+        assert!(f64_of("NaN").is_some_and(f64::is_nan));
     }
 
     #[test]

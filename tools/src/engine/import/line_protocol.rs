@@ -11,6 +11,8 @@ use std::borrow::Cow;
 
 use tidestone::Value;
 
+use super::cell::f64_of;
+
 /// The parts of a line.
 #[derive(Debug, Default)]
 pub(super) struct Line<'a> {
@@ -166,7 +168,7 @@ impl<'a> Rest<'a> {
             _ => match text {
                 "t" | "T" | "true" | "True" | "TRUE" => Some(FieldValue::Bool(true)),
                 "f" | "F" | "false" | "False" | "FALSE" => Some(FieldValue::Bool(false)),
-                text => text.parse().ok().map(FieldValue::F64),
+                text => f64_of(text).map(FieldValue::F64),
             },
         };
         self.at = if value.is_some() { self.at } else { start };
