@@ -16,6 +16,14 @@ const REFUSALS: [(&str, ErrorKind); 7] = [
     ("Read-only file system", ErrorKind::Io),
 ];
 
+/// Whether an error, in RocksDB's words, says that the disk is full.
+pub(super) fn is_full(error: &str) -> bool {
+    let mut full = REFUSALS
+        .iter()
+        .filter(|(_, kind)| *kind == ErrorKind::DiskFull);
+    full.any(|(text, _)| error.contains(text))
+}
+
 pub(super) fn is_refusal(error: &rocksdb::Error) -> bool {
     REFUSALS
         .iter()

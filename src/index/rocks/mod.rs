@@ -1,6 +1,7 @@
 //! RocksDB: batches and reads; `settings` how it is opened, `errors` what went wrong. Nothing else names it.
 
 mod errors;
+mod reserve;
 mod settings;
 
 use std::fs;
@@ -84,10 +85,15 @@ impl Store {
         let settings = Settings::new(memory_bytes, None);
         let opened = match read_only {
             true => settings.open_read_only(dir),
-            false => settings.open(dir),
+            false => reserve::on_a_full_disk(dir, || settings.open(dir))?,
         };
         match opened {
-            Ok(db) => Ok(Ok(Self::new(db, settings, dir.to_owned(), false))),
+            Ok(db) => {
+                if !read_only {
+                    reserve::keep(dir)?;
+                }
+                Ok(Ok(Self::new(db, settings, dir.to_owned(), false)))
+            }
             Err(e) if is_refusal(&e) => Err(rocks_error(dir, e)),
             Err(e) => Ok(Err(e.into_string())),
         }
@@ -99,6 +105,7 @@ impl Store {
         let mut settings = Settings::new(memory_bytes, None);
         settings.create();
         let db = settings.open(dir).map_err(|e| rocks_error(dir, e))?;
+        reserve::keep(dir)?;
         Ok(Self::new(db, settings, dir.to_owned(), false))
     }
 
