@@ -27,6 +27,7 @@ use crate::head::HeadView;
 use crate::rows::{AtOnce, Merged, Rows};
 use crate::scan::hides;
 use crate::store::{Expected, NewSegment, NewSegments, Passes, TableVersion};
+use crate::wal::Log;
 
 /// Segments one table gets from one flush; rows of further, older partitions share one more.
 const MAX_PARTITIONS: usize = 16;
@@ -35,23 +36,32 @@ const MAX_PARTITIONS: usize = 16;
 /// the log behind what is flushed has but notes and rows of dropped tables, that is written down once
 /// it lets log files go: an edit for each flush of a database at rest would be for nothing.
 pub(crate) fn flush(engine: &Engine) -> Result<bool> {
-    let log = engine.writable()?;
+    engine.writable()?;
+    flush_with(engine, Vec::new())
+}
+
+/// As [`flush`], with more entries in the same edit; also of a database that is repaired, whose log is only
+/// read.
+pub(crate) fn flush_with(engine: &Engine, more: Vec<Entry>) -> Result<bool> {
+    let log = engine.log();
     let _one_at_a_time = engine.flushing.lock();
     let taken_at = engine.clock().monotonic();
     // A series whose definition has an LSN is known by then: none is being defined.
     let (views, upto) = engine.series.while_none_is_defined(|| {
         let mut head = engine.lock_head();
-        let upto = log.last_lsn();
+        let upto = engine.visible_lsn();
         (head.take_for_flush(upto), upto)
     });
     let definitions = engine.series.pending_upto(upto);
     let nothing = views.is_empty() && definitions.is_empty();
-    if nothing && !log.awaits_flush() {
+    if nothing && more.is_empty() && !log.is_some_and(Log::awaits_flush) {
         engine.count_head();
         engine.signals.note_flushed(taken_at);
         return Ok(false);
     }
-    log.sync_to(upto)?;
+    if let Some(log) = log {
+        log.sync_to(upto)?;
+    }
     engine.store.edit().check()?;
 
     // It has the fields of all rows that were taken.
@@ -95,11 +105,14 @@ pub(crate) fn flush(engine: &Engine) -> Result<bool> {
     entries.extend(lone.map(|d| Entry::SeriesDefined(d.clone())));
     entries.extend(added.entries().iter().cloned().map(Entry::SegmentAdded));
     entries.push(Entry::Flushed(upto));
+    entries.extend(more);
     let version = editor.commit_segments(entries, added)?;
     let applied = catalog::applied(&version);
     engine.publish(&mut editor, version, Some(upto));
     // Manifest and segments have everything; an index that cannot be written catches up from them.
-    log.trim(upto);
+    if let Some(log) = log {
+        log.trim(upto);
+    }
     engine.signals.note_flushed(taken_at);
     if !nothing {
         engine.counters.flushes.fetch_add(1, Ordering::Relaxed);

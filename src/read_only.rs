@@ -141,7 +141,7 @@ impl Reader {
         let index = Index::open_in_memory(options.index_bytes(), database, empty)?;
         let lone: Vec<SeriesDefinition> = reader.lone.values().cloned().collect();
         recover::catch_up(&index, &version, &lone, Lsn(0))?;
-        let tables = tables_of(&version);
+        let tables = Tables::of(&version);
         let series = SeriesRegistry::new(Arc::new(index), next_series);
         let read = reader.read_log(found.published, &version, &series, &tables)?;
         let Some((head, read_upto)) = read else {
@@ -252,7 +252,7 @@ impl Reader {
         let store = &engine.store;
         let before = store.version();
         let version = store.read_version(&found.manifest, found.lease.as_ref());
-        let tables = tables_of(&version);
+        let tables = Tables::of(&version);
         let series: Vec<_> = found.manifest.state().series().values().cloned().collect();
         engine.series.catch_up(&version, &series, before.flushed)?;
         // Of a head that is as it should be only what is new in the log is read.
@@ -443,14 +443,4 @@ impl Reader {
         let newest = Manifest::open_read_only(disk, &folder, self.database)?;
         Ok(newest.state().flushed())
     }
-}
-
-/// The tables of a version.
-fn tables_of(version: &Version) -> Tables {
-    let tables = Tables::default();
-    for table in version.tables.values() {
-        let core = tables.put(table.schema.as_ref().clone());
-        core.raise_horizon(table.horizon);
-    }
-    tables
 }

@@ -271,21 +271,13 @@ pub(crate) fn log_settings(
     }
 }
 
-/// How a database is opened, if not as usual.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct How {
-    /// A log with damage is read as if it ended before that; for a repair.
-    pub(crate) up_to_damage: bool,
-    /// The index is made anew, whatever state it is in.
-    pub(crate) rebuild_index: bool,
-}
-
-/// Opens a database for writing. The lock is held by whoever gets the engine.
+/// Opens a database for writing, with its index made anew if that is asked for, whatever state it is in.
+/// The lock is held by whoever gets the engine.
 pub(crate) fn open(
     path: &Path,
     components: &Components,
     options: Options,
-    how: How,
+    rebuild_index: bool,
 ) -> Result<(Engine, OpenReport)> {
     let Components {
         disk,
@@ -304,11 +296,7 @@ pub(crate) fn open(
     report.manifest_tail = found.torn;
     let incarnation = manifest.state().incarnation();
     let next_series = manifest.state().next_series();
-    // What a repair takes from the log may be of tables that the manifest has lost.
-    let next_table = match how.up_to_damage {
-        true => TableId(u32::MAX),
-        false => manifest.state().next_table(),
-    };
+    let next_table = manifest.state().next_table();
     let cursors = manifest.state().cursors().clone();
     let lone: Vec<SeriesDefinition> = manifest.state().series().values().cloned().collect();
     let memory = options.segment_memory();
@@ -322,15 +310,10 @@ pub(crate) fn open(
     )?;
     let version = store.version();
 
-    let tables = Tables::default();
-    for table in version.tables.values() {
-        let core = tables.put(table.schema.as_ref().clone());
-        core.raise_horizon(table.horizon);
-    }
+    let tables = Tables::of(&version);
     let series = SeriesRegistry::without_index(next_series);
     let mut head = Head::new(options.spare_bytes());
     let wal = folders.wal();
-    let mut lost = None;
     let replayed = wal::replay(
         &wal::LogFiles {
             disk: &*disk,
@@ -340,11 +323,7 @@ pub(crate) fn open(
             exclusive: true,
         },
         version.flushed,
-        if how.up_to_damage {
-            wal::Missing::Cut(&mut lost)
-        } else {
-            wal::Missing::Refused
-        },
+        wal::Missing::Refused,
         |frame| take_in(&mut head, &series, &tables, next_table, frame),
     )?;
     report.replayed = replayed.frames;
@@ -363,7 +342,7 @@ pub(crate) fn open(
         memory: options.index_bytes(),
         database,
     };
-    let kind = match (index_in_memory, how.rebuild_index) {
+    let kind = match (index_in_memory, rebuild_index) {
         (true, _) => IndexKind::InMemory,
         (false, true) => IndexKind::Anew,
         (false, false) => IndexKind::AsItIs,
@@ -380,10 +359,7 @@ pub(crate) fn open(
     report.segments_missing = strays.missing;
     let settings = log_settings(&folders, &options, database, incarnation);
     let mut start = replayed.start;
-    if lost.is_none() {
-        let unused = &replayed.unused;
-        start.recycle = wal::remove_unused(&*disk, &wal, unused, settings.file_len)?;
-    }
+    start.recycle = wal::remove_unused(&*disk, &wal, &replayed.unused, settings.file_len)?;
     let log = Log::start(disk.clone(), settings, start)?;
     // What was read is durable, and the log goes on in a file that readers find.
     if let Err(error) = publish(&disk, &folders, incarnation, &store, &log) {
@@ -416,6 +392,81 @@ pub(crate) fn open(
         ));
     }
     Ok((engine, report))
+}
+
+/// What can be read of a damaged database, to be repaired: without a log to write to and without
+/// threads, and with an index in memory. Nothing is written before the first edit, with which the
+/// segments `given_up` go, and the damaged part of the manifest. Of the log everything up to its damage is
+/// read, or nothing if it is not `with_log`.
+pub(crate) fn open_to_repair(
+    folders: &Folders,
+    components: &Components,
+    options: Options,
+    given_up: &[FileUuid],
+    with_log: bool,
+) -> Result<Engine> {
+    let Components {
+        disk,
+        clock,
+        random,
+        threads,
+        ..
+    } = components.clone();
+    let (database, _) = identity(&*disk, folders)?;
+    let (dir, tmp, wal) = (folders.manifest(), folders.tmp(), folders.wal());
+    let manifest = Manifest::open_to_repair(disk.clone(), &dir, &tmp, database, given_up)?;
+    let incarnation = manifest.state().incarnation();
+    let series = SeriesRegistry::without_index(manifest.state().next_series());
+    let lone: Vec<SeriesDefinition> = manifest.state().series().values().cloned().collect();
+    let memory = options.segment_memory();
+    let store = Store::new(
+        disk.clone(),
+        folders.clone(),
+        database,
+        manifest,
+        memory,
+        None,
+    )?;
+    let version = store.version();
+    let tables = Tables::of(&version);
+    let mut head = Head::new(options.spare_bytes());
+    let mut read_upto = version.flushed;
+    if with_log {
+        let files = wal::LogFiles {
+            disk: &*disk,
+            dir: &wal,
+            database,
+            incarnation,
+            exclusive: true,
+        };
+        // It may be of tables that the manifest has lost.
+        let any = TableId(u32::MAX);
+        let missing = wal::Missing::Cut(&mut None);
+        let replayed = wal::replay(&files, version.flushed, missing, |frame| {
+            take_in(&mut head, &series, &tables, any, frame)
+        })?;
+        read_upto = Lsn(replayed.start.next_lsn.0 - 1);
+    }
+    let ground = Ground {
+        folder: folders.index(),
+        memory: options.index_bytes(),
+        database,
+    };
+    let (kind, report) = (IndexKind::InMemory, &mut OpenReport::default());
+    series.attach(open_index(&ground, &version, &lone, kind, report)?, None);
+    Ok(Engine::new(Parts {
+        options,
+        clock,
+        random,
+        threads,
+        store,
+        series,
+        tables,
+        log: None,
+        head,
+        index_rebuilt: false,
+        read_upto,
+    }))
 }
 
 /// Lets readers in other processes follow from here on.

@@ -292,6 +292,65 @@ fn a_log_that_is_gone_costs_what_was_not_flushed() {
     assert_eq!(times(&db), [0, 1, 2, 3, 4, 50, 51]);
 }
 
+#[test]
+fn a_log_whose_folder_is_gone_is_begun_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("db");
+    let (db, table) = make(&path);
+    write(&db, &table, 0, 5);
+    db.flush().unwrap();
+    drop((db, table));
+    std::fs::remove_dir_all(path.join("wal")).unwrap();
+    let plan = repair(&path).unwrap();
+    assert!(matches!(plan.steps[..], [Step::NewLog { .. }]), "{plan:?}");
+    assert_eq!(plan_repair(&path).unwrap().steps, []);
+    let db = Tidestone::open(&path, options()).unwrap();
+    assert_eq!(times(&db), (0..5).collect::<Vec<_>>());
+}
+
+/// A folder that was restored from a backup gives files names that an earlier repair has in `lost/`.
+#[test]
+fn what_an_earlier_repair_kept_aside_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("db");
+    let (db, table) = make(&path);
+    write(&db, &table, 0, 5);
+    db.flush().unwrap();
+    let segment = files(&path.join("segments"), ".seg").remove(0);
+    let len = std::fs::metadata(&segment).unwrap().len();
+    drop((db, table));
+    flip(&segment, usize::try_from(len).unwrap() - 20);
+    let mut moved = files(&path.join("wal"), ".log");
+    for log in &moved {
+        flip(log, 30);
+    }
+    moved.push(segment);
+    let lost = path.join("lost");
+    std::fs::create_dir(&lost).unwrap();
+    let places = moved
+        .iter()
+        .map(|file| lost.join(file.file_name().unwrap()));
+    let places: Vec<PathBuf> = places.collect();
+    for place in &places {
+        std::fs::write(place, "of an earlier repair").unwrap();
+    }
+    let moved: Vec<Vec<u8>> = moved
+        .iter()
+        .map(|file| std::fs::read(file).unwrap())
+        .collect();
+    let plan = repair(&path).unwrap();
+    assert_eq!(plan.steps.len(), 2, "{plan:?}");
+    for (place, bytes) in places.iter().zip(moved) {
+        assert_eq!(std::fs::read(place).unwrap(), b"of an earlier repair");
+        let beside = PathBuf::from(format!("{}.1", place.display()));
+        assert!(
+            std::fs::read(beside).unwrap() == bytes,
+            "{}",
+            place.display()
+        );
+    }
+}
+
 /// A database of one segment of three row groups, whose second has a damaged block.
 fn with_damaged_block(path: &Path) -> PathBuf {
     let (db, table) = make(path);

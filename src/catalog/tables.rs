@@ -12,6 +12,7 @@ use tidestone_format::{FieldId, FieldType, TableId, Timestamp};
 
 use super::names::Known;
 use crate::error::{Error, ErrorKind, Result};
+use crate::store::Version;
 
 /// Default of [`TableOptions::partition`]: one day.
 pub const DEFAULT_PARTITION: Duration = Duration::from_secs(24 * 3600);
@@ -306,6 +307,16 @@ struct ByName {
 }
 
 impl Tables {
+    /// The tables of a version.
+    pub(crate) fn of(version: &Version) -> Self {
+        let tables = Self::default();
+        for table in version.tables.values() {
+            let core = tables.put(table.schema.as_ref().clone());
+            core.raise_horizon(table.horizon);
+        }
+        tables
+    }
+
     /// Adds a table, or changes the schema of one.
     pub(crate) fn put(&self, schema: TableSchema) -> Arc<TableCore> {
         let mut tables = self.0.write();

@@ -13,7 +13,7 @@ use crate::error::{ErrorKind, Result};
 use crate::io::{Disk, OsDisk};
 use crate::random::{OsRandom, Random};
 use crate::read_only;
-use crate::recover::{self, Components, How};
+use crate::recover::{self, Components};
 use crate::store::Folders;
 use crate::threads::{OsThreads, Threads};
 use crate::worker::Workers;
@@ -21,9 +21,9 @@ use crate::worker::Workers;
 /// Opens or makes a database; see [`Tidestone::builder`].
 #[derive(Debug, Clone)]
 pub struct Builder {
-    path: PathBuf,
-    options: Options,
-    components: Components,
+    pub(crate) path: PathBuf,
+    pub(crate) options: Options,
+    pub(crate) components: Components,
 }
 
 impl Builder {
@@ -101,31 +101,17 @@ impl Builder {
     /// # Errors
     /// As [`Tidestone::open`].
     pub fn open(self) -> Result<Tidestone> {
-        self.open_writable(How::default())
+        self.open_writable(false)
     }
 
-    /// Opens a database whose log is damaged as if the log ended before that.
-    pub(crate) fn open_up_to_damage(self) -> Result<Tidestone> {
-        self.open_writable(How {
-            up_to_damage: true,
-            ..How::default()
-        })
-    }
-
-    /// Opens a database and makes its index anew, whatever state it is in.
-    pub(crate) fn open_and_rebuild_index(self) -> Result<Tidestone> {
-        self.open_writable(How {
-            rebuild_index: true,
-            ..How::default()
-        })
-    }
-
-    fn open_writable(self, how: How) -> Result<Tidestone> {
+    /// Opens a database and makes its index anew if that is asked for, whatever state it is in.
+    pub(crate) fn open_writable(self, rebuild_index: bool) -> Result<Tidestone> {
         self.options.validate()?;
         let folders = Folders::new(&self.path);
         recover::identity(&*self.components.disk, &folders)?;
         let lock = recover::lock(&*self.components.disk, &folders)?;
-        let (engine, report) = recover::open(&self.path, &self.components, self.options, how)?;
+        let (engine, report) =
+            recover::open(&self.path, &self.components, self.options, rebuild_index)?;
         let engine = Arc::new(engine);
         let watcher: Weak<Engine> = Arc::downgrade(&engine);
         engine.clock.watch(watcher);

@@ -1,5 +1,6 @@
 //! Looking for damage in the files of a closed database, and cutting it out.
 //!
+//! All of it is done by a [`Builder`], which may name a disk other than the machine's own.
 //! [`verify()`] reads every byte and changes nothing. [`repair()`] first tells what it would drop; told to
 //! go on, it keeps everything that is readable, moves what is not to `lost/`, and gives the database
 //! a new incarnation, so that indexes and followers of the old one are not mistaken for this one's.
@@ -12,10 +13,33 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::config::Options;
-use crate::db::Tidestone;
+use crate::db::{Builder, Tidestone};
 use crate::error::Result;
-pub use repair::{RepairPlan, Step, plan_repair, repair};
-pub use verify::verify;
+pub use repair::{RepairPlan, Step};
+
+/// [`Builder::verify`], on the machine's own disk.
+///
+/// # Errors
+/// As [`Builder::verify`].
+pub fn verify(path: &Path) -> Result<VerifyReport> {
+    Tidestone::builder(path).verify()
+}
+
+/// [`Builder::plan_repair`], on the machine's own disk.
+///
+/// # Errors
+/// As [`Builder::plan_repair`].
+pub fn plan_repair(path: &Path) -> Result<RepairPlan> {
+    Tidestone::builder(path).plan_repair()
+}
+
+/// [`Builder::repair`], on the machine's own disk.
+///
+/// # Errors
+/// As [`Builder::repair`].
+pub fn repair(path: &Path) -> Result<RepairPlan> {
+    Tidestone::builder(path).repair()
+}
 
 /// Opens a database for writing with an index made anew from the files, whatever state the old one
 /// is in; nobody else can open it for writing meanwhile.
@@ -26,7 +50,45 @@ pub use verify::verify;
 pub fn rebuild_index(path: &Path, options: Options) -> Result<Tidestone> {
     Tidestone::builder(path)
         .options(options)
-        .open_and_rebuild_index()
+        .open_writable(true)
+}
+
+impl Builder {
+    /// Checks every file of a database: each by itself, whether they belong together, and whether the
+    /// index says what the segments say. Nothing is changed, not a byte of any file.
+    ///
+    /// Beside a process that writes, what is durable is read under a reader's lease (a file that is there
+    /// as long as that takes): the manifest, its segments, and the log behind them; not the index.
+    ///
+    /// # Errors
+    /// There is no database, its folders cannot be listed, or another process writes to it and no
+    /// lease can be had. Damage is no error: it is in the report.
+    pub fn verify(&self) -> Result<VerifyReport> {
+        verify::verify(self)
+    }
+
+    /// Says what [`repair`](Builder::repair) would drop. Nothing is changed.
+    ///
+    /// Every byte of every segment is read. A damaged block costs the rows of its row group (65,536 at
+    /// most), a damaged index page or dictionary the segment.
+    ///
+    /// # Errors
+    /// There is no database, its identity or the first edit of its manifest is damaged (restore them from
+    /// a backup), or another process has it open for writing.
+    pub fn plan_repair(&self) -> Result<RepairPlan> {
+        repair::plan(self)
+    }
+
+    /// Does what [`plan_repair`](Builder::plan_repair) says: cuts the manifest before its damage, drops
+    /// damaged segments, keeps what the log gives before its damage, moves the damaged files to `lost/`,
+    /// starts a new log in a new incarnation.
+    ///
+    /// # Errors
+    /// As [`plan_repair`](Builder::plan_repair), or the disk refuses. A repair that was interrupted, at
+    /// whatever moment, is run again: nothing is lost by that.
+    pub fn repair(&self) -> Result<RepairPlan> {
+        repair::repair(self)
+    }
 }
 
 /// What [`verify()`] found.

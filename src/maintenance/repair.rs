@@ -1,9 +1,18 @@
 //! Cutting damage out of a closed database.
 //!
-//! What is durable at each step: the rows the log still gives are flushed to segments before any log
-//! file is moved; the manifest drops a segment before its file is moved; of a segment that is
-//! written anew without its damaged row groups a copy is in `lost/` before. A repair that is interrupted
-//! is run again.
+//! # Invariants
+//! 1. What is damaged is in `lost/`, durably, before the manifest stops naming it.
+//! 2. One edit of the manifest, which is written as a new file, drops what is damaged of it and damaged
+//!    segments, adds the rows that the log still gives, and begins a new incarnation where the log is to be
+//!    replaced. Before it the database is as damaged as it was; after it the log is one of an earlier
+//!    incarnation, all of which is flushed.
+//! 3. Until then the log is only read. Then its files are moved to `lost/`, and a new one is begun.
+//! 4. Of a segment that is written anew without its damaged row groups a copy is in `lost/` before; each
+//!    is an edit of its own, behind that one.
+//! 5. What is put into `lost/` replaces nothing there but its own copy.
+//!
+//! So a repair may be interrupted anywhere and is run again: what it had yet to do is damage that the next
+//! one finds.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,15 +22,17 @@ use tidestone_format::manifest::Entry;
 use tidestone_format::version::GROUP_ROWS;
 use tidestone_format::{FileUuid, Lsn, SeriesId};
 
+use super::verify::is_damage;
 use crate::compaction;
 use crate::config::Options;
-use crate::db::Tidestone;
-use crate::error::{Error, Result};
-use crate::io::{self, Disk, OsDisk};
-use crate::random::{OsRandom, Random};
+use crate::db::Builder;
+use crate::engine::Engine;
+use crate::error::{Error, ErrorKind, Result};
+use crate::flush;
+use crate::io::{self, Disk, Lock};
 use crate::recover;
 use crate::store::{
-    Folders, Manifest, Segment, Segments, newest_manifest, place_of, read_manifest_up_to_damage,
+    Folders, Segment, Segments, newest_manifest, place_of, read_manifest_up_to_damage,
     segment_files,
 };
 use crate::wal;
@@ -66,7 +77,8 @@ pub enum Step {
         /// What is wrong.
         what: String,
     },
-    /// The log is missing or of another incarnation: what was not flushed is lost.
+    /// The log is missing or of another incarnation: what was not flushed is lost. After a repair that was
+    /// interrupted before it had begun a new log, that is nothing.
     NewLog {
         /// The last LSN that is flushed.
         flushed: u64,
@@ -99,99 +111,311 @@ pub enum Step {
         rows: u64,
         /// The table's id.
         table: u32,
+        /// The segment.
+        #[serde(skip)]
+        uuid: FileUuid,
         /// What is wrong.
         what: String,
     },
 }
 
-/// Says what [`repair()`] would drop. Nothing is changed.
-///
-/// Every byte of every segment is read. A damaged block costs the rows of its row group (65,536 at
-/// most), a damaged index page or dictionary the segment.
-///
-/// # Errors
-/// There is no database, its identity or the first edit of its manifest is damaged (restore them from
-/// a backup), or another process has it open for writing.
-pub fn plan_repair(path: &Path) -> Result<RepairPlan> {
-    let folders = Folders::new(path);
-    let (database, _) = recover::identity(&OsDisk, &folders)?;
-    let _lock = recover::lock(&OsDisk, &folders)?;
-    plan(&folders, database)
+/// Carries out [`Builder::plan_repair`].
+pub(super) fn plan(builder: &Builder) -> Result<RepairPlan> {
+    Repair::begin(builder)?.plan()
 }
 
-fn plan(folders: &Folders, database: FileUuid) -> Result<RepairPlan> {
-    let disk: Arc<dyn Disk> = Arc::new(OsDisk);
-    let (_, manifest) = newest_manifest(&*disk, &folders.manifest())?;
-    let file = disk
-        .open(&manifest)
-        .map_err(|e| Error::io("open the manifest", &manifest, e))?;
-    let bytes = io::read_all(&*file).map_err(|e| Error::io("read the manifest", &manifest, e))?;
-    let (_, replay, damage) = read_manifest_up_to_damage(&manifest, &bytes)?;
-    let mut steps = Vec::new();
-    if let Some(damage) = damage {
-        let mut unnamed = segment_files(&*disk, &folders.segments())?;
-        let live = replay.state.segments().values();
-        let live: Vec<PathBuf> = live.map(|e| place_of(&folders.segments(), e)).collect();
-        unnamed.retain(|file| !live.contains(file));
-        steps.push(Step::CutManifest {
-            path: manifest.clone(),
-            offset: damage.error.offset,
-            version: replay.version,
-            lost: damage.last_version - replay.version,
-            unnamed,
-            what: damage.error.to_string(),
-        });
+/// Carries out [`Builder::repair`].
+pub(super) fn repair(builder: &Builder) -> Result<RepairPlan> {
+    let repair = Repair::begin(builder)?;
+    let plan = repair.plan()?;
+    if !plan.steps.is_empty() {
+        repair.carry_out(&plan)?;
     }
-    let memory = Options::default().segment_memory();
-    let segments = Segments::new(disk.clone(), folders, database, memory)?;
-    for entry in replay.state.segments().values() {
-        let segment = segments.segment(entry);
-        steps.extend(step_for(&segment)?);
-    }
-    let flushed = replay.state.flushed();
-    let mut cut = None;
-    let replayed = wal::replay(
-        &wal::LogFiles {
-            disk: &*disk,
-            dir: &folders.wal(),
+    Ok(plan)
+}
+
+/// A database that is repaired. Nobody else writes to it meanwhile.
+struct Repair<'a> {
+    builder: &'a Builder,
+    options: Options,
+    folders: Folders,
+    database: FileUuid,
+    /// Held, not read.
+    _lock: Lock,
+}
+
+impl<'a> Repair<'a> {
+    fn begin(builder: &'a Builder) -> Result<Self> {
+        builder.options.validate()?;
+        let disk = &*builder.components.disk;
+        let folders = Folders::new(&builder.path);
+        let (database, _) = recover::identity(disk, &folders)?;
+        Ok(Self {
+            builder,
+            options: builder.options.clone(),
             database,
-            incarnation: replay.state.incarnation(),
-            exclusive: true,
-        },
-        flushed,
-        wal::Missing::Cut(&mut cut),
-        |_| Ok(()),
-    );
-    match (replayed, cut) {
-        (Ok(_), None) => {}
-        (Ok(_), Some(cut)) => steps.push(Step::CutLog {
-            path: cut.path,
-            offset: cut.offset,
-            first_lost: cut.first_lost.0,
-            last_acknowledged: cut.last_acknowledged.0,
-            what: cut.what,
-        }),
-        (Err(error), _) if super::verify::is_damage(&error) => {
-            steps.push(Step::NewLog {
-                flushed: flushed.0,
-                what: error.to_string(),
+            _lock: recover::lock(disk, &folders)?,
+            folders,
+        })
+    }
+
+    fn disk(&self) -> &Arc<dyn Disk> {
+        &self.builder.components.disk
+    }
+
+    fn plan(&self) -> Result<RepairPlan> {
+        let (disk, folders) = (self.disk(), &self.folders);
+        let (_, manifest) = newest_manifest(&**disk, &folders.manifest())?;
+        let file = disk
+            .open(&manifest)
+            .map_err(|e| Error::io("open the manifest", &manifest, e))?;
+        let bytes =
+            io::read_all(&*file).map_err(|e| Error::io("read the manifest", &manifest, e))?;
+        let (_, replay, damage) = read_manifest_up_to_damage(&manifest, &bytes)?;
+        let mut steps = Vec::new();
+        if let Some(damage) = damage {
+            let mut unnamed = segment_files(&**disk, &folders.segments())?;
+            let live = replay.state.segments().values();
+            let live: Vec<PathBuf> = live.map(|e| place_of(&folders.segments(), e)).collect();
+            unnamed.retain(|file| !live.contains(file));
+            steps.push(Step::CutManifest {
+                path: manifest.clone(),
+                offset: damage.error.offset,
+                version: replay.version,
+                lost: damage.last_version - replay.version,
+                unnamed,
+                what: damage.error.to_string(),
             });
         }
-        (Err(error), _) => return Err(error),
+        let memory = self.options.segment_memory();
+        let segments = Segments::new(disk.clone(), folders, self.database, memory)?;
+        for entry in replay.state.segments().values() {
+            steps.extend(step_for(&segments.segment(entry))?);
+        }
+        steps.extend(self.step_for_log(replay.state.incarnation(), replay.state.flushed())?);
+        Ok(RepairPlan { steps })
     }
-    Ok(RepairPlan { steps })
+
+    /// What has to be dropped of the log, if anything.
+    fn step_for_log(&self, incarnation: FileUuid, flushed: Lsn) -> Result<Option<Step>> {
+        let mut cut = None;
+        let wal = self.folders.wal();
+        let files = wal::LogFiles {
+            disk: &**self.disk(),
+            dir: &wal,
+            database: self.database,
+            incarnation,
+            exclusive: true,
+        };
+        let missing = wal::Missing::Cut(&mut cut);
+        match wal::replay(&files, flushed, missing, |_| Ok(())) {
+            Ok(_) => Ok(cut.map(|cut| Step::CutLog {
+                path: cut.path,
+                offset: cut.offset,
+                first_lost: cut.first_lost.0,
+                last_acknowledged: cut.last_acknowledged.0,
+                what: cut.what,
+            })),
+            Err(error) if is_damage(&error) || error.kind() == ErrorKind::NotFound => {
+                Ok(Some(Step::NewLog {
+                    flushed: flushed.0,
+                    what: error.to_string(),
+                }))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn carry_out(&self, plan: &RepairPlan) -> Result<()> {
+        self.keep_aside(plan)?;
+        let has = |which: fn(&Step) -> bool| plan.steps.iter().any(which);
+        let unreadable = has(|s| matches!(s, Step::NewLog { .. }));
+        let new_log =
+            unreadable || has(|s| matches!(s, Step::CutLog { .. } | Step::CutManifest { .. }));
+        let given_up: Vec<FileUuid> = plan
+            .steps
+            .iter()
+            .filter_map(|step| match step {
+                Step::DropSegment { uuid, .. } => Some(*uuid),
+                _ => None,
+            })
+            .collect();
+        let engine = recover::open_to_repair(
+            &self.folders,
+            &self.builder.components,
+            self.options.clone(),
+            &given_up,
+            new_log && !unreadable,
+        )?;
+        if new_log {
+            let incarnation = self.begin_incarnation(&engine)?;
+            self.replace_log(incarnation, engine.store.version().flushed)?;
+        } else if !given_up.is_empty() {
+            let mut editor = engine.store.edit();
+            let version = editor.commit(Vec::new())?;
+            engine.publish(&mut editor, version, None);
+        }
+        for step in &plan.steps {
+            if let Step::DropRows { uuid, groups, .. } = step {
+                compaction::give_up(&engine, *uuid, groups.clone())?;
+            }
+        }
+        engine.store.close()
+    }
+
+    /// Puts what is going to be dropped into `lost/`.
+    fn keep_aside(&self, plan: &RepairPlan) -> Result<()> {
+        for step in &plan.steps {
+            match step {
+                Step::CutManifest { path, unnamed, .. } => {
+                    self.copy_to_lost(path)?;
+                    for segment in unnamed {
+                        self.move_to_lost(segment)?;
+                    }
+                }
+                Step::DropRows { path, .. } => self.copy_to_lost(path)?,
+                Step::DropSegment { path, .. } => self.move_to_lost(path)?,
+                Step::CutLog { .. } | Step::NewLog { .. } => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Flushes what was read of the log and begins a new incarnation, with one edit.
+    fn begin_incarnation(&self, engine: &Engine) -> Result<FileUuid> {
+        let incarnation = engine.random.uuid().map_err(|e| {
+            Error::io(
+                "get a random name for an incarnation",
+                &self.folders.root,
+                e,
+            )
+        })?;
+        let version = engine.store.version();
+        let segments = version.tables.values().flat_map(|table| &table.segments);
+        let in_segments = segments.map(|s| s.entry.last_lsn).max().unwrap_or_default();
+        let highest = engine.visible_lsn().max(in_segments);
+        // Whatever LSNs and ids of series the lost part of the log had, none of them is given again.
+        let ids = Entry::NextIds {
+            series: SeriesId(engine.series.next_id().0.saturating_add(LOST)),
+            table: engine.store.edit().state().next_table(),
+        };
+        let flushed = Entry::Flushed(Lsn(highest.0.saturating_add(LOST)));
+        let anew = vec![ids, flushed, Entry::Incarnation(incarnation)];
+        flush::flush_with(engine, anew)?;
+        Ok(incarnation)
+    }
+
+    /// Moves all log files to `lost/` and begins a log behind what is flushed.
+    fn replace_log(&self, incarnation: FileUuid, flushed: Lsn) -> Result<()> {
+        let (disk, wal) = (self.disk(), self.folders.wal());
+        disk.create_dir_all(&wal)
+            .and_then(|()| disk.sync_dir(&self.folders.root))
+            .map_err(|e| Error::io("make the log folder", &wal, e))?;
+        let list = |folder: &Path| {
+            let names = disk.list(folder);
+            names.map_err(|e| Error::io("list the folder", folder, e))
+        };
+        // What else is there is no more than space that a log keeps for itself.
+        for file in list(&wal)? {
+            if wal::number_of(&file.name).is_some() {
+                self.move_to_lost(&wal.join(file.name))?;
+            }
+        }
+        let lost = list(&self.lost_folder()?)?;
+        let highest = lost.iter().filter_map(|file| wal::number_of(&file.name));
+        let start = wal::Start {
+            next_lsn: Lsn(flushed.0.saturating_add(1)),
+            // One that no other has had: those in `lost/` stay apart.
+            file_number: highest.max().unwrap_or(0).saturating_add(1),
+            cut: None,
+            old: Vec::new(),
+            flushed,
+            recycle: None,
+        };
+        let settings =
+            recover::log_settings(&self.folders, &self.options, self.database, incarnation);
+        wal::Log::start(disk.clone(), settings, start).map(drop)
+    }
+
+    /// The folder of what is dropped, with everything that was moved there before, also by a repair
+    /// that was interrupted: it may be the only copy.
+    fn lost_folder(&self) -> Result<PathBuf> {
+        let (disk, lost) = (self.disk(), self.folders.root.join("lost"));
+        disk.create_dir_all(&lost)
+            .and_then(|()| disk.sync_dir(&self.folders.root))
+            .and_then(|()| disk.sync_dir(&lost))
+            .map_err(|e| Error::io("make the folder", &lost, e))?;
+        Ok(lost)
+    }
+
+    /// Copies a file to `lost/`, whole or not at all.
+    fn copy_to_lost(&self, path: &Path) -> Result<()> {
+        let (disk, lost) = (&**self.disk(), self.lost_folder()?);
+        let Some(name) = path.file_name() else {
+            return Ok(());
+        };
+        let copy = || -> std::io::Result<()> {
+            let (tmp, to) = (self.folders.tmp().join(name), place_in(disk, &lost, path)?);
+            let bytes = io::read_all(&*disk.open(path)?)?;
+            match disk.remove(&tmp) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e),
+                _ => io::write_atomically(disk, &tmp, &to, &bytes),
+            }
+        };
+        copy().map_err(|e| Error::io("copy a damaged file to lost/", path, e))
+    }
+
+    /// Moves a file to `lost/`, if it is still where it was.
+    fn move_to_lost(&self, path: &Path) -> Result<()> {
+        let (disk, lost) = (&**self.disk(), self.lost_folder()?);
+        let moved = place_in(disk, &lost, path).and_then(|to| disk.rename(path, &to));
+        match moved {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::io("move a damaged file to lost/", path, e))
+            }
+            _ => disk
+                .sync_dir(&lost)
+                .map_err(|e| Error::io("sync the folder", &lost, e)),
+        }
+    }
 }
+
+/// Where in `lost` a file goes: under its own name, but with a number behind it where other bytes are under
+/// that, from an earlier repair.
+fn place_in(disk: &dyn Disk, lost: &Path, path: &Path) -> std::io::Result<PathBuf> {
+    let name = path.file_name().unwrap_or_default();
+    let mut place = lost.join(name);
+    for number in 1_u64.. {
+        match disk.open(&place) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => break,
+            there => {
+                let there = io::read_all(&*there?)?;
+                if there == io::read_all(&*disk.open(path)?)? {
+                    break;
+                }
+            }
+        }
+        let mut numbered = name.to_owned();
+        numbered.push(format!(".{number}"));
+        place = lost.join(numbered);
+    }
+    Ok(place)
+}
+
+/// LSNs, and ids of series, skipped after a loss: more than a log can hold.
+const LOST: u64 = 1 << 32;
 
 /// What has to be dropped of a segment, if anything.
 fn step_for(segment: &Segment) -> Result<Option<Step>> {
     let entry = &segment.entry;
     let damaged = match segment.damaged_groups() {
         Ok(damaged) => damaged,
-        Err(error) if super::verify::is_damage(&error) => {
+        Err(error) if is_damage(&error) => {
             return Ok(Some(Step::DropSegment {
                 path: segment.path().to_owned(),
                 rows: entry.rows,
                 table: entry.table.0,
+                uuid: entry.uuid,
                 what: error.to_string(),
             }));
         }
@@ -218,254 +442,4 @@ fn step_for(segment: &Segment) -> Result<Option<Step>> {
         what: first.to_string(),
         groups: damaged.iter().map(|(group, _)| *group).collect(),
     }))
-}
-
-/// Does what [`plan_repair`] says: cuts the manifest before its damage, drops damaged segments, keeps
-/// what the log gives before its damage, moves the damaged files to `lost/`, starts a new log in a
-/// new incarnation.
-///
-/// # Errors
-/// As [`plan_repair`], or the disk refuses. It can be run again.
-pub fn repair(path: &Path) -> Result<RepairPlan> {
-    let folders = Folders::new(path);
-    let (database, _) = recover::identity(&OsDisk, &folders)?;
-    let plan = {
-        let _lock = recover::lock(&OsDisk, &folders)?;
-        let plan = plan(&folders, database)?;
-        cut_manifest(&folders, database, &plan)?;
-        drop_segments(&folders, database, &plan)?;
-        plan
-    };
-    let has = |which: fn(&Step) -> bool| plan.steps.iter().any(which);
-    if has(|s| matches!(s, Step::NewLog { .. })) {
-        new_log(&folders, database)?;
-    } else if has(|s| matches!(s, Step::CutLog { .. } | Step::CutManifest { .. })) {
-        keep_what_the_log_gives(path)?;
-        new_log(&folders, database)?;
-    }
-    drop_rows(path, &folders, &plan)?;
-    Ok(plan)
-}
-
-/// Writes segments anew without their damaged row groups.
-fn drop_rows(path: &Path, folders: &Folders, plan: &RepairPlan) -> Result<()> {
-    let damaged: Vec<(&PathBuf, FileUuid, &Vec<usize>)> = plan
-        .steps
-        .iter()
-        .filter_map(|s| match s {
-            Step::DropRows {
-                path, uuid, groups, ..
-            } => Some((path, *uuid, groups)),
-            _ => None,
-        })
-        .collect();
-    if damaged.is_empty() {
-        return Ok(());
-    }
-    for (file, ..) in &damaged {
-        copy_to_lost(&OsDisk, folders, file)?;
-    }
-    let db = Tidestone::builder(path)
-        .options(quiet_options())
-        .open_up_to_damage()?;
-    for (_, uuid, groups) in damaged {
-        compaction::give_up(db.engine(), uuid, groups.clone())?;
-    }
-    db.close()
-}
-
-/// Cuts the manifest. The damaged file is kept in `lost/` before, and so are the segments that the
-/// cut one does not name.
-fn cut_manifest(folders: &Folders, database: FileUuid, plan: &RepairPlan) -> Result<()> {
-    let disk: Arc<dyn Disk> = Arc::new(OsDisk);
-    for step in &plan.steps {
-        let Step::CutManifest { path, unnamed, .. } = step else {
-            continue;
-        };
-        copy_to_lost(&*disk, folders, path)?;
-        for segment in unnamed {
-            move_to_lost(&*disk, folders, segment)?;
-        }
-        Manifest::cut(disk.clone(), &folders.manifest(), &folders.tmp(), database)?;
-    }
-    Ok(())
-}
-
-fn drop_segments(folders: &Folders, database: FileUuid, plan: &RepairPlan) -> Result<()> {
-    let damaged: Vec<&PathBuf> = plan
-        .steps
-        .iter()
-        .filter_map(|s| match s {
-            Step::DropSegment { path, .. } => Some(path),
-            _ => None,
-        })
-        .collect();
-    if damaged.is_empty() {
-        return Ok(());
-    }
-    let disk: Arc<dyn Disk> = Arc::new(OsDisk);
-    let (mut manifest, _) =
-        Manifest::open(disk.clone(), &folders.manifest(), &folders.tmp(), database)?;
-    let entries: Vec<Entry> = manifest
-        .state()
-        .segments()
-        .values()
-        .filter(|e| {
-            let path = place_of(&folders.segments(), e);
-            damaged.iter().any(|d| **d == path)
-        })
-        .map(|e| Entry::SegmentDropped {
-            table: e.table,
-            uuid: e.uuid,
-        })
-        .collect();
-    manifest.commit(entries).map_err(|e| e.error)?;
-    for path in damaged {
-        move_to_lost(&*disk, folders, path)?;
-    }
-    Ok(())
-}
-
-/// Opens the database up to the damage and flushes what the log holds.
-fn keep_what_the_log_gives(path: &Path) -> Result<()> {
-    let db = Tidestone::builder(path)
-        .options(quiet_options())
-        .open_up_to_damage()?;
-    db.close()
-}
-
-fn quiet_options() -> Options {
-    Options {
-        auto_compact: false,
-        ..Options::default()
-    }
-}
-
-/// Gives the database a new incarnation and an empty log.
-fn new_log(folders: &Folders, database: FileUuid) -> Result<()> {
-    let disk: Arc<dyn Disk> = Arc::new(OsDisk);
-    let _lock = recover::lock(&*disk, folders)?;
-    let (mut manifest, _) =
-        Manifest::open(disk.clone(), &folders.manifest(), &folders.tmp(), database)?;
-    let incarnation = OsRandom
-        .uuid()
-        .map_err(|e| Error::io("get a random name for an incarnation", &folders.root, e))?;
-    manifest
-        .commit(vec![Entry::Incarnation(incarnation)])
-        .map_err(|e| e.error)?;
-    let wal = folders.wal();
-    disk.create_dir_all(&wal)
-        .map_err(|e| Error::io("make the log folder", &wal, e))?;
-    let names = disk
-        .list(&wal)
-        .map_err(|e| Error::io("list the log folder", &wal, e))?;
-    let mut highest = 0;
-    for name in names {
-        highest = highest.max(wal::number_of(&name.name).unwrap_or(0));
-        move_to_lost(&*disk, folders, &wal.join(name.name))?;
-    }
-    let state = manifest.state();
-    let in_segments = state
-        .segments()
-        .values()
-        .map(|e| e.last_lsn)
-        .max()
-        .unwrap_or_default();
-    let flushed = state.flushed();
-    // Whatever LSNs and ids of series the lost part of the log had, none of them is given again.
-    let next_lsn = Lsn(flushed.max(in_segments).0.saturating_add(LOST));
-    let next_ids = Entry::NextIds {
-        series: SeriesId(state.next_series().0.saturating_add(LOST)),
-        table: state.next_table(),
-    };
-    let options = Options::default();
-    let settings = recover::log_settings(folders, &options, database, incarnation);
-    let start = wal::Start {
-        next_lsn,
-        file_number: highest.saturating_add(1),
-        cut: None,
-        old: Vec::new(),
-        flushed: Lsn(next_lsn.0 - 1),
-        recycle: None,
-    };
-    manifest
-        .commit(vec![next_ids, Entry::Flushed(Lsn(next_lsn.0 - 1))])
-        .map_err(|e| e.error)?;
-    drop(wal::Log::start(disk, settings, start)?);
-    Ok(())
-}
-
-/// LSNs, and ids of series, skipped after a loss: more than a log can hold.
-const LOST: u64 = 1 << 32;
-
-fn lost_folder(disk: &dyn Disk, folders: &Folders) -> Result<PathBuf> {
-    let lost = folders.root.join("lost");
-    // Its name too must survive: what is in it may be the only copy.
-    disk.create_dir_all(&lost)
-        .and_then(|()| disk.sync_dir(&folders.root))
-        .map_err(|e| Error::io("make the folder", &lost, e))?;
-    Ok(lost)
-}
-
-/// Copies a file to `lost/`, whole or not at all.
-fn copy_to_lost(disk: &dyn Disk, folders: &Folders, path: &Path) -> Result<()> {
-    let lost = lost_folder(disk, folders)?;
-    let Some(name) = path.file_name() else {
-        return Ok(());
-    };
-    let copy = || -> std::io::Result<()> {
-        let bytes = io::read_all(&*disk.open(path)?)?;
-        let (tmp, to) = (folders.tmp().join(name), lost.join(name));
-        match disk.remove(&tmp) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e),
-            _ => io::write_atomically(disk, &tmp, &to, &bytes),
-        }
-    };
-    copy().map_err(|e| Error::io("copy a damaged file to lost/", path, e))
-}
-
-fn move_to_lost(disk: &dyn Disk, folders: &Folders, path: &Path) -> Result<()> {
-    let lost = lost_folder(disk, folders)?;
-    let Some(name) = path.file_name() else {
-        return Ok(());
-    };
-    match disk.rename(path, &lost.join(name)) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-            Err(Error::io("move a damaged file to lost/", path, e))
-        }
-        _ => disk
-            .sync_dir(&lost)
-            .map_err(|e| Error::io("sync the folder", &lost, e)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::io::SimDisk;
-
-    #[test]
-    fn what_is_moved_to_lost_survives_a_power_loss() {
-        let disk = SimDisk::new();
-        let folders = Folders::new(Path::new("/db"));
-        for dir in [&folders.root, &folders.tmp()] {
-            disk.create_dir_all(dir).unwrap();
-            disk.sync_dir(dir.parent().unwrap()).unwrap();
-        }
-        for name in ["moved", "copied"] {
-            let path = folders.root.join(name);
-            let file = disk.create(&path).unwrap();
-            file.write_all_at(name.as_bytes(), 0).unwrap();
-            file.sync().unwrap();
-        }
-        disk.sync_dir(&folders.root).unwrap();
-        // A disk may write the one name that is gone before the other that is new.
-        copy_to_lost(&disk, &folders, &folders.root.join("copied")).unwrap();
-        move_to_lost(&disk, &folders, &folders.root.join("moved")).unwrap();
-        let left = disk.after_power_loss(|_| false);
-        for name in ["moved", "copied"] {
-            let file = left.open(&folders.root.join("lost").join(name)).unwrap();
-            assert_eq!(io::read_all(&*file).unwrap(), name.as_bytes());
-        }
-    }
 }

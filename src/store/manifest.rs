@@ -56,8 +56,9 @@ pub(crate) struct Manifest {
 /// What is to be done before a manifest that was read is built on.
 #[derive(Debug)]
 enum Unsettled {
-    /// An edit was torn: a new file without it.
-    Torn,
+    /// The file has something that is not in the state, an edit that was torn or is damaged: a new file
+    /// without it.
+    Anew,
     /// From this offset on, what was read may be in the page cache alone.
     Unproven(u64),
 }
@@ -192,7 +193,7 @@ impl Manifest {
         let (header, replay) = read(&path, &bytes)?;
         check_header(&path, &header, database, number)?;
         let unsettled = match replay.torn {
-            Some(_) => Unsettled::Torn,
+            Some(_) => Unsettled::Anew,
             None => Unsettled::Unproven(replay.proven),
         };
         let this = Self {
@@ -214,22 +215,46 @@ impl Manifest {
         Ok((this, ManifestReport { torn }))
     }
 
-    /// Writes a manifest without an edit that is damaged and those behind it.
-    pub(crate) fn cut(
+    /// The manifest of a database that is repaired: as if it ended before an edit that is damaged, and
+    /// without the segments `given_up`. Nothing is written: the first commit writes a new file, which has
+    /// all this together with its entries, or nothing of it.
+    pub(crate) fn open_to_repair(
         disk: Arc<dyn Disk>,
         dir: &Path,
         tmp: &Path,
         database: FileUuid,
-    ) -> Result<()> {
+        given_up: &[FileUuid],
+    ) -> Result<Self> {
         let (number, path) = newest(&*disk, dir)?;
-        let read = disk.open(&path).and_then(|file| io::read_all(&*file));
-        let bytes = read.map_err(|e| Error::io("read the manifest", &path, e))?;
+        let file = disk
+            .open(&path)
+            .map_err(|e| Error::io("open the manifest", &path, e))?;
+        let bytes = io::read_all(&*file).map_err(|e| Error::io("read the manifest", &path, e))?;
         let (header, replay, damage) = read_up_to_damage(&path, &bytes)?;
         check_header(&path, &header, database, number)?;
-        let last = damage.map_or(replay.version, |damage| damage.last_version);
-        Self::write_snapshot(disk, dir, tmp, database, number + 1, last + 1, replay.state)
-            .map(drop)
-            .map_err(|unfinished| unfinished.error)
+        let mut state = replay.state;
+        for uuid in given_up {
+            let Some(table) = state.segments().get(uuid).map(|s| s.table) else {
+                continue;
+            };
+            let dropped = Entry::SegmentDropped { table, uuid: *uuid };
+            state.apply(&dropped).map_err(|e| Error::format(&path, e))?;
+        }
+        Ok(Self {
+            disk,
+            dir: dir.to_owned(),
+            tmp: tmp.to_owned(),
+            identity: ManifestIdentity::of(&header),
+            file,
+            position: replay.end,
+            len: bytes.len() as u64,
+            snapshot_len: 0,
+            version: damage.map_or(replay.version, |damage| damage.last_version),
+            state,
+            unsettled: Some(Unsettled::Anew),
+            sealed: false,
+            poisoned: None,
+        })
     }
 
     /// Makes what was read durable and drops what was torn. Before that nothing can be committed.
@@ -237,7 +262,7 @@ impl Manifest {
         let path = path_of(&self.dir, self.identity.number);
         match self.unsettled {
             None => return Ok(()),
-            Some(Unsettled::Torn) => {
+            Some(Unsettled::Anew) => {
                 let state = std::mem::take(&mut self.state);
                 *self = self.anew(state).map_err(|unfinished| unfinished.error)?;
             }
@@ -322,6 +347,9 @@ impl Manifest {
     /// that the entries take, however much the manifest holds.
     pub(crate) fn commit(&mut self, entries: Vec<Entry>) -> std::result::Result<u64, Unfinished> {
         self.check().map_err(Unfinished::before)?;
+        if let Some(Unsettled::Anew) = self.unsettled {
+            return self.commit_anew(&entries);
+        }
         self.settle().map_err(Unfinished::before)?;
         let path = path_of(&self.dir, self.identity.number);
         let undo = self.state.apply_all(&entries);
@@ -336,6 +364,28 @@ impl Manifest {
         self.seal(&path);
         self.maintain();
         Ok(version)
+    }
+
+    /// Makes entries durable in a new file, together with everything else that the file is to be rid of.
+    fn commit_anew(&mut self, entries: &[Entry]) -> std::result::Result<u64, Unfinished> {
+        let path = path_of(&self.dir, self.identity.number);
+        let mut state = self.state.clone();
+        for entry in entries {
+            let applied = state.apply(entry);
+            applied.map_err(|e| Unfinished::before(Error::format(&path, e)))?;
+        }
+        match self.anew(state) {
+            Ok(rewritten) => {
+                *self = rewritten;
+                Ok(self.version)
+            }
+            Err(unfinished) => {
+                if unfinished.perhaps {
+                    self.poisoned = Some(unfinished.error.clone());
+                }
+                Err(unfinished)
+            }
+        }
     }
 
     /// Writes and syncs an edit. Without space it leaves everything as it was.

@@ -6,7 +6,7 @@ use tidestone_format::{FileUuid, Lsn};
 
 use super::{Damage, Verifier, is_damage};
 use crate::error::{Error, ErrorKind, Result};
-use crate::random::OsRandom;
+use crate::random::Random;
 use crate::sharing::{self, Lease};
 use crate::store::Manifest;
 use crate::wal::{Followed, Follower, LogFiles};
@@ -19,10 +19,15 @@ impl Verifier {
     ///
     /// # Errors
     /// `locked`, if no lease can be had: without one files may go while they are read.
-    pub(super) fn beside_writer(&mut self, database: FileUuid, locked: &Error) -> Result<()> {
+    pub(super) fn beside_writer(
+        &mut self,
+        database: FileUuid,
+        random: &dyn Random,
+        locked: &Error,
+    ) -> Result<()> {
         for _ in 0..ATTEMPTS {
             let report = self.report.clone();
-            if self.attempt(database, locked)? {
+            if self.attempt(database, random, locked)? {
                 return Ok(());
             }
             self.report = report;
@@ -32,9 +37,9 @@ impl Verifier {
     }
 
     /// `false`: the writer was quicker.
-    fn attempt(&mut self, database: FileUuid, locked: &Error) -> Result<bool> {
+    fn attempt(&mut self, database: FileUuid, random: &dyn Random, locked: &Error) -> Result<bool> {
         let (disk, readers) = (self.disk.clone(), self.folders.readers());
-        let lease = Lease::take(&disk, &OsRandom, &readers, database).map_err(|e| {
+        let lease = Lease::take(&disk, random, &readers, database).map_err(|e| {
             let message = format!("{locked}; nor can it be verified beside that process: {e}");
             Error::new(ErrorKind::Locked, message)
         })?;

@@ -20,39 +20,33 @@ use tidestone_format::manifest::{Replay, State};
 use tidestone_format::{FileUuid, FormatError, Lsn};
 
 use super::{Damage, FileReport, VerifyReport};
+use crate::db::Builder;
 use crate::error::{Error, ErrorKind, Result};
-use crate::io::{self, Disk, OsDisk};
+use crate::io::{self, Disk};
 use crate::recover;
 use crate::store::{Folders, newest_manifest, read_manifest, segment_files};
 use crate::wal;
 
-/// Checks every file of a database: each by itself, whether they belong together, and whether the
-/// index says what the segments say. Nothing is changed, not a byte of any file.
-///
-/// Beside a process that writes, what is durable is read under a reader's lease (a file that is there
-/// as long as that takes): the manifest, its segments, and the log behind them; not the index.
-///
-/// # Errors
-/// There is no database, its folders cannot be listed, or another process writes to it and no
-/// lease can be had. Damage is no error: it is in the report.
-pub fn verify(path: &Path) -> Result<VerifyReport> {
-    let folders = Folders::new(path);
-    let disk: Arc<dyn Disk> = Arc::new(OsDisk);
+/// Carries out [`Builder::verify`].
+pub(super) fn verify(builder: &Builder) -> Result<VerifyReport> {
+    let folders = Folders::new(&builder.path);
+    let disk = &builder.components.disk;
     let mut verifier = Verifier {
         disk: disk.clone(),
         folders: folders.clone(),
         report: VerifyReport::default(),
     };
-    let database = match recover::identity(&*disk, &folders) {
+    let database = match recover::identity(&**disk, &folders) {
         Err(error) if !is_damage(&error) => return Err(error),
         _ => verifier.identity(),
     };
     let _lock = match disk.open(&folders.lock()) {
         // Nobody holds a lock that is not there, and taking it would make its file.
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
-        _ => match (recover::lock(&*disk, &folders), database) {
+        _ => match (recover::lock(&**disk, &folders), database) {
             (Err(error), Some(database)) if error.kind() == ErrorKind::Locked => {
-                verifier.beside_writer(database, &error)?;
+                let random = &*builder.components.random;
+                verifier.beside_writer(database, random, &error)?;
                 return Ok(verifier.report);
             }
             (lock, _) => Some(lock?),
@@ -66,7 +60,10 @@ pub fn verify(path: &Path) -> Result<VerifyReport> {
         verifier.strays(&live)?;
         if let Some(database) = database {
             verifier.log_as_a_whole(state, database)?;
-            verifier.index(replayed, database)?;
+            // One that is kept in memory is made anew whenever the database is opened.
+            if !builder.components.index_in_memory {
+                verifier.index(replayed, database)?;
+            }
         }
     }
     Ok(verifier.report)

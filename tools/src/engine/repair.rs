@@ -95,6 +95,7 @@ fn print(plan: &RepairPlan, done: bool, out: &mut dyn Write) -> std::io::Result<
                 rows,
                 table,
                 what,
+                ..
             } => writeln!(
                 out,
                 "{verb} a segment of {rows} rows of table {table}, {}: {what}",
