@@ -43,6 +43,7 @@ fn builder(disk: &SimDisk) -> Builder {
 fn make_table(db: &Tidestone, name: &str) -> Table {
     let options = TableOptions::new()
         .field("v", FieldType::I64)
+        .field("text", FieldType::String)
         .future_bound(None);
     db.create_table(name, options).unwrap()
 }
@@ -52,7 +53,9 @@ fn write(db: &Tidestone, table: &Table, host: &str, from: i64, count: i64) {
     let series = table.series(&[("host", host)]).unwrap();
     let mut writer = db.writer();
     for i in from..from + count {
-        writer.append(&series, i, &[Value::I64(i)]).unwrap();
+        writer
+            .append(&series, i, &[Value::I64(i), Value::String("text")])
+            .unwrap();
         writer.commit_and_wait().unwrap();
     }
 }
@@ -110,6 +113,8 @@ fn make(disk: &SimDisk, with_groups: bool) -> Made {
     flush();
     write(&db, &table, "c", 5, 5);
     let table = db.table("old").unwrap();
+    // Only the second segment has the definition of its series.
+    write(&db, &table, "b", 5, 2);
     write(&db, &table, "d", 5, 5);
     assert_eq!(segments.len(), 3);
     let given = Given {
@@ -299,6 +304,23 @@ fn a_segment_that_is_dropped() {
     let damage = |disk: &SimDisk, made: &Made| {
         flip(disk, &made.segments[1], |bytes| bytes.len() - 20);
     };
+    interrupt(damage, &["DropSegment", "DropNameless"]);
+}
+
+/// The keys of its series, of which the log has rows, are in what is going to be dropped and nowhere else.
+#[test]
+fn a_segment_that_is_dropped_and_tells_its_series() {
+    let damage = |disk: &SimDisk, made: &Made| {
+        let segment = &made.segments[1];
+        let tells = |at: &usize| {
+            let tried = disk.after_power_loss(|_| true);
+            flip(&tried, segment, |_| *at);
+            let plan = builder(&tried).plan_repair().unwrap();
+            matches!(plan.steps[..], [Step::DropSegment { .. }])
+        };
+        let at = (0..bytes(disk, segment).len()).find(tells).unwrap();
+        flip(disk, segment, |_| at);
+    };
     interrupt(damage, &["DropSegment"]);
 }
 
@@ -318,6 +340,12 @@ fn everything_at_once() {
         flip(disk, &made.segments[1], |bytes| bytes.len() - 20);
         damage_log(disk);
     };
-    let steps = ["CutManifest", "DropRows", "DropSegment", "CutLog"];
+    let steps = [
+        "CutManifest",
+        "DropRows",
+        "DropSegment",
+        "CutLog",
+        "DropNameless",
+    ];
     interrupt(damage, &steps);
 }

@@ -2,9 +2,11 @@
 //!
 //! All of it is done by a [`Builder`], which may name a disk other than the machine's own.
 //! [`verify()`] reads every byte and changes nothing. [`repair()`] first tells what it would drop; told to
-//! go on, it keeps everything that is readable, moves what is not to `lost/`, and gives the database
-//! a new incarnation, so that indexes and followers of the old one are not mistaken for this one's.
+//! go on, it keeps everything that is readable, keeps the files of the rest in `lost/`, and gives the database
+//! a new incarnation (unless only row groups of segments go), so that indexes and followers of the old one
+//! are not mistaken for this one's.
 
+mod keys;
 mod repair;
 mod verify;
 
@@ -80,8 +82,11 @@ impl Builder {
     }
 
     /// Does what [`plan_repair`](Builder::plan_repair) says: cuts the manifest before its damage, drops
-    /// damaged segments, keeps what the log gives before its damage, moves the damaged files to `lost/`,
-    /// starts a new log in a new incarnation.
+    /// damaged segments, keeps what the log gives before its damage, keeps the damaged files in `lost/`,
+    /// starts a new log in a new incarnation. Where only rows of segments are dropped, the log stays.
+    ///
+    /// In a new incarnation the index is made anew at the next open: series of which nothing is left are
+    /// gone. Their ids are not given again.
     ///
     /// # Errors
     /// As [`plan_repair`](Builder::plan_repair), or the disk refuses. A repair that was interrupted, at

@@ -3,8 +3,8 @@
 //! # Invariants
 //! 1. What is damaged is in `lost/`, durably, before the manifest stops naming it.
 //! 2. One edit of the manifest, which is written as a new file, drops what is damaged of it and damaged
-//!    segments, adds the rows that the log still gives, and begins a new incarnation where the log is to be
-//!    replaced. Before it the database is as damaged as it was; after it the log is one of an earlier
+//!    segments, adds the rows that the log still gives, and begins a new incarnation, for which the index is
+//!    made anew. Before it the database is as damaged as it was; after it the log is one of an earlier
 //!    incarnation, all of which is flushed.
 //! 3. Until then the log is only read. Then its files are moved to `lost/`, and a new one is begun.
 //! 4. Of a segment that is written anew without its damaged row groups a copy is in `lost/` before; each
@@ -22,6 +22,7 @@ use tidestone_format::manifest::Entry;
 use tidestone_format::version::GROUP_ROWS;
 use tidestone_format::{FileUuid, Lsn, SeriesId};
 
+use super::keys::Nameless;
 use super::verify::is_damage;
 use crate::compaction;
 use crate::config::Options;
@@ -29,6 +30,7 @@ use crate::db::Builder;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::flush;
+use crate::index::Index;
 use crate::io::{self, Disk, Lock};
 use crate::recover;
 use crate::store::{
@@ -111,25 +113,32 @@ pub enum Step {
         rows: u64,
         /// The table's id.
         table: u32,
-        /// The segment.
-        #[serde(skip)]
-        uuid: FileUuid,
         /// What is wrong.
         what: String,
+    },
+    /// Rows in the log of series that only a dropped segment defined are dropped: nothing tells their keys
+    /// any more, neither the rest of the segment nor the index.
+    DropNameless {
+        /// The table's id.
+        table: u32,
+        /// How many series.
+        series: u64,
+        /// The rows that are dropped, as they were written.
+        rows: u64,
     },
 }
 
 /// Carries out [`Builder::plan_repair`].
 pub(super) fn plan(builder: &Builder) -> Result<RepairPlan> {
-    Repair::begin(builder)?.plan()
+    Ok(Repair::begin(builder)?.find()?.plan)
 }
 
 /// Carries out [`Builder::repair`].
 pub(super) fn repair(builder: &Builder) -> Result<RepairPlan> {
     let repair = Repair::begin(builder)?;
-    let plan = repair.plan()?;
-    if !plan.steps.is_empty() {
-        repair.carry_out(&plan)?;
+    let Found { plan, engine } = repair.find()?;
+    if let Some(engine) = engine {
+        repair.carry_out(&plan, &engine)?;
     }
     Ok(plan)
 }
@@ -142,6 +151,13 @@ struct Repair<'a> {
     database: FileUuid,
     /// Held, not read.
     _lock: Lock,
+}
+
+/// What there is to repair.
+struct Found {
+    plan: RepairPlan,
+    /// What can be read without what the plan drops, if there is anything to do.
+    engine: Option<Engine>,
 }
 
 impl<'a> Repair<'a> {
@@ -163,7 +179,7 @@ impl<'a> Repair<'a> {
         &self.builder.components.disk
     }
 
-    fn plan(&self) -> Result<RepairPlan> {
+    fn find(&self) -> Result<Found> {
         let (disk, folders) = (self.disk(), &self.folders);
         let (_, manifest) = newest_manifest(&**disk, &folders.manifest())?;
         let file = disk
@@ -173,7 +189,9 @@ impl<'a> Repair<'a> {
             io::read_all(&*file).map_err(|e| Error::io("read the manifest", &manifest, e))?;
         let (_, replay, damage) = read_manifest_up_to_damage(&manifest, &bytes)?;
         let mut steps = Vec::new();
+        let mut last_version = replay.version;
         if let Some(damage) = damage {
+            last_version = damage.last_version;
             let mut unnamed = segment_files(&**disk, &folders.segments())?;
             let live = replay.state.segments().values();
             let live: Vec<PathBuf> = live.map(|e| place_of(&folders.segments(), e)).collect();
@@ -189,11 +207,56 @@ impl<'a> Repair<'a> {
         }
         let memory = self.options.segment_memory();
         let segments = Segments::new(disk.clone(), folders, self.database, memory)?;
+        let mut dropped = Vec::new();
         for entry in replay.state.segments().values() {
-            steps.extend(step_for(&segments.segment(entry))?);
+            let segment = segments.segment(entry);
+            let step = step_for(&segment)?;
+            if let Some(Step::DropSegment { .. }) = step {
+                dropped.push(segment);
+            }
+            steps.extend(step);
         }
         steps.extend(self.step_for_log(replay.state.incarnation(), replay.state.flushed())?);
-        Ok(RepairPlan { steps })
+        if steps.is_empty() {
+            let plan = RepairPlan { steps };
+            return Ok(Found { plan, engine: None });
+        }
+        let given_up: Vec<FileUuid> = dropped.iter().map(|s| s.entry.uuid).collect();
+        let engine = recover::open_to_repair(
+            folders,
+            &self.builder.components,
+            self.options.clone(),
+            &given_up,
+            replaces_log(&steps) && !is_log_unreadable(&steps),
+        )?;
+        steps.extend(self.drop_nameless(&engine, &dropped, last_version)?);
+        Ok(Found {
+            plan: RepairPlan { steps },
+            engine: Some(engine),
+        })
+    }
+
+    /// Looks for the keys of series that the log has rows of and that only dropped segments defined, and
+    /// drops the rows of those that nothing tells the keys of.
+    fn drop_nameless(
+        &self,
+        engine: &Engine,
+        dropped: &[Arc<Segment>],
+        last_version: u64,
+    ) -> Result<Vec<Step>> {
+        let mut nameless = Nameless::of(engine)?;
+        for segment in dropped {
+            if nameless.is_empty() {
+                break;
+            }
+            nameless.look_in_segment(engine, segment)?;
+        }
+        if !nameless.is_empty() && !self.builder.components.index_in_memory {
+            let memory = self.options.index_bytes();
+            let opened = Index::open_read_only(&self.folders.index(), memory, self.database)?;
+            nameless.look_in_index(engine, opened, last_version)?;
+        }
+        nameless.drop_rows(engine)
     }
 
     /// What has to be dropped of the log, if anything.
@@ -226,38 +289,15 @@ impl<'a> Repair<'a> {
         }
     }
 
-    fn carry_out(&self, plan: &RepairPlan) -> Result<()> {
+    fn carry_out(&self, plan: &RepairPlan, engine: &Engine) -> Result<()> {
         self.keep_aside(plan)?;
-        let has = |which: fn(&Step) -> bool| plan.steps.iter().any(which);
-        let unreadable = has(|s| matches!(s, Step::NewLog { .. }));
-        let new_log =
-            unreadable || has(|s| matches!(s, Step::CutLog { .. } | Step::CutManifest { .. }));
-        let given_up: Vec<FileUuid> = plan
-            .steps
-            .iter()
-            .filter_map(|step| match step {
-                Step::DropSegment { uuid, .. } => Some(*uuid),
-                _ => None,
-            })
-            .collect();
-        let engine = recover::open_to_repair(
-            &self.folders,
-            &self.builder.components,
-            self.options.clone(),
-            &given_up,
-            new_log && !unreadable,
-        )?;
-        if new_log {
-            let incarnation = self.begin_incarnation(&engine)?;
+        if replaces_log(&plan.steps) {
+            let incarnation = self.begin_incarnation(engine)?;
             self.replace_log(incarnation, engine.store.version().flushed)?;
-        } else if !given_up.is_empty() {
-            let mut editor = engine.store.edit();
-            let version = editor.commit(Vec::new())?;
-            engine.publish(&mut editor, version, None);
         }
         for step in &plan.steps {
             if let Step::DropRows { uuid, groups, .. } = step {
-                compaction::give_up(&engine, *uuid, groups.clone())?;
+                compaction::give_up(engine, *uuid, groups.clone())?;
             }
         }
         engine.store.close()
@@ -273,9 +313,12 @@ impl<'a> Repair<'a> {
                         self.move_to_lost(segment)?;
                     }
                 }
-                Step::DropRows { path, .. } => self.copy_to_lost(path)?,
-                Step::DropSegment { path, .. } => self.move_to_lost(path)?,
-                Step::CutLog { .. } | Step::NewLog { .. } => {}
+                // Of one that is to be dropped the keys of its series are read again where this is
+                // interrupted; then no manifest names it, and it goes with the next open.
+                Step::DropRows { path, .. } | Step::DropSegment { path, .. } => {
+                    self.copy_to_lost(path)?;
+                }
+                Step::CutLog { .. } | Step::NewLog { .. } | Step::DropNameless { .. } => {}
             }
         }
         Ok(())
@@ -348,18 +391,21 @@ impl<'a> Repair<'a> {
         Ok(lost)
     }
 
-    /// Copies a file to `lost/`, whole or not at all.
+    /// Copies a file to `lost/`, whole or not at all, if it is there.
     fn copy_to_lost(&self, path: &Path) -> Result<()> {
         let (disk, lost) = (&**self.disk(), self.lost_folder()?);
         let Some(name) = path.file_name() else {
             return Ok(());
         };
         let copy = || -> std::io::Result<()> {
+            let file = match disk.open(path) {
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+                file => file?,
+            };
             let (tmp, to) = (self.folders.tmp().join(name), place_in(disk, &lost, path)?);
-            let bytes = io::read_all(&*disk.open(path)?)?;
             match disk.remove(&tmp) {
                 Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e),
-                _ => io::write_atomically(disk, &tmp, &to, &bytes),
+                _ => io::write_atomically(disk, &tmp, &to, &io::read_all(&*file)?),
             }
         };
         copy().map_err(|e| Error::io("copy a damaged file to lost/", path, e))
@@ -405,6 +451,17 @@ fn place_in(disk: &dyn Disk, lost: &Path, path: &Path) -> std::io::Result<PathBu
 /// LSNs, and ids of series, skipped after a loss: more than a log can hold.
 const LOST: u64 = 1 << 32;
 
+/// Whether the database gets a new log in a new incarnation. So it does where a segment is dropped: of
+/// its series the index would have more than the files, and who follows the log rows that are gone.
+fn replaces_log(steps: &[Step]) -> bool {
+    let keeps = |step: &Step| matches!(step, Step::DropRows { .. } | Step::DropNameless { .. });
+    !steps.iter().all(keeps)
+}
+
+fn is_log_unreadable(steps: &[Step]) -> bool {
+    steps.iter().any(|s| matches!(s, Step::NewLog { .. }))
+}
+
 /// What has to be dropped of a segment, if anything.
 fn step_for(segment: &Segment) -> Result<Option<Step>> {
     let entry = &segment.entry;
@@ -415,7 +472,6 @@ fn step_for(segment: &Segment) -> Result<Option<Step>> {
                 path: segment.path().to_owned(),
                 rows: entry.rows,
                 table: entry.table.0,
-                uuid: entry.uuid,
                 what: error.to_string(),
             }));
         }

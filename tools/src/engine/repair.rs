@@ -95,11 +95,18 @@ fn print(plan: &RepairPlan, done: bool, out: &mut dyn Write) -> std::io::Result<
                 rows,
                 table,
                 what,
-                ..
             } => writeln!(
                 out,
                 "{verb} a segment of {rows} rows of table {table}, {}: {what}",
                 path.display()
+            )?,
+            Step::DropNameless {
+                table,
+                series,
+                rows,
+            } => writeln!(
+                out,
+                "{verb} {rows} rows in the log of {series} series of table {table}: nothing tells their keys any more"
             )?,
         }
     }
