@@ -394,7 +394,8 @@ fn interleaved() {
     const SERIES: usize = 100_000;
     const ROUNDS: usize = 40;
     println!(
-        "one-field rows through handles, interleaved over {SERIES} series, commits of 10,000 rows (Os)"
+        "one-field rows through handles, interleaved over {SERIES} series, commits of 10,000 rows (Os), \
+         durable at the end"
     );
     let bench = open(
         1,
@@ -430,6 +431,7 @@ fn interleaved() {
             }
         }
     }
+    bench.db.sync().unwrap();
     let rate = (SERIES * ROUNDS) as f64 / started.elapsed().as_secs_f64() / 1e6;
     println!("  rows                                         {rate:>12.2} million/s");
     print("a batch of 10,000, staging included", &histogram);

@@ -162,6 +162,13 @@ fn each_kind_of_file_that_is_newer_or_has_an_unknown_feature_is_unsupported() {
             "has version 9, for readers of version 7",
         ];
         let what = format!("{end}: a newer version");
+        // What a newer version wrote may be sound: it is not mended away.
+        let before = disk.changes();
+        let repaired = Tidestone::builder("/db")
+            .disk(Arc::new(disk.clone()))
+            .repair();
+        check(&what, repaired, ErrorKind::Unsupported, words);
+        assert_eq!(disk.changes(), before, "{what}: repair changed something");
         check(&what, read_all(&disk), ErrorKind::Unsupported, words);
 
         let disk = sound.after_power_loss(|_| false);

@@ -372,7 +372,9 @@ impl FileHeader {
 
     /// All checks behind length and magic, in the order of the format document.
     fn check(&self, bytes: &[u8]) -> Result<()> {
-        if self.oldest_reader > FORMAT_VERSION {
+        // What no version would write is damage, as the checksum tells.
+        let is_newer = FORMAT_VERSION < self.oldest_reader && self.oldest_reader <= self.version;
+        if is_newer {
             return Err(unsupported(
                 OLDEST_READER_AT,
                 format_args!("format version {FORMAT_VERSION}"),

@@ -76,7 +76,8 @@ impl Builder {
     ///
     /// # Errors
     /// There is no database, its identity or the first edit of its manifest is damaged (restore them from
-    /// a backup), or another process has it open for writing.
+    /// a backup), a newer version wrote a file (which may be sound: repair it with that version), or another
+    /// process has it open for writing.
     pub fn plan_repair(&self) -> Result<RepairPlan> {
         repair::plan(self)
     }

@@ -23,7 +23,6 @@ use tidestone_format::version::GROUP_ROWS;
 use tidestone_format::{FileUuid, Lsn, SeriesId};
 
 use super::keys::Nameless;
-use super::verify::is_damage;
 use crate::compaction;
 use crate::config::Options;
 use crate::db::Builder;
@@ -279,7 +278,7 @@ impl<'a> Repair<'a> {
                 last_acknowledged: cut.last_acknowledged.0,
                 what: cut.what,
             })),
-            Err(error) if is_damage(&error) || error.kind() == ErrorKind::NotFound => {
+            Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) => {
                 Ok(Some(Step::NewLog {
                     flushed: flushed.0,
                     what: error.to_string(),
@@ -467,7 +466,7 @@ fn step_for(segment: &Segment) -> Result<Option<Step>> {
     let entry = &segment.entry;
     let damaged = match segment.damaged_groups() {
         Ok(damaged) => damaged,
-        Err(error) if is_damage(&error) => {
+        Err(error) if error.kind() == ErrorKind::Corrupt => {
             return Ok(Some(Step::DropSegment {
                 path: segment.path().to_owned(),
                 rows: entry.rows,
@@ -475,7 +474,7 @@ fn step_for(segment: &Segment) -> Result<Option<Step>> {
                 what: error.to_string(),
             }));
         }
-        // The disk refused; the segment may be sound.
+        // The disk refused, or it is of a newer version: the segment may be sound.
         Err(error) => return Err(error),
     };
     let Some((_, first)) = damaged.first() else {
