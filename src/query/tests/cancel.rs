@@ -42,8 +42,11 @@ fn database() -> (SimDisk, Tidestone, Table) {
     (disk, db, table)
 }
 
+/// A way to answer, and how many rows it gives.
+type Answer = fn(Query) -> Result<usize>;
+
 /// Answers in every way there is.
-fn answers() -> [(&'static str, fn(Query) -> Result<usize>); 5] {
+fn answers() -> [(&'static str, Answer); 5] {
     fn rows(query: Query, order: Order) -> Result<usize> {
         let batches: Result<Vec<_>> = query.order(order).scan()?.collect();
         Ok(batches?.iter().map(|batch| batch.len()).sum())
