@@ -91,6 +91,15 @@ impl Error {
             std::io::ErrorKind::NotFound => {
                 "; if the path is right, restore what is missing from a backup"
             }
+            std::io::ErrorKind::NotADirectory => {
+                "; a file is where a folder should be: move it away"
+            }
+            std::io::ErrorKind::IsADirectory => {
+                "; a folder is where a file should be: move it away"
+            }
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+                "; free space, or drop a table or shorten what it keeps"
+            }
             _ => "",
         };
         let message = format!("cannot {action}: {error}{advice}");

@@ -303,7 +303,7 @@ fn folders_that_are_not_what_they_should_be_are_named() {
             "a file in its place",
             made,
             ErrorKind::Io,
-            &["file", "ot a directory"],
+            &["file", "ot a directory", "move it away"],
         );
     }
     fs::create_dir(at("full")).unwrap();
@@ -352,7 +352,7 @@ fn folders_that_are_not_what_they_should_be_are_named() {
             "{part}: {error}"
         );
         assert!(
-            error.to_string().contains("ot a directory"),
+            error.to_string().contains("where a folder should be"),
             "{part}: {error}"
         );
         fs::remove_file(&from).unwrap();

@@ -36,6 +36,7 @@ pub(crate) fn check<T>(what: &str, result: Result<T>, kind: ErrorKind, words: &[
     let advice: &[&str] = match kind {
         ErrorKind::Corrupt => &["`tidestone verify`", "`tidestone repair`", "restore"],
         ErrorKind::Unsupported => &["open it with the version that wrote it or a newer one"],
+        ErrorKind::DiskFull => &["free space"],
         _ => return,
     };
     assert!(

@@ -51,5 +51,15 @@ pub(super) fn rocks_error(path: &Path, error: rocksdb::Error) -> Error {
         (None, rocksdb::ErrorKind::InvalidArgument) => ErrorKind::Invalid,
         (None, _) => ErrorKind::Io,
     };
-    Error::new(kind, format!("index: {}", error.as_ref())).with_path(path)
+    let advice = match kind {
+        ErrorKind::DiskFull => "; free space",
+        ErrorKind::Locked => "; another process has it open: close the database there",
+        ErrorKind::Corrupt | ErrorKind::Invalid => {
+            "; the index is derived: `tidestone rebuild-index` makes it anew"
+        }
+        _ => {
+            "; see that its folder can be read and written; if it can, `tidestone rebuild-index` makes it anew"
+        }
+    };
+    Error::new(kind, format!("index: {}{advice}", error.as_ref())).with_path(path)
 }
