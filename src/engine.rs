@@ -611,15 +611,18 @@ impl Engine {
         self.signals.wait_for_memory(max, self.patience())
     }
 
-    /// What to do after an error: where it is a full disk, and a table is to lose its oldest partition
-    /// then, that is waited for. Otherwise the error is returned.
+    /// What to do after an error: where it is a full disk, space is asked for, which a flush may make; where
+    /// a table is to lose its oldest partition then, that is waited for. Otherwise the error is returned.
     fn wait_for_space(&self, error: Error) -> Result<()> {
+        if error.kind() != ErrorKind::DiskFull {
+            return Err(error);
+        }
         let version = self.store.version();
         let mut tables = version.tables.values();
-        let may_drop = error.kind() == ErrorKind::DiskFull
-            && tables.any(|table| table.schema.settings.drops_when_full);
+        let may_drop = tables.any(|table| table.schema.settings.drops_when_full);
         drop(version);
-        match may_drop && self.signals.wait_for_space(self.patience()) {
+        let patience = if may_drop { self.patience() } else { None };
+        match self.signals.wait_for_space(patience) {
             true => Ok(()),
             false => Err(error),
         }

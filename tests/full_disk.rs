@@ -14,7 +14,8 @@ use std::time::Duration;
 use common::{Dice, contents, quiet};
 use tidestone::io::{Fault, SimDisk};
 use tidestone::{
-    ErrorKind, FieldType, ManualClock, Result, SeededRandom, Table, TableOptions, Tidestone, Value,
+    Error, ErrorKind, FieldType, ManualClock, Result, SeededRandom, Table, TableOptions, Tidestone,
+    TimeRange, Value,
 };
 
 const SECOND: i64 = 1_000_000_000;
@@ -147,4 +148,53 @@ fn a_table_with_one_partition_keeps_it() {
     assert!(refused);
     assert_eq!(db.status().unwrap().partitions_dropped_when_full, 0);
     assert_eq!(partitions(&table), [1]);
+}
+
+#[test]
+fn a_delete_makes_space_where_every_write_was_refused() {
+    let disk = SimDisk::new();
+    let db = open(&disk);
+    let table = db.create_table("t", options()).unwrap();
+    for n in 0..100 {
+        write(&db, &table, n).unwrap();
+    }
+    db.flush().unwrap();
+    disk.inject(Fault::Capacity(disk.used()));
+    let refused = |error: Error| assert_eq!(error.kind(), ErrorKind::DiskFull, "{error}");
+    // A flush that the refusals ask for may let go of log files: it, too, comes to an end.
+    let mut left = 1_000;
+    let mut refused_in_a_row = 0;
+    for n in (100..200).cycle() {
+        match write(&db, &table, n) {
+            Ok(()) => refused_in_a_row = 0,
+            Err(error) => {
+                refused(error);
+                refused_in_a_row += 1;
+            }
+        }
+        left -= 1;
+        assert!(left > 0, "the disk never fills");
+        if refused_in_a_row == 20 {
+            break;
+        }
+    }
+    db.flush()
+        .map_or_else(refused, |()| panic!("there was room for a flush"));
+    let before = partitions(&table);
+
+    let range = TimeRange {
+        start: 0,
+        end: 100 * SECOND - 1,
+    };
+    table.delete(&[], range).unwrap().wait().unwrap();
+    assert_eq!(partitions(&table), before[100..]);
+    db.flush().unwrap();
+    for n in 200..210 {
+        write(&db, &table, n).unwrap();
+    }
+    let after = partitions(&table);
+    assert_eq!(after.len(), before.len() - 100 + 10);
+    let image = disk.after_power_loss(|_| false);
+    drop(db);
+    assert_eq!(partitions(&open(&image).table("t").unwrap()), after);
 }

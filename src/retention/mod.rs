@@ -12,19 +12,20 @@
 //!    further ([`crate::steadiness`]).
 //! 3. Where the disk is full, one partition at a time is dropped of tables that are to lose it, and no
 //!    further one before the files of the last are gone: what is being read takes its space until then.
-//! 4. A series that is in no live segment is defined in the manifest before its last segment is dropped.
+//! 4. What deletes hide wholly is dropped first: it costs nobody a row.
+//! 5. A series that is in no live segment is defined in the manifest before its last segment is dropped.
 //!    One that is needs no definition: a drop takes little space in the manifest, which a full disk may not have.
 
 mod plan;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 
-use tidestone_format::log::SeriesDefinition;
+use tidestone_format::log::{Selection, SeriesDefinition, Tombstone};
 use tidestone_format::manifest::Entry;
 use tidestone_format::schema::TableSettings;
-use tidestone_format::{SeriesId, TableId, TimeRange, Timestamp};
+use tidestone_format::{FileUuid, Lsn, SeriesId, TableId, TimeRange, Timestamp};
 
 use crate::catalog::leave_out_living;
 use crate::engine::Engine;
@@ -147,18 +148,98 @@ pub(crate) fn with_space<T>(engine: &Engine, work: impl Fn() -> Result<T>) -> Re
     }
 }
 
-/// Drops the oldest partition among the tables that are to lose it where the disk is full. Returns
-/// whether it is gone: `false` if there is none but the newest, or if what was dropped before is still
-/// being read and takes its space.
+/// Drops the segments of which nothing is left behind the deletes, or else the oldest partition among the
+/// tables that are to lose it where the disk is full. Returns whether it is gone: `false` if there is
+/// none but the newest, or if what was dropped before is still being read and takes its space.
 pub(crate) fn make_space(engine: &Engine) -> Result<bool> {
     engine.writable()?;
     engine.store.remove_kept();
     let mut editor = engine.store.edit();
     let mut dropped = engine.dropped_when_full.lock();
     dropped.retain(|segment| segment.strong_count() > 0);
-    if !dropped.is_empty() || engine.store.kept()?.0.files > 0 {
-        return Ok(false);
+    if !drop_deleted(engine, &mut editor, &mut dropped)? {
+        if !dropped.is_empty() || engine.store.kept()?.0.files > 0 {
+            return Ok(false);
+        }
+        if !drop_oldest(engine, &mut editor, &mut dropped)? {
+            return Ok(false);
+        }
     }
+    dropped.retain(|segment| segment.strong_count() > 0);
+    Ok(dropped.is_empty() && engine.store.kept()?.0.files == 0)
+}
+
+/// Drops the segments of which deletes hide every row. A merge would do it, but for the deletes that wait
+/// in memory for a flush, for which there is no space. Returns whether there was one.
+fn drop_deleted(
+    engine: &Engine,
+    editor: &mut Editor<'_>,
+    dropped: &mut Vec<Weak<Segment>>,
+) -> Result<bool> {
+    let version = engine.store.version();
+    let mut any = false;
+    for (id, table) in &version.tables {
+        let view = engine.lock_head().view(*id);
+        let newest = view.tombstones.last().map(|(lsn, _)| *lsn);
+        let tombstones = || view.tombstones.iter().chain(&table.tombstones);
+        let mut deleted = Vec::new();
+        for segment in &table.segments {
+            if is_deleted(segment, tombstones())? {
+                deleted.push(segment);
+            }
+        }
+        if deleted.is_empty() {
+            continue;
+        }
+        if let (Some(log), Some(lsn)) = (engine.log(), newest) {
+            // What a delete hides goes when the delete is sure to stay.
+            log.sync_to(lsn)?;
+        }
+        dropped.extend(deleted.iter().map(|s| Arc::downgrade(s)));
+        let uuids: BTreeSet<FileUuid> = deleted.iter().map(|s| s.entry.uuid).collect();
+        drop_segments(
+            engine,
+            editor,
+            table,
+            |s| uuids.contains(&s.entry.uuid),
+            None,
+        )?;
+        any = true;
+    }
+    Ok(any)
+}
+
+/// Whether one of the deletes hides every row of a segment.
+fn is_deleted<'a>(
+    segment: &Segment,
+    tombstones: impl Iterator<Item = &'a (Lsn, Arc<Tombstone>)>,
+) -> Result<bool> {
+    let entry = &segment.entry;
+    for (_, tombstone) in tombstones.filter(|(lsn, _)| *lsn > entry.last_lsn) {
+        let range = tombstone.range;
+        if range.start > entry.times.start || range.end < entry.times.end {
+            continue;
+        }
+        let mut all = true;
+        if tombstone.selection != Selection::All {
+            segment.each_series(|definition| {
+                all &= tombstone.selects(definition.id);
+                Ok(())
+            })?;
+        }
+        if all {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Drops the oldest partition among the tables that are to lose it; `false`: there is none.
+fn drop_oldest(
+    engine: &Engine,
+    editor: &mut Editor<'_>,
+    dropped: &mut Vec<Weak<Segment>>,
+) -> Result<bool> {
     let version = engine.store.version();
     let tables = version.tables.values();
     let oldest = tables
@@ -169,12 +250,10 @@ pub(crate) fn make_space(engine: &Engine) -> Result<bool> {
         return Ok(false);
     };
     dropped.extend(behind(table, horizon).map(Arc::downgrade));
-    raise_horizon(engine, &mut editor, table, horizon)?;
-    drop(version);
+    raise_horizon(engine, editor, table, horizon)?;
     let partitions = &engine.counters.partitions_dropped_when_full;
     partitions.fetch_add(1, Ordering::Relaxed);
-    dropped.retain(|segment| segment.strong_count() > 0);
-    Ok(dropped.is_empty() && engine.store.kept()?.0.files == 0)
+    Ok(true)
 }
 
 /// The segments of a table wholly behind a horizon.
@@ -191,41 +270,55 @@ fn raise_horizon(
     target: Timestamp,
 ) -> Result<()> {
     let id = table.schema.id;
-    let mut entries = Vec::new();
+    let horizon = (target > table.horizon).then_some(Entry::Horizon {
+        table: id,
+        from: target,
+    });
+    let is_behind = |s: &Segment| s.entry.times.end < target;
+    drop_segments(engine, editor, table, is_behind, horizon)?;
+    if let Some(core) = engine.tables().by_id(id) {
+        core.raise_horizon(target);
+    }
+    Ok(())
+}
+
+/// Drops segments of a table, with one more entry in the same edit.
+fn drop_segments(
+    engine: &Engine,
+    editor: &mut Editor<'_>,
+    table: &TableVersion,
+    goes: impl Fn(&Segment) -> bool,
+    more: Option<Entry>,
+) -> Result<()> {
+    let id = table.schema.id;
+    let (gone, stay): (Vec<_>, Vec<_>) = table.segments.iter().partition(|s| goes(s));
     let known = editor.state().series();
     let mut definitions: BTreeMap<SeriesId, SeriesDefinition> = BTreeMap::new();
-    for segment in behind(table, target) {
+    for segment in &gone {
         let of_segment = definitions_of(engine, segment)?.into_iter();
         let unknown = of_segment.filter(|d| !known.contains_key(&d.id));
         definitions.extend(unknown.map(|d| (d.id, d)));
     }
     let mut last: BTreeSet<SeriesId> = definitions.keys().copied().collect();
-    let stay = table.segments.iter();
-    let stay = stay.filter(|s| s.entry.times.end >= target);
-    match leave_out_living(stay, &mut last) {
+    match leave_out_living(stay.into_iter(), &mut last) {
         // Who reads the segment is told of its damage. A definition too many does no harm.
         Err(error) if error.kind() == ErrorKind::Corrupt => {}
         outcome => outcome?,
     }
     definitions.retain(|id, _| last.contains(id));
-    entries.extend(definitions.into_values().map(Entry::SeriesDefined));
-    entries.extend(behind(table, target).map(|s| Entry::SegmentDropped {
+    let mut entries: Vec<Entry> = definitions
+        .into_values()
+        .map(Entry::SeriesDefined)
+        .collect();
+    entries.extend(gone.iter().map(|s| Entry::SegmentDropped {
         table: id,
         uuid: s.entry.uuid,
     }));
-    if target > table.horizon {
-        entries.push(Entry::Horizon {
-            table: id,
-            from: target,
-        });
-    }
+    entries.extend(more);
     let version = editor.commit(entries)?;
     engine.publish(editor, version, None);
-    if behind(table, target).next().is_some() {
+    if !gone.is_empty() {
         engine.series.suspect(id);
-    }
-    if let Some(core) = engine.tables().by_id(id) {
-        core.raise_horizon(target);
     }
     Ok(())
 }

@@ -25,6 +25,11 @@ const ZERO_CHUNK: usize = 1 << 20;
 const RESERVE: &str = "reserve";
 /// Its length: that of the shortest log file.
 const RESERVE_LEN: u64 = 64 << 10;
+/// Room at the end of each file that is kept for deletes, and for the note of an orderly end, where a full
+/// disk has no room for another file: each of them that is synced by itself takes a page.
+const KEPT_ROOM: u64 = 256 << 10;
+/// Of a short file it is one part in so many.
+const KEPT_PART: u64 = 8;
 
 /// Where and how a log goes on.
 #[derive(Debug, Clone)]
@@ -64,6 +69,8 @@ pub(super) struct Files {
     ready: Option<(Arc<dyn File>, LogFileInfo)>,
     /// A frame waits for a file of at least this length.
     needed: u64,
+    /// Length of the room at the end of a file that not every frame may use: whole pages.
+    kept: u64,
     /// Why the last attempt to make a file failed; told to who waited for it, then tried again.
     failed: Option<Error>,
     retired: Vec<LogFileInfo>,
@@ -154,6 +161,7 @@ impl Files {
             position: LOG_PAGE as u64,
             ready: None,
             needed: 0,
+            kept: KEPT_ROOM.min(len / KEPT_PART / LOG_PAGE as u64 * LOG_PAGE as u64),
             failed: None,
             retired: start.old,
             flushed: start.flushed,
@@ -203,13 +211,21 @@ impl Files {
         self.position = position;
     }
 
-    /// Whether a frame fits behind `pending` bytes of the open group. A failure to make a file is
-    /// told only to who has `waited` for it: an older one says nothing about the disk of now.
-    pub(super) fn fit(&mut self, frame_len: u64, pending: usize, waited: bool) -> Result<Fit> {
-        if self.position + pending as u64 + frame_len <= self.current.len {
+    /// Whether a frame fits behind `pending` bytes of the open group, and in front of the kept room unless
+    /// it `may_fill` that too. A failure to make a file is told only to who has `waited` for it: an older
+    /// one says nothing about the disk of now.
+    pub(super) fn fit(
+        &mut self,
+        frame_len: u64,
+        may_fill: bool,
+        pending: usize,
+        waited: bool,
+    ) -> Result<Fit> {
+        let kept = if may_fill { 0 } else { self.kept };
+        if self.position + pending as u64 + frame_len + kept <= self.current.len {
             return Ok(Fit::Here);
         }
-        let needed = LOG_PAGE as u64 + frame_len;
+        let needed = LOG_PAGE as u64 + frame_len + kept;
         match &self.ready {
             Some((_, info)) if info.len >= needed => Ok(Fit::Rotate),
             _ => match self.failed.take() {

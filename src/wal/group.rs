@@ -39,13 +39,19 @@ impl Frame<'_> {
 
     /// Whether it is the note of an orderly end.
     pub(super) fn is_note(&self) -> bool {
-        matches!(
-            self,
-            Frame::Encoded {
-                kind: FrameKind::Note,
-                ..
-            }
-        )
+        self.kind() == FrameKind::Note
+    }
+
+    /// Whether it may fill a log file to the end: it is what a full disk must not refuse.
+    pub(super) fn may_fill(&self) -> bool {
+        matches!(self.kind(), FrameKind::Delete | FrameKind::Note)
+    }
+
+    fn kind(&self) -> FrameKind {
+        match self {
+            Frame::Encoded { kind, .. } => *kind,
+            Frame::Rows(_) => FrameKind::Batch,
+        }
     }
 
     /// Length of the frame.

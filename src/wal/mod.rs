@@ -222,7 +222,7 @@ impl Log {
             return Ok(None);
         }
         loop {
-            match state.fit(frame_len, false)? {
+            match state.fit(frame_len, frame.may_fill(), false)? {
                 files::Fit::Here => break,
                 files::Fit::Rotate => {
                     state.rotate(&self.settings);
@@ -255,7 +255,7 @@ impl Log {
                 state = self.lead_or_wait(state)?;
                 continue;
             }
-            match state.fit(frame_len, waited)? {
+            match state.fit(frame_len, frame.may_fill(), waited)? {
                 files::Fit::Here | files::Fit::Rotate => return Ok(()),
                 files::Fit::Wait => {
                     self.file_work.notify_all();
@@ -676,9 +676,9 @@ impl State {
     }
 
     /// Whether a frame fits the current file, behind what is pending for it.
-    fn fit(&mut self, frame_len: u64, waited: bool) -> Result<files::Fit> {
+    fn fit(&mut self, frame_len: u64, may_fill: bool, waited: bool) -> Result<files::Fit> {
         let pending = self.pending.back().map_or(0, Group::len);
-        self.files.fit(frame_len, pending, waited)
+        self.files.fit(frame_len, may_fill, pending, waited)
     }
 
     /// Adds a frame to the group of the current file that is not written yet.

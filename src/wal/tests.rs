@@ -678,11 +678,11 @@ fn a_disk_that_was_full_while_nobody_waited_is_tried_again() {
     running(&log, || {
         until(&log, "a file made ahead", || log_files(&disk).len() == 2);
         disk.inject(Fault::Capacity(2 * FILE_LEN));
-        log.sync_to(append(&log, &[3; 60_000]).unwrap()).unwrap();
-        log.sync_to(append(&log, &[3; 60_000]).unwrap()).unwrap();
+        log.sync_to(append(&log, &[3; 50_000]).unwrap()).unwrap();
+        log.sync_to(append(&log, &[3; 50_000]).unwrap()).unwrap();
         until(&log, "a failure", || log.state.lock().files.has_failed());
         disk.heal();
-        log.sync_to(append(&log, &[3; 60_000]).unwrap()).unwrap();
+        log.sync_to(append(&log, &[3; 50_000]).unwrap()).unwrap();
     });
 }
 
