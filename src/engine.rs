@@ -14,7 +14,7 @@ use parking_lot::{Mutex, MutexGuard};
 use rustc_hash::FxHashMap;
 use tidestone_format::log::{FrameKind, SeriesDefinition, Tombstone, encode_series_definitions};
 use tidestone_format::manifest::Entry;
-use tidestone_format::schema::TableSchema;
+use tidestone_format::schema::{DuplicatePolicy, TableSchema};
 use tidestone_format::version::{MAX_GROUP_TEXT, MAX_PAGE_KEYS};
 use tidestone_format::{FieldType, FileUuid, Lsn, SeriesId, SeriesKey, TableId, checksum};
 
@@ -29,7 +29,7 @@ use crate::scan;
 pub(crate) use crate::scan::Snapshot;
 use crate::signals::{Signals, Work};
 use crate::steadiness::Steadiness;
-use crate::store::{Editor, Segment, Store, Version};
+use crate::store::{Editor, Segment, Store, TableVersion, Version};
 use crate::threads::Threads;
 use crate::wal::{Frame, Log};
 
@@ -81,6 +81,7 @@ pub(crate) struct Counters {
     pub(crate) compactions: AtomicU64,
     pub(crate) index_rebuilds: AtomicU64,
     pub(crate) partitions_dropped_when_full: AtomicU64,
+    pub(crate) later_rows_left_out: AtomicU64,
 }
 
 /// What [`Engine::new`] takes.
@@ -577,6 +578,15 @@ impl Engine {
         let mut head = self.head.lock();
         head.drop_table(table);
         self.recount(&head);
+    }
+
+    /// Counts rows that a flush or a merge left out because of duplicates, where the table's policy
+    /// refuses them.
+    pub(crate) fn count_left_out(&self, table: &TableVersion, rows: usize) {
+        if table.schema.settings.policy == DuplicatePolicy::First {
+            let counter = &self.counters.later_rows_left_out;
+            counter.fetch_add(rows as u64, Ordering::Relaxed);
+        }
     }
 
     /// Publishes a version and forgets the part of the head that it has in segments.

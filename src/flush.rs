@@ -68,6 +68,7 @@ pub(crate) fn flush_with(engine: &Engine, more: Vec<Entry>) -> Result<bool> {
     let version = engine.store.version();
     let mut added = engine.store.new_segments();
     let mut written: Vec<SeriesId> = Vec::new();
+    let mut left_out: Vec<(&TableVersion, usize)> = Vec::new();
     for (id, view) in &views {
         let Some(table) = version.tables.get(id) else {
             continue;
@@ -75,7 +76,7 @@ pub(crate) fn flush_with(engine: &Engine, more: Vec<Entry>) -> Result<bool> {
         match write_table(engine, table, view, &mut added, &mut written) {
             // The series of a table that was dropped meanwhile have no keys any more.
             Err(_) if engine.tables().by_id(*id).is_none() => {}
-            outcome => outcome?,
+            outcome => left_out.push((table, outcome?)),
         }
     }
     written.sort_unstable();
@@ -114,6 +115,9 @@ pub(crate) fn flush_with(engine: &Engine, more: Vec<Entry>) -> Result<bool> {
         log.trim(upto);
     }
     engine.signals.note_flushed(taken_at);
+    for (table, rows) in left_out {
+        engine.count_left_out(table, rows);
+    }
     if !nothing {
         engine.counters.flushes.fetch_add(1, Ordering::Relaxed);
         if engine.options.auto_compact {
@@ -126,16 +130,17 @@ pub(crate) fn flush_with(engine: &Engine, more: Vec<Entry>) -> Result<bool> {
     Ok(!nothing)
 }
 
-/// Writes one table's part of the head as segments, at most one a partition.
+/// Writes one table's part of the head as segments, at most one a partition. Returns how many rows
+/// duplicates left out.
 fn write_table(
     engine: &Engine,
     table: &TableVersion,
     view: &HeadView,
     added: &mut NewSegments<'_>,
     written: &mut Vec<SeriesId>,
-) -> Result<()> {
+) -> Result<usize> {
     let (Some(first), Some(last)) = (view.chunks.first(), view.chunks.last()) else {
-        return Ok(());
+        return Ok(0);
     };
     let lsns = (first.first_lsn(), last.last_lsn());
     let sorted: Vec<Arc<Rows>> = view.chunks.iter().map(|chunk| chunk.sorted()).collect();
@@ -158,7 +163,8 @@ fn write_table(
             })
         })?;
     }
-    Ok(())
+    let committed: usize = view.chunks.iter().map(|chunk| chunk.committed()).sum();
+    Ok(committed - rows.hidden() - rows.len())
 }
 
 /// The rows of a head that no delete and no horizon hides, merged into one run.

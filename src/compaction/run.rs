@@ -70,8 +70,9 @@ fn watched_merge(
         watch,
         lsns: (first, covered(of, inputs, last)),
     };
+    let mut left_out = 0;
     for piece in plan::pieces(&partitions(of, inputs, watch)?, split) {
-        write(&merging, piece, &mut outputs, &mut kept)?;
+        left_out += write(&merging, piece, &mut outputs, &mut kept)?;
     }
     kept.sort_unstable();
     kept.dedup();
@@ -100,6 +101,7 @@ fn watched_merge(
         engine.series.suspect(table);
     }
     engine.counters.compactions.fetch_add(1, Ordering::Relaxed);
+    engine.count_left_out(of, left_out);
     Ok(())
 }
 
@@ -181,13 +183,13 @@ struct Merging<'a> {
     lsns: (Lsn, Lsn),
 }
 
-/// Writes the rows of some partitions as a segment.
+/// Writes the rows of some partitions as a segment. Returns how many duplicates left out.
 fn write(
     merging: &Merging<'_>,
     partition: TimeRange,
     outputs: &mut NewSegments<'_>,
     kept: &mut Vec<SeriesId>,
-) -> Result<()> {
+) -> Result<usize> {
     let Merging {
         engine,
         table,
@@ -201,7 +203,7 @@ fn write(
         .cloned()
         .collect();
     if of_piece.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
     let expected = Expected {
         rows: of_piece.iter().map(|s| s.entry.rows).sum(),
@@ -212,6 +214,7 @@ fn write(
     let passes = Passes::of(&table.schema.fields, expected, memory);
     let meta = segment_meta(engine, table, partition, lsns)?;
     let mut keyed = Keyed::new(engine, table, kept);
+    let mut left_out = 0;
     // Every pass reads the same rows: segments, deletes and horizon are those of one version.
     outputs.write(meta, &passes, |segment, fields| {
         let request = Request {
@@ -235,8 +238,10 @@ fn write(
                 false => segment.push_values(&columns)?,
             }
         }
+        left_out = scan.left_out();
         Ok(())
-    })
+    })?;
+    Ok(left_out)
 }
 
 /// The series of the inputs that no output has: their definitions must stay known.

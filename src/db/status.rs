@@ -42,6 +42,10 @@ pub struct Status {
     /// Oldest partitions dropped since the database was opened because the disk was full
     /// ([`TableOptions::drop_oldest_when_full`](crate::TableOptions::drop_oldest_when_full)).
     pub partitions_dropped_when_full: u64,
+    /// Rows of tables with [`DuplicatePolicy::First`](crate::DuplicatePolicy::First) that came after
+    /// another one of their series and time: counted when a flush or a merge leaves them out, since the
+    /// database was opened.
+    pub later_rows_left_out: u64,
     /// Readers in other processes.
     pub readers: ReaderStatus,
     /// Why the last work in the background failed, if it did. Of each kind (flush, retention, merge)
@@ -177,6 +181,7 @@ pub(super) fn of(engine: &Engine) -> Result<Status> {
         compactions: counter(&engine.counters.compactions),
         index_rebuilds: counter(&engine.counters.index_rebuilds) + engine.series.rebuilds(),
         partitions_dropped_when_full: counter(&engine.counters.partitions_dropped_when_full),
+        later_rows_left_out: counter(&engine.counters.later_rows_left_out),
         readers,
         failure: engine
             .signals

@@ -12,7 +12,7 @@ use crate::clock::ManualClock;
 use crate::config::Backpressure;
 use crate::io::{Call, Disk, SimDisk};
 use crate::random::SeededRandom;
-use crate::{FieldType, Value};
+use crate::{DuplicatePolicy, FieldType, TimeRange, Value};
 
 fn options() -> Options {
     Options {
@@ -517,4 +517,73 @@ fn a_panic_while_it_closes_leaves_no_half_of_a_database() {
     let next = builder(Arc::new(hooked)).open().unwrap();
     assert_eq!(rows(&next), 10);
     next.close().unwrap();
+}
+
+/// Wherever they meet: in a batch, in memory, in a segment.
+#[test]
+fn rows_that_the_first_one_keeps_out_are_counted_once() {
+    let db = create(SimDisk::new());
+    let policies = [
+        ("first", DuplicatePolicy::First),
+        ("replace", DuplicatePolicy::Replace),
+    ];
+    let tables = policies.map(|(name, policy)| {
+        let options = TableOptions::new()
+            .field("v", FieldType::I64)
+            .policy(policy)
+            .future_bound(None);
+        db.create_table(name, options).unwrap()
+    });
+    let write = |rows: i64| {
+        for table in &tables {
+            let series = table.series(&[("host", "a")]).unwrap();
+            let mut writer = db.writer();
+            for time in (0..rows).chain([0]) {
+                writer.append(&series, time, &[Value::I64(time)]).unwrap();
+            }
+            writer.commit_and_wait().unwrap();
+            let rows: usize = table
+                .query()
+                .scan()
+                .unwrap()
+                .map(|b| b.unwrap().len())
+                .sum();
+            assert_eq!(rows, 100);
+        }
+    };
+    let left_out = || db.status().unwrap().later_rows_left_out;
+    write(100);
+    write(10);
+    // Small neighbours are put together before they are flushed.
+    write(10);
+    assert_eq!(left_out(), 0, "nothing is written yet");
+    db.flush().unwrap();
+    assert_eq!(left_out(), 1 + 11 + 11);
+    tables[0]
+        .delete(&[], TimeRange { start: 50, end: 99 })
+        .unwrap()
+        .wait()
+        .unwrap();
+    db.flush().unwrap();
+    for table in &tables[1..] {
+        let rows: usize = table
+            .query()
+            .scan()
+            .unwrap()
+            .map(|b| b.unwrap().len())
+            .sum();
+        assert_eq!(rows, 100);
+    }
+    let series = tables[0].series(&[("host", "a")]).unwrap();
+    let mut writer = db.writer();
+    for time in 40..60 {
+        writer.append(&series, time, &[Value::I64(-1)]).unwrap();
+    }
+    writer.commit_and_wait().unwrap();
+    db.flush().unwrap();
+    assert_eq!(left_out(), 23, "what is in another segment is not met yet");
+    db.compact().unwrap();
+    assert_eq!(left_out(), 23 + 10, "a row that was deleted keeps none out");
+    db.compact().unwrap();
+    assert_eq!(left_out(), 33);
 }

@@ -14,6 +14,8 @@ pub(crate) struct Chunk {
     first: Lsn,
     last: Lsn,
     rows: usize,
+    /// Rows that were committed, those that duplicates hide too.
+    committed: usize,
     memory: usize,
     text: usize,
     time_range: TimeRange,
@@ -35,6 +37,7 @@ impl Chunk {
             first,
             last,
             rows: rows.len(),
+            committed: rows.len(),
             memory: rows.memory(),
             text: rows.text(),
             time_range: rows.time_range().unwrap_or(TimeRange::ALL),
@@ -50,7 +53,11 @@ impl Chunk {
         let contents: Vec<Arc<Rows>> = chunks.iter().map(|c| c.content()).collect();
         let contents: Vec<&Rows> = contents.iter().map(|rows| &**rows).collect();
         let rows = Arc::new(rows::concatenate(&contents));
-        Some(Self::new(rows, first.policy, (first.first, last.last)))
+        let chunk = Self::new(rows, first.policy, (first.first, last.last));
+        Some(Self {
+            committed: chunks.iter().map(|c| c.committed).sum(),
+            ..chunk
+        })
     }
 
     /// The rows as a run. The first caller sorts; others wait for it.
@@ -93,6 +100,11 @@ impl Chunk {
 
     pub(crate) fn last_lsn(&self) -> Lsn {
         self.last
+    }
+
+    /// Rows that were committed to it; [`Chunk::sorted`] may have fewer, of duplicates.
+    pub(crate) fn committed(&self) -> usize {
+        self.committed
     }
 
     /// Rows written; after sorting there may be fewer.

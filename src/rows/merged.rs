@@ -15,6 +15,7 @@ pub(crate) struct Merged<'a> {
     picks: Vec<Pick>,
     /// By row, oldest first: what a row replaced.
     older: Vec<(usize, Pick)>,
+    hidden: usize,
 }
 
 impl<'a> Merged<'a> {
@@ -26,16 +27,25 @@ impl<'a> Merged<'a> {
         keep: impl Fn(usize, SeriesId, Timestamp) -> bool,
     ) -> Self {
         let order = merge_order(&sources).into_iter();
+        let mut hidden = 0;
         let kept = order.filter(|&(source, row)| {
             let (series, time) = sources[source as usize].key(row as usize);
-            keep(source as usize, series, time)
+            let stays = keep(source as usize, series, time);
+            hidden += usize::from(!stays);
+            stays
         });
         let (picks, older) = resolve_picks(&sources, kept, policy);
         Self {
             sources,
             picks,
             older,
+            hidden,
         }
+    }
+
+    /// How many rows were not kept; duplicates of rows that were are not among them.
+    pub(crate) fn hidden(&self) -> usize {
+        self.hidden
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -70,6 +70,8 @@ pub(crate) struct Scan {
     sources: Vec<Source>,
     /// Merges the series that several sources have.
     current: Option<Merge>,
+    /// Rows that duplicates of series read to their end left out.
+    left_out: usize,
 }
 
 /// One series that is in several sources.
@@ -80,6 +82,8 @@ struct Merge {
     lanes: Vec<Lane>,
     /// Those whose rows are all later than what was given so far, by start, the latest first.
     waiting: Vec<Lane>,
+    /// Rows that duplicates left out.
+    left_out: usize,
 }
 
 #[derive(Debug)]
@@ -98,7 +102,13 @@ impl Scan {
             policy,
             sources,
             current: None,
+            left_out: 0,
         }
+    }
+
+    /// How many rows duplicates left out, once [`Scan::next`] has come to the end.
+    pub(crate) fn left_out(&self) -> usize {
+        self.left_out
     }
 
     /// The next rows; `None` at the end. Every requested field has a column.
@@ -108,7 +118,10 @@ impl Scan {
             if let Some(merge) = &mut self.current {
                 match merge.next(&mut self.sources, &self.request, self.policy)? {
                     Some(rows) => append(&mut out, &rows),
-                    None => self.current = None,
+                    None => {
+                        self.left_out += merge.left_out;
+                        self.current = None;
+                    }
                 }
                 continue;
             }
@@ -288,6 +301,7 @@ impl Merge {
             series,
             lanes: Vec::new(),
             waiting,
+            left_out: 0,
         }
     }
 
@@ -334,7 +348,9 @@ impl Merge {
                     return Ok(Some(Rows::default()));
                 }
                 let ready: Vec<&Rows> = ready.iter().filter(|r| !r.is_empty()).collect();
-                Ok(Some(rows::merge(&ready, policy)))
+                let merged = rows::merge(&ready, policy);
+                self.left_out += ready.iter().map(|r| r.len()).sum::<usize>() - merged.len();
+                Ok(Some(merged))
             }
         }
     }
