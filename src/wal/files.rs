@@ -73,6 +73,9 @@ pub(super) struct Files {
     kept: u64,
     /// Why the last attempt to make a file failed; told to who waited for it, then tried again.
     failed: Option<Error>,
+    /// The last attempt to remove a file failed: none is made before there is another one.
+    removing_failed: bool,
+    /// Oldest first. One goes before those behind it: a log with a gap cannot be followed.
     retired: Vec<LogFileInfo>,
     flushed: Lsn,
     consumers: BTreeMap<String, Lsn>,
@@ -93,20 +96,22 @@ pub(super) enum Job {
     Make {
         number: u64,
         len: u64,
-        recycle: Option<u64>,
+        recycle: Option<LogFileInfo>,
         discard: Option<u64>,
         /// Somebody waits for the file: its space is reserved and not filled with zeros.
         hurry: bool,
     },
-    Remove(u64),
+    Remove(LogFileInfo),
 }
 
 /// What became of a [`Job`].
 #[derive(Debug)]
 pub(super) enum Outcome {
     Made(Arc<dyn File>, LogFileInfo),
+    /// With the file that was to be recycled, if it is still there.
+    NotMade(Error, Option<LogFileInfo>),
     Removed,
-    Failed(Error),
+    NotRemoved(LogFileInfo),
 }
 
 /// The path of log file `number`.
@@ -163,6 +168,7 @@ impl Files {
             needed: 0,
             kept: KEPT_ROOM.min(len / KEPT_PART / LOG_PAGE as u64 * LOG_PAGE as u64),
             failed: None,
+            removing_failed: false,
             retired: start.old,
             flushed: start.flushed,
             consumers: BTreeMap::new(),
@@ -311,8 +317,7 @@ impl Files {
             let len = settings
                 .file_len
                 .max(self.needed.next_multiple_of(LOG_PAGE as u64));
-            let recycle =
-                (free > 0 && self.retired[0].len == len).then(|| self.retired.remove(0).number);
+            let recycle = (free > 0 && self.retired[0].len == len).then(|| self.retired.remove(0));
             let discard = self.ready.take().map(|(_, info)| info.number);
             return Some(Job::Make {
                 number: self.current.number + 1,
@@ -322,8 +327,8 @@ impl Files {
                 hurry: self.needed > 0,
             });
         }
-        if free > SPARE_FILES {
-            return Some(Job::Remove(self.retired.remove(0).number));
+        if free > SPARE_FILES && !self.removing_failed {
+            return Some(Job::Remove(self.retired.remove(0)));
         }
         None
     }
@@ -335,9 +340,19 @@ impl Files {
 
     pub(super) fn finish_job(&mut self, outcome: Outcome) {
         match outcome {
-            Outcome::Made(file, info) => self.ready = Some((file, info)),
+            Outcome::Made(file, info) => {
+                self.ready = Some((file, info));
+                self.removing_failed = false;
+            }
+            Outcome::NotMade(error, recycled) => {
+                self.failed = Some(error);
+                self.retired.splice(0..0, recycled);
+            }
             Outcome::Removed => {}
-            Outcome::Failed(error) => self.failed = Some(error),
+            Outcome::NotRemoved(info) => {
+                self.removing_failed = true;
+                self.retired.insert(0, info);
+            }
         }
     }
 
@@ -372,7 +387,11 @@ impl Files {
 
 /// Does a job, without any lock.
 pub(super) fn run_job(disk: &dyn Disk, settings: &LogSettings, job: Job) -> Outcome {
-    let done = match job {
+    let is_gone = |info: &LogFileInfo| {
+        let file = disk.open(&path_of(&settings.dir, info.number));
+        file.is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound)
+    };
+    match job {
         Job::Make {
             number,
             len,
@@ -381,13 +400,18 @@ pub(super) fn run_job(disk: &dyn Disk, settings: &LogSettings, job: Job) -> Outc
             hurry,
         } => {
             let discarded = discard.map_or(Ok(()), |n| remove(disk, settings, n));
-            discarded
-                .and_then(|()| make(disk, settings, number, len, recycle, hurry))
-                .map(|(file, info)| Outcome::Made(file, info))
+            let from = recycle.as_ref().map(|info| info.number);
+            match discarded.and_then(|()| make(disk, settings, number, len, from, hurry)) {
+                Ok((file, info)) => Outcome::Made(file, info),
+                // It may have got its new name all the same.
+                Err(error) => Outcome::NotMade(error, recycle.filter(|info| !is_gone(info))),
+            }
         }
-        Job::Remove(number) => remove(disk, settings, number).map(|()| Outcome::Removed),
-    };
-    done.unwrap_or_else(Outcome::Failed)
+        Job::Remove(info) => match remove(disk, settings, info.number) {
+            Err(_) if !is_gone(&info) => Outcome::NotRemoved(info),
+            _ => Outcome::Removed,
+        },
+    }
 }
 
 fn remove(disk: &dyn Disk, settings: &LogSettings, number: u64) -> Result<()> {
