@@ -537,10 +537,13 @@ impl Column {
         }
     }
 
-    /// Forgets all rows and keeps the memory.
+    /// Forgets all rows and keeps the memory, that of a null map too: which may then say of every row
+    /// that it has a value.
     pub fn clear(&mut self) {
         self.values.clear();
-        self.validity = None;
+        if let Some(validity) = &mut self.validity {
+            validity.truncate(0);
+        }
     }
 }
 
