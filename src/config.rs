@@ -128,7 +128,7 @@ impl Options {
                 return Ok(());
             }
             Err(Error::invalid(format!(
-                "setting {setting} must be {bound}, it is {value}"
+                "setting {setting} must be {bound}, it is {value}; change it"
             )))
         };
         let budget = self.memory_budget_bytes;

@@ -7,6 +7,7 @@
 //! 4. the commit lock ([`Engine::head`]): commits, deletes, snapshots, publication of a version;
 //! 5. the log's own.
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -174,7 +175,7 @@ impl Engine {
     /// The log of a database that may be written to.
     pub(crate) fn writable(&self) -> Result<&Log> {
         if self.is_closed() {
-            return Err(closed());
+            return Err(Error::closed());
         }
         self.log_of_commits()
     }
@@ -182,12 +183,7 @@ impl Engine {
     /// The log of a database that was opened for writing, also once it closes: what was committed
     /// before is made durable all the same, and whoever committed it is told so.
     pub(crate) fn log_of_commits(&self) -> Result<&Log> {
-        self.log.as_ref().ok_or_else(|| {
-            Error::new(
-                ErrorKind::Closed,
-                "the database was opened for reading only",
-            )
-        })
+        self.log.as_ref().ok_or_else(Error::read_only)
     }
 
     fn is_closed(&self) -> bool {
@@ -327,7 +323,7 @@ impl Engine {
         let len = key.as_bytes().len();
         if len > MAX_PAGE_KEYS {
             return Err(Error::invalid(format!(
-                "the tags of a series take {len} bytes together; at most {MAX_PAGE_KEYS} fit"
+                "the tags of a series take {len} bytes together; at most {MAX_PAGE_KEYS} fit: shorten them, or make a field of a long one"
             )));
         }
         loop {
@@ -388,7 +384,7 @@ impl Engine {
             schema,
         ) else {
             let message = format!(
-                "table {:?} is not one of this database, or was dropped",
+                "table {:?} is not one of this database, or was dropped; take a new handle with `table`",
                 table.name
             );
             return Err(Error::new(ErrorKind::NotFound, message));
@@ -411,8 +407,12 @@ impl Engine {
         if !cursors.contains_key(name) {
             let known = Known::near(name, cursors.keys().map(String::as_str));
             let message = match cursors.is_empty() {
-                true => format!("there is no log reader {name:?}, and no other"),
-                false => format!("there is no log reader {name:?}; there are {known}"),
+                true => format!(
+                    "there is no log reader {name:?}, and no other; nothing is to be removed"
+                ),
+                false => {
+                    format!("there is no log reader {name:?}; there are {known}: correct the name")
+                }
             };
             return Err(Error::new(ErrorKind::NotFound, message));
         }
@@ -487,7 +487,7 @@ impl Engine {
     ) -> Result<()> {
         let mut current = self.head.lock();
         if self.is_closed() {
-            return Err(closed());
+            return Err(Error::closed());
         }
         let before = match head {
             None => None,
@@ -527,10 +527,11 @@ impl Engine {
         if merge {
             self.head_work.nudge();
         }
-        let table =
-            version.tables.get(&table).cloned().ok_or_else(|| {
-                Error::new(ErrorKind::NotFound, format!("table {table} was dropped"))
-            })?;
+        let table = version
+            .tables
+            .get(&table)
+            .cloned()
+            .ok_or_else(|| dropped(table))?;
         let hold = scan::Hold {
             series: pin,
             files: table.lease.clone(),
@@ -549,8 +550,7 @@ impl Engine {
         if self.store.version().tables.contains_key(&table.id) {
             return Ok(());
         }
-        let message = format!("table {:?} was dropped", table.name);
-        Err(Error::new(ErrorKind::NotFound, message))
+        Err(dropped(format_args!("{:?}", table.name)))
     }
 
     /// The head, under the commit lock.
@@ -647,8 +647,10 @@ impl Engine {
     }
 }
 
-fn closed() -> Error {
-    Error::new(ErrorKind::Closed, "the database was closed")
+fn dropped(table: impl fmt::Display) -> Error {
+    let message =
+        format!("table {table} was dropped, and this needs it; create it again, or name another");
+    Error::new(ErrorKind::NotFound, message)
 }
 
 impl ClockWatcher for Engine {

@@ -74,6 +74,18 @@ impl Error {
         Self::new(ErrorKind::Invalid, message)
     }
 
+    /// The database was closed.
+    pub(crate) fn closed() -> Self {
+        let message = "the database was closed, and this needs an open one; open it again";
+        Self::new(ErrorKind::Closed, message)
+    }
+
+    /// The database was opened for reading only.
+    pub(crate) fn read_only() -> Self {
+        let message = "the database was opened for reading only; to change it, open it for writing";
+        Self::new(ErrorKind::Closed, message)
+    }
+
     /// A call of the operating system on `path` failed; `action` says what was tried.
     pub(crate) fn io(action: &str, path: &Path, error: std::io::Error) -> Self {
         let kind = match error.kind() {
@@ -200,7 +212,9 @@ impl Error {
 
     /// `what` panicked. What the message of the panic says is on standard error.
     pub(crate) fn panicked(what: &str) -> Self {
-        let message = format!("{what} panicked, which is a bug; standard error says where");
+        let message = format!(
+            "{what} panicked, which is a bug; standard error says where; close the database and open it again"
+        );
         Self::new(ErrorKind::Poisoned, message)
     }
 
@@ -238,9 +252,14 @@ impl std::error::Error for Error {
 impl From<FormatError> for Error {
     /// For values of the caller that the format cannot hold.
     fn from(error: FormatError) -> Self {
+        let advice = match error.kind {
+            FormatErrorKind::Limit => "make it smaller",
+            _ => "correct it",
+        };
+        let message = format!("{error}; {advice}");
         Self::build(
             ErrorKind::Invalid,
-            error.to_string(),
+            message,
             None,
             None,
             Some(Box::new(error)),

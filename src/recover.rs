@@ -96,7 +96,8 @@ pub(crate) fn create(path: &Path, components: &Components, options: &Options) ->
         Err(e) => return Err(io(e)),
     };
     if names.iter().any(|n| n.name == "IDENTITY") {
-        let message = "there is a database here already; open it";
+        let message = "there is a database here already, and a place without one is expected; open it, or name \
+                       another place";
         return Err(Error::new(ErrorKind::Exists, message).with_path(path));
     }
     let unfinished = is_unfinished(&**disk, &folders, &names).map_err(io)?;
@@ -226,7 +227,8 @@ pub(crate) fn identity(disk: &dyn Disk, folders: &Folders) -> Result<(FileUuid, 
     let path = folders.identity();
     let file = disk.open(&path).map_err(|e| match e.kind() {
         std::io::ErrorKind::NotFound => {
-            let message = "there is no database here (no IDENTITY file); create one";
+            let message = "there is no database here: expected an IDENTITY file, found none; create one, or \
+                           name another folder";
             Error::new(ErrorKind::NotFound, message).with_path(&folders.root)
         }
         _ => Error::io("open the identity file", &path, e),
@@ -246,8 +248,8 @@ pub(crate) fn lock(disk: &dyn Disk, folders: &Folders) -> Result<Lock> {
     let path = folders.lock();
     disk.lock(&path).map_err(|e| match e.kind() {
         std::io::ErrorKind::WouldBlock => {
-            let message = "another process has the database open for writing; close it there, \
-                           or open it here for reading only";
+            let message = "another process, or another handle of this one, has the database open for writing; \
+                           close it there, or open it here for reading only";
             Error::new(ErrorKind::Locked, message).with_path(&path)
         }
         _ => Error::io("lock the database", &path, e),

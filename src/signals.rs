@@ -298,7 +298,7 @@ impl Signals {
             return Ok(());
         }
         if self.is_closing() {
-            return Err(Error::new(ErrorKind::Closed, "the database was closed"));
+            return Err(Error::closed());
         }
         if let Some(failure) = state.flush_failure() {
             return Err(failure.clone());

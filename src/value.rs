@@ -80,12 +80,6 @@ impl<'a> Value<'a> {
         })
     }
 
-    /// Whether a field of type `field_type` can hold it.
-    #[inline]
-    pub(crate) fn fits(&self, field_type: FieldType) -> bool {
-        self.field_type().is_none_or(|own| own == field_type)
-    }
-
     /// The length of a string that is longer than any field takes.
     #[inline]
     pub(crate) fn too_long(&self) -> Option<usize> {

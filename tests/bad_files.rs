@@ -18,7 +18,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use common::gate::Gate;
-use common::wrong::{check, fill, open};
+use common::wrong::{check, check_damage, fill, open};
 use common::{Row, contents, copy_tree, quiet};
 use tidestone::io::{Call, SimDisk};
 use tidestone::{ErrorKind, Result, TagMatch, Tidestone, Value};
@@ -95,11 +95,17 @@ fn damage_to_each_kind_of_file_is_found_and_named() {
             let what = format!("{name}: {what}");
             match read_all(&disk) {
                 Err(error) => {
-                    let kind = ErrorKind::Corrupt;
-                    let file = path.file_name().unwrap().to_str().unwrap();
                     // An older manifest is sound by itself: the log shows that it is older.
-                    let older = name == "manifest" && what.ends_with("cut in half");
-                    check::<()>(&what, Err(error), kind, &[if older { "log" } else { file }]);
+                    if name == "manifest" && what.ends_with("cut in half") {
+                        let says = [
+                            "only what is up to",
+                            "the log starts behind LSN",
+                            "restore the file from a backup",
+                        ];
+                        check::<()>(&what, Err(error), ErrorKind::Corrupt, says);
+                    } else {
+                        check_damage::<()>(&what, Err(error), &path);
+                    }
                 }
                 Ok(rows) => panic!(
                     "{what}: {} of {} rows, no error",
@@ -126,8 +132,7 @@ fn damage_to_each_kind_of_file_is_found_and_named() {
             match read_all(&disk) {
                 Ok(rows) => assert!(rows == expected, "{what}: {} rows, no error", rows.len()),
                 Err(error) => {
-                    let file = path.to_str().unwrap();
-                    check::<()>(&what, Err(error), ErrorKind::Corrupt, &[file]);
+                    check_damage::<()>(&what, Err(error), path);
                 }
             }
         }
@@ -146,8 +151,6 @@ fn each_kind_of_file_that_is_newer_or_has_an_unknown_feature_is_unsupported() {
     };
     for end in ["IDENTITY", ".log", ".manifest", ".seg"] {
         let path = find(&sound, end);
-        let file = path.to_str().unwrap();
-
         let disk = sound.after_power_loss(|_| false);
         disk.damage(&path, |b| {
             b[8..10].copy_from_slice(&9u16.to_le_bytes());
@@ -155,11 +158,10 @@ fn each_kind_of_file_that_is_newer_or_has_an_unknown_feature_is_unsupported() {
             with_checksum(b);
         })
         .unwrap();
-        let words = &[
-            file,
-            "newer version",
-            "reads format version 1,",
+        let says = [
+            "needs a newer version: this one reads format version 1,",
             "has version 9, for readers of version 7",
+            "open it with the version that wrote it",
         ];
         let what = format!("{end}: a newer version");
         // What a newer version wrote may be sound: it is not mended away.
@@ -167,9 +169,9 @@ fn each_kind_of_file_that_is_newer_or_has_an_unknown_feature_is_unsupported() {
         let repaired = Tidestone::builder("/db")
             .disk(Arc::new(disk.clone()))
             .repair();
-        check(&what, repaired, ErrorKind::Unsupported, words);
+        check(&what, repaired, ErrorKind::Unsupported, says);
         assert_eq!(disk.changes(), before, "{what}: repair changed something");
-        check(&what, read_all(&disk), ErrorKind::Unsupported, words);
+        check(&what, read_all(&disk), ErrorKind::Unsupported, says);
 
         let disk = sound.after_power_loss(|_| false);
         disk.damage(&path, |b| {
@@ -177,9 +179,13 @@ fn each_kind_of_file_that_is_newer_or_has_an_unknown_feature_is_unsupported() {
             with_checksum(b);
         })
         .unwrap();
-        let words = &[file, "newer version", "required features", "0x80000000"];
+        let says = [
+            "required features",
+            "0x80000000",
+            "open it with the version that wrote it",
+        ];
         let what = format!("{end}: an unknown feature");
-        check(&what, read_all(&disk), ErrorKind::Unsupported, words);
+        check(&what, read_all(&disk), ErrorKind::Unsupported, says);
 
         // A newer version that this one can read is no trouble.
         let disk = sound.after_power_loss(|_| false);
@@ -207,12 +213,7 @@ fn every_flipped_bit_of_a_segment_is_found_or_harmless() {
         match read_all(&disk) {
             Ok(rows) => assert!(rows == expected, "byte {at}: another answer and no error"),
             Err(error) => {
-                check::<()>(
-                    &format!("byte {at}"),
-                    Err(error),
-                    ErrorKind::Corrupt,
-                    &[".seg"],
-                );
+                check_damage::<()>(&format!("byte {at}"), Err(error), &path);
             }
         }
     }
@@ -231,12 +232,17 @@ fn a_segment_that_is_missing_or_another_is_named() {
     let mut other = Vec::new();
     disk.damage(&segments[1], |b| other = b.clone()).unwrap();
     disk.damage(&segments[0], |b| *b = other).unwrap();
-    let name = segments[0].file_name().unwrap().to_str().unwrap();
+    let read = read_all(&disk);
+    assert_eq!(
+        read.as_ref().err().and_then(|e| e.path()),
+        Some(&*segments[0])
+    );
+    let says = ["the manifest", "the segment", "`tidestone repair`"];
     check(
         "another segment in its place",
-        read_all(&disk),
+        read,
         ErrorKind::Corrupt,
-        &[name, "manifest"],
+        says,
     );
 
     let folder = tempfile::tempdir().unwrap();
@@ -248,12 +254,16 @@ fn a_segment_that_is_missing_or_another_is_named() {
         let db = Tidestone::open(&path, quiet())?;
         db.table("t")?.query().scan()?.try_for_each(|b| b.map(drop))
     };
-    let name = segment.file_name().unwrap().to_str().unwrap();
+    assert_eq!(read().unwrap_err().path(), Some(&*segment));
     check(
         "a missing segment",
         read(),
         ErrorKind::Corrupt,
-        &[name, "manifest"],
+        [
+            "the manifest names this segment",
+            "it is not there",
+            "restore it from a backup, or run `tidestone repair`",
+        ],
     );
 }
 
@@ -279,20 +289,32 @@ fn folders_that_are_not_what_they_should_be_are_named() {
         "no folder",
         Tidestone::open(at("none"), quiet()),
         ErrorKind::NotFound,
-        &["none", "create"],
+        [
+            "expected an IDENTITY file",
+            "none: there is no database here",
+            "create one",
+        ],
     );
     fs::create_dir(at("empty")).unwrap();
     check(
         "an empty one",
         Tidestone::open(at("empty"), quiet()),
         ErrorKind::NotFound,
-        &["empty"],
+        [
+            "expected an IDENTITY file",
+            "empty: there is no database here",
+            "create one",
+        ],
     );
     check(
         "read-only",
         Tidestone::open_read_only(at("empty"), quiet()),
         ErrorKind::NotFound,
-        &["empty"],
+        [
+            "expected an IDENTITY file",
+            "empty: there is no database here",
+            "create one",
+        ],
     );
     fs::write(at("file"), b"hello").unwrap();
     for made in [
@@ -303,7 +325,7 @@ fn folders_that_are_not_what_they_should_be_are_named() {
             "a file in its place",
             made,
             ErrorKind::Io,
-            &["file", "ot a directory", "move it away"],
+            ["where a folder should be", "file: ", "move it away"],
         );
     }
     fs::create_dir(at("full")).unwrap();
@@ -312,7 +334,11 @@ fn folders_that_are_not_what_they_should_be_are_named() {
         "not empty",
         Tidestone::create(at("full"), quiet()),
         ErrorKind::Exists,
-        &["full", "empty"],
+        [
+            "name an empty one",
+            "full: the folder is not empty",
+            "or one that is not there",
+        ],
     );
     assert!(at("full/notes.txt").exists());
     std::os::unix::fs::symlink(at("gone"), at("dangling")).unwrap();
@@ -320,7 +346,11 @@ fn folders_that_are_not_what_they_should_be_are_named() {
         "a dangling link",
         Tidestone::open(at("dangling"), quiet()),
         ErrorKind::NotFound,
-        &["dangling"],
+        [
+            "expected an IDENTITY file",
+            "dangling: there is no database here",
+            "create one",
+        ],
     );
     assert!(Tidestone::create(at("dangling/db"), quiet()).is_err());
 
@@ -330,7 +360,11 @@ fn folders_that_are_not_what_they_should_be_are_named() {
         "there is one",
         Tidestone::create(at("db"), quiet()),
         ErrorKind::Exists,
-        &["db", "open it"],
+        [
+            "a place without one is expected",
+            "db: there is a database here already",
+            "open it",
+        ],
     );
     db.close().unwrap();
     drop(db);
@@ -364,7 +398,12 @@ fn folders_that_are_not_what_they_should_be_are_named() {
         fs::set_permissions(at(name), fs::Permissions::from_mode(0o000)).unwrap();
         if fs::read(at("db/IDENTITY")).is_err() || fs::read_dir(at("db/wal")).is_err() {
             let opened = Tidestone::open(at("db"), quiet());
-            check("no permission", opened, ErrorKind::Io, &[name]);
+            check(
+                "no permission",
+                opened,
+                ErrorKind::Io,
+                ["needs permission to read it", name, "the user"],
+            );
         }
         fs::set_permissions(at(name), fs::Permissions::from_mode(mode)).unwrap();
     }
@@ -403,14 +442,18 @@ fn a_folder_without_permission_is_named_and_nothing_is_changed() {
         let before = bytes(&disk);
         gate.refuse(call, below);
         let what = format!("{call:?} below {below}");
-        let words = &[below, "the user this process runs as needs permission"];
+        let says = [
+            "needs permission",
+            "permission denied",
+            "to write it and its folder",
+        ];
         let opened = builder(&disk, "/db").open();
-        check(&what, opened, ErrorKind::Io, words);
+        check(&what, opened, ErrorKind::Io, says);
         let opened = builder(&disk, "/db").open_or_create();
-        check(&what, opened, ErrorKind::Io, words);
+        check(&what, opened, ErrorKind::Io, says);
         if reading {
             let opened = builder(&disk, "/db").open_read_only();
-            check(&what, opened, ErrorKind::Io, words);
+            check(&what, opened, ErrorKind::Io, says);
         }
         let mut after = bytes(&disk);
         after.retain(|(path, _)| before.iter().any(|(p, _)| p == path) || !path.ends_with("LOCK"));
@@ -428,7 +471,11 @@ fn a_folder_without_permission_is_named_and_nothing_is_changed() {
             &format!("{call:?}"),
             made,
             ErrorKind::Io,
-            &["/new", "ermission"],
+            [
+                "needs permission",
+                "permission denied",
+                "to write it and its folder",
+            ],
         );
         assert!(!disk.paths().contains(&PathBuf::from("/new/IDENTITY")));
         gate.open();
@@ -468,7 +515,11 @@ fn a_database_open_elsewhere_is_not_opened_twice() {
         "held elsewhere",
         Tidestone::open(&path, quiet()),
         ErrorKind::Locked,
-        &["another process", "reading only"],
+        [
+            "close it there",
+            "another process, or another handle of this one,",
+            "open it here for reading only",
+        ],
     );
     let reader = Tidestone::open_read_only(&path, quiet()).unwrap();
     assert_eq!(contents(&reader.table("t").unwrap()).len(), 8_400);
@@ -479,7 +530,11 @@ fn a_database_open_elsewhere_is_not_opened_twice() {
         "held here",
         Tidestone::open(&path, quiet()),
         ErrorKind::Locked,
-        &["db"],
+        [
+            "close it there",
+            "has the database open for writing",
+            "open it here for reading only",
+        ],
     );
     db.close().unwrap();
     Tidestone::open(&path, quiet()).unwrap();

@@ -46,86 +46,118 @@ fn wrong_rows_are_refused_whole_and_others_stay_staged() {
         "a type",
         w.append(&host, 2, &[Value::I64(1)]),
         invalid,
-        &["\"v\"", "f64", "i64", "fixed"],
+        [
+            "\"v\" of table \"fixed\" is f64",
+            "the value is i64",
+            "give it as f64",
+        ],
     );
     check(
         "too many",
         w.append(&host, 2, &[f(1.0), Value::Null, Value::Null, f(1.0)]),
         invalid,
-        &["4 values", "3 fields"],
+        ["3 fields", "4 values", "give one for each"],
     );
     check(
         "ahead",
         w.append(&host, now + day + 1, &[f(1.0)]),
         invalid,
-        &["ahead of the clock", "fixed"],
+        [
+            "\"fixed\" takes rows at most 86400000000000 ns ahead",
+            "86400000000001 ns ahead of the clock",
+            "correct the time, or raise the future bound",
+        ],
     );
     check(
         "the end of time",
         w.append(&host, i64::MAX, &[f(1.0)]),
         invalid,
-        &["ahead"],
+        [
+            "at most 86400000000000 ns ahead",
+            "time 9223372036854775807 is",
+            "correct the time",
+        ],
     );
     check(
         "an unknown field",
         w.append_fields(&host, 2, &[("w", f(1.0))]),
         invalid,
-        &["\"w\"", "fixed", "\"v\""],
+        [
+            "\"fixed\"",
+            "no field \"w\"; it has [\"v\"",
+            "correct the name, or add the field",
+        ],
     );
     check(
         "an unknown field, null",
         w.append_fields(&host, 2, &[("w", Value::Null)]),
         invalid,
-        &["\"w\""],
+        [
+            "it has [\"v\"",
+            "no field \"w\"",
+            "correct the name, or add the field",
+        ],
     );
     check(
         "twice",
         w.append_fields(&host, 2, &[("v", f(1.0)), ("v", f(2.0))]),
         invalid,
-        &["\"v\"", "twice"],
+        ["in one row", "\"v\" is given twice", "give each field once"],
     );
     check(
         "by name, a type",
         w.append_fields(&host, 2, &[("n", f(1.0))]),
         invalid,
-        &["\"n\"", "i64", "f64"],
+        [
+            "\"n\" of table \"fixed\" is i64",
+            "the value is f64",
+            "give it as i64",
+        ],
     );
     let batch = || Batch::of_series(&host, vec![5, 6]);
     check(
         "short",
         w.append_batch(batch().f64("v", vec![1.0])),
         invalid,
-        &["\"v\"", "1 entries", "2 rows"],
+        ["2 rows", "\"v\" has 1 entries", "one for each row"],
     );
     check(
         "long",
         w.append_batch(batch().i64("n", vec![1, 2, 3])),
         invalid,
-        &["3 entries"],
+        ["2 rows", "3 entries", "one for each row"],
     );
     check(
         "a null map",
         w.append_batch(batch().nullable("v", Values::F64(vec![1.0, 2.0]), Bitmap::filled(3, true))),
         invalid,
-        &["\"v\""],
+        ["2 rows", "\"v\" has 3 entries", "one for each row"],
     );
     check(
         "unknown",
         w.append_batch(batch().f64("w", vec![1.0, 2.0])),
         invalid,
-        &["\"w\""],
+        [
+            "it has [\"v\"",
+            "no field \"w\"",
+            "correct the name, or add the field",
+        ],
     );
     check(
         "type",
         w.append_batch(batch().i64("v", vec![1, 2])),
         invalid,
-        &["\"v\"", "f64", "i64"],
+        [
+            "\"v\" of table \"fixed\" is f64",
+            "the value is i64",
+            "give it as f64",
+        ],
     );
     check(
         "field twice",
         w.append_batch(batch().f64("v", vec![1.0, 2.0]).f64("v", vec![1.0, 2.0])),
         invalid,
-        &["twice"],
+        ["give each", "field \"v\" twice", "field once"],
     );
     check(
         "two tables",
@@ -135,25 +167,37 @@ fn wrong_rows_are_refused_whole_and_others_stay_staged() {
             vec![1, 2],
         )),
         invalid,
-        &["fixed", "open"],
+        [
+            "of one table",
+            "\"fixed\" and of another table \"open\"",
+            "make one for each",
+        ],
     );
     check(
         "no such series",
         w.append_batch(Batch::of_many(vec![host.clone()], vec![0, 7], vec![1, 2])),
         invalid,
-        &["7"],
+        [
+            "the batch has 1, counted from 0",
+            "series number 7",
+            "correct the number",
+        ],
     );
     check(
         "series of none",
         w.append_batch(Batch::of_many(vec![], vec![], vec![1, 2])),
         invalid,
-        &["series"],
+        ["rows and no series", "2", "name the series"],
     );
     check(
         "times",
         w.append_batch(Batch::of_series(&host, vec![1, i64::MAX])),
         invalid,
-        &["ahead"],
+        [
+            "at most 86400000000000 ns ahead",
+            "time 9223372036854775807 is",
+            "correct the time",
+        ],
     );
     w.append_batch(Batch::of_series(&host, vec![])).unwrap();
     w.append_batch(Batch::of_many(vec![], vec![], vec![]))
@@ -165,7 +209,11 @@ fn wrong_rows_are_refused_whole_and_others_stay_staged() {
         "conflict",
         w.append_fields(&other, 2, &[("b", f(1.0)), ("a", Value::I64(1))]),
         invalid,
-        &["\"a\"", "f64", "i64"],
+        [
+            "\"a\" of table \"open\" is f64",
+            "the value is i64",
+            "give it as f64",
+        ],
     );
     assert!(
         open_table.field("b").is_err(),
@@ -175,32 +223,40 @@ fn wrong_rows_are_refused_whole_and_others_stay_staged() {
         "no name",
         w.append_fields(&other, 2, &[("", f(1.0))]),
         invalid,
-        &["field name"],
+        [
+            "1 to 65535 are allowed",
+            "field name of 0 bytes",
+            "choose another",
+        ],
     );
     check(
         "add",
         table.add_field("v", FieldType::Bool),
         ErrorKind::Exists,
-        &["f64", "bool"],
+        [
+            "of type f64 already",
+            "cannot also be bool",
+            "choose another name",
+        ],
     );
 
     check(
         "a tag twice",
         table.series(&[("a", "1"), ("a", "2")]),
         invalid,
-        &["tags of a series", "\"a\" twice"],
+        ["expected each name once", "\"a\" twice", "correct it"],
     );
     check(
         "a tag without name",
         table.series(&[("", "1")]),
         invalid,
-        &["tag"],
+        ["expected at least one byte", "found none", "correct it"],
     );
     check(
         "a long tag",
         table.series(&[("a", "x".repeat(70_000))]),
         invalid,
-        &["65535"],
+        ["at most 65535", "got 70000", "make it smaller"],
     );
     table.series(&[("a", "")]).unwrap();
     table.series::<&str, &str>(&[]).unwrap();
@@ -208,37 +264,57 @@ fn wrong_rows_are_refused_whole_and_others_stay_staged() {
         "no table",
         db.table("fixd"),
         ErrorKind::NotFound,
-        &["fixd", "\"fixed\"", "\"open\""],
+        [
+            "there are [\"fixed\", \"open\"]",
+            "no table \"fixd\"",
+            "correct the name, or create the table",
+        ],
     );
     check(
         "a table twice",
         db.create_table("open", TableOptions::new()),
         ErrorKind::Exists,
-        &["open"],
+        [
+            "choose another name",
+            "a table \"open\" already",
+            "open it with `table`",
+        ],
     );
     check(
         "no table name",
         db.create_table("", TableOptions::new()),
         invalid,
-        &["table name"],
+        [
+            "1 to 65535 are allowed",
+            "table name of 0 bytes",
+            "choose another",
+        ],
     );
     check(
         "drop none",
         db.drop_table("none"),
         ErrorKind::NotFound,
-        &["none"],
+        [
+            "there are [\"fixed\", \"open\"]",
+            "no table \"none\"",
+            "correct the name",
+        ],
     );
     check(
         "a span",
         table.delete(&[], TimeRange { start: 2, end: 1 }),
         invalid,
-        &["the span starts at 2 and ends at 1"],
+        [
+            "not end before it starts",
+            "the span starts at 2 and ends at 1",
+            "give one",
+        ],
     );
     check(
         "a field",
         table.query().fields(&["w"]).scan(),
         ErrorKind::NotFound,
-        &["\"w\"", "\"v\""],
+        ["it has [\"v\"", "no field \"w\"", "correct the name"],
     );
 
     writer.commit_and_wait().unwrap();
@@ -255,7 +331,16 @@ fn wrong_rows_are_refused_whole_and_others_stay_staged() {
     let staged = mixed
         .append(&foreign, 3, &[f(1.0)])
         .and_then(|()| mixed.commit().map(drop));
-    check("a foreign handle", staged, ErrorKind::NotFound, &["fixed"]);
+    check(
+        "a foreign handle",
+        staged,
+        ErrorKind::NotFound,
+        [
+            "one of this database",
+            "table \"fixed\" is not",
+            "`clear` the writer",
+        ],
+    );
     assert_eq!(contents(&table).len(), 1);
 
     // Rows of a table that was dropped meanwhile; a new one of that name is another.
@@ -267,7 +352,11 @@ fn wrong_rows_are_refused_whole_and_others_stay_staged() {
         "a dropped table",
         late.commit(),
         ErrorKind::NotFound,
-        &["fixed", "dropped"],
+        [
+            "one of this database",
+            "was dropped after rows were staged",
+            "`clear` the writer",
+        ],
     );
     assert!(contents(&again).is_empty());
     assert!(table.query().scan().is_err());
@@ -283,40 +372,52 @@ fn a_refused_or_empty_batch_adds_no_field_to_an_open_schema() {
     let invalid = ErrorKind::Invalid;
     let of_one = || Batch::of_series(&host, vec![1, 2]).f64("new", vec![1.0, 2.0]);
     let of_many = |of_row| Batch::of_many(vec![host.clone(); 2], of_row, vec![1, 2]);
-    let refused: [(&str, Batch, &[&str]); 6] = [
+    let refused: [(&str, Batch, [&str; 3]); 6] = [
         (
             "a series number",
             of_many(vec![0, 7]).f64("new", vec![1.0, 2.0]),
-            &["series number 7", "has 2"],
+            [
+                "has 2, counted from 0",
+                "series number 7",
+                "correct the number",
+            ],
         ),
         (
             "too few series numbers",
             of_many(vec![0]).f64("new", vec![1.0, 2.0]),
-            &["series numbers", "1 entries", "2 rows"],
+            [
+                "2 rows",
+                "\"series numbers\" has 1 entries",
+                "one for each row",
+            ],
         ),
         (
             "a field twice",
             of_one().f64("new", vec![1.0, 2.0]),
-            &["field \"new\" twice"],
+            ["give each", "field \"new\" twice", "field once"],
         ),
         (
             "a field twice, as another type",
             of_one().i64("new", vec![1, 2]),
-            &["field \"new\" twice"],
+            ["give each", "field \"new\" twice", "field once"],
         ),
         (
             "a field without name",
             of_one().f64("", vec![1.0, 2.0]),
-            &["field name", "0 bytes"],
+            [
+                "1 to 65535 are allowed",
+                "field name of 0 bytes",
+                "choose another",
+            ],
         ),
         (
             "short",
             of_one().f64("n", vec![1.0]),
-            &["\"n\"", "1 entries"],
+            ["2 rows", "\"n\" has 1 entries", "one for each row"],
         ),
     ];
-    for (what, batch, words) in refused {
-        check(what, writer.append_batch(batch), invalid, words);
+    for (what, batch, says) in refused {
+        check(what, writer.append_batch(batch), invalid, says);
         assert!(table.schema().fields.is_empty(), "{what}: a field is left");
     }
     let row = [("new", Value::F64(1.0)), ("", Value::F64(1.0))];
@@ -324,7 +425,11 @@ fn a_refused_or_empty_batch_adds_no_field_to_an_open_schema() {
         "a row",
         writer.append_fields(&host, 1, &row),
         invalid,
-        &["field name"],
+        [
+            "1 to 65535 are allowed",
+            "field name of 0 bytes",
+            "choose another",
+        ],
     );
     let empty = Batch::of_series(&host, vec![]).f64("new", vec![]);
     writer.append_batch(empty).unwrap();
@@ -343,16 +448,29 @@ fn a_string_no_field_can_hold_is_refused_when_it_is_staged() {
     let mut writer = db.writer();
     let long = "x".repeat(MAX + 1);
     let text = Value::String(&long);
-    let words = &["\"t\"", "\"text\"", "16777217 bytes", "16777216"];
+    let says = [
+        "at most 16777216",
+        "\"text\" of table \"t\" has 16777217 bytes",
+        "shorten it",
+    ];
     let invalid = ErrorKind::Invalid;
     let by_place = writer.append(&host, 1, &[Value::F64(1.0), text]);
-    check("by place", by_place, invalid, words);
+    check("by place", by_place, invalid, says);
     let by_name = writer.append_fields(&host, 1, &[("text", text)]);
-    check("by name", by_name, invalid, words);
+    check("by name", by_name, invalid, says);
     let batch = Batch::of_series(&host, vec![1, 2]).string("text", &["", &long]);
-    check("a batch", writer.append_batch(batch), invalid, words);
+    check("a batch", writer.append_batch(batch), invalid, says);
     let wrong = writer.append(&host, 1, &[text]);
-    check("a type", wrong, invalid, &["\"v\"", "f64", "string"]);
+    check(
+        "a type",
+        wrong,
+        invalid,
+        [
+            "\"v\" of table \"t\" is f64",
+            "the value is string",
+            "give it as f64",
+        ],
+    );
     assert_eq!(writer.staged_rows(), 0);
 
     // Of a null nothing is kept, and the longest string there may be is taken.
@@ -382,17 +500,21 @@ fn a_tag_that_no_series_has_is_an_error_that_names_near_ones() {
     writer.append(&series, 1, &[Value::F64(1.0)]).unwrap();
     writer.commit_and_wait().unwrap();
     let kind = ErrorKind::NotFound;
-    let words = &["table \"t\"", "no series", "tag \"hots\"", "\"host\""];
+    let says = [
+        "there are [\"host\"",
+        "no series of table \"t\" has a tag \"hots\"",
+        "correct the name",
+    ];
     let all = TimeRange::ALL;
-    check("a delete", table.delete(&unknown, all), kind, words);
+    check("a delete", table.delete(&unknown, all), kind, says);
     let beside_known = [TagMatch::equal("host", "a"), unknown[0].clone()];
-    check("a second", table.delete(&beside_known, all), kind, words);
-    check("a list", table.series_keys(&unknown), kind, words);
+    check("a second", table.delete(&beside_known, all), kind, says);
+    check("a list", table.series_keys(&unknown), kind, says);
     let query = table.query().filter(unknown[0].clone());
-    check("a scan", query.scan(), kind, words);
+    check("a scan", query.scan(), kind, says);
     let count = [Aggregate::new(Agg::Count, "v")];
     let grouped = table.query().group_by(&["hots"]).aggregate(count);
-    check("a group", grouped.buckets(), kind, words);
+    check("a group", grouped.buckets(), kind, says);
     assert_eq!(contents(&table).len(), 1);
 
     // A value that no series has is none.
@@ -415,28 +537,28 @@ fn wrong_settings_are_refused_by_every_way_to_open() {
     cases[1].log_file_bytes = 65_537;
     cases[2].mapped_segments = 15;
     cases[3].query_threads = 0;
-    let names = [
-        "memory_budget_bytes",
-        "log_file_bytes",
-        "mapped_segments",
-        "query_threads",
+    let settings = [
+        ("memory_budget_bytes", "at least 32 MiB", 1),
+        ("log_file_bytes", "from 64 KiB to 1 GiB", 65_537),
+        ("mapped_segments", "at least 16", 15),
+        ("query_threads", "at least 1", 0),
     ];
-    for (options, name) in cases.into_iter().zip(names) {
+    for (options, (name, bound, value)) in cases.into_iter().zip(settings) {
         let at = |path: &str| {
             let disk = Arc::new(disk.clone());
             let builder = Tidestone::builder(path);
             builder.options(options.clone()).disk(disk)
         };
-        let (invalid, words) = (ErrorKind::Invalid, &[name, "at least"][..]);
-        let words = if name == "log_file_bytes" {
-            &words[..1]
-        } else {
-            words
-        };
-        check("open", at("/db").open(), invalid, words);
-        check("create", at("/new").create(), invalid, words);
-        check("either", at("/new").open_or_create(), invalid, words);
-        check("read", at("/db").open_read_only(), invalid, words);
+        let invalid = ErrorKind::Invalid;
+        let says = [
+            &*format!("setting {name} must be {bound}"),
+            &*format!("it is {value}"),
+            "change it",
+        ];
+        check("open", at("/db").open(), invalid, says);
+        check("create", at("/new").create(), invalid, says);
+        check("either", at("/new").open_or_create(), invalid, says);
+        check("read", at("/db").open_read_only(), invalid, says);
     }
     assert_eq!(disk.changes(), before);
     open(&disk).unwrap();
@@ -478,7 +600,11 @@ fn what_a_busy_database_refuses_stays_staged_and_is_committed_later() {
         "few rows",
         Err(error),
         ErrorKind::Busy,
-        &["memory_budget_bytes"],
+        [
+            "are allowed",
+            "bytes of rows wait to be flushed",
+            "or raise memory_budget_bytes",
+        ],
     );
     assert_eq!(writer.staged_rows(), 1);
     // A batch that is shared, not copied, comes back to its writer.
@@ -486,7 +612,12 @@ fn what_a_busy_database_refuses_stays_staged_and_is_committed_later() {
     let times: Vec<i64> = (1_000..2_000).collect();
     let batch = Batch::of_series(&series, times).f64("v", vec![0.5; 1_000]);
     many.append_batch(batch).unwrap();
-    check("many rows", many.commit(), ErrorKind::Busy, &["again"]);
+    check(
+        "many rows",
+        many.commit(),
+        ErrorKind::Busy,
+        ["are allowed", "bytes of rows wait", "commit again later"],
+    );
     assert_eq!(many.staged_rows(), 1_000);
     let rows = || i64::try_from(contents(&table).len()).unwrap();
     assert_eq!(rows(), committed);
@@ -565,27 +696,31 @@ fn a_read_only_database_and_a_closed_one_refuse_writes() {
     let closed = ErrorKind::Closed;
     let table = reader.table("t").unwrap();
     assert_eq!(contents(&table).len(), 8_400);
-    let words = &["reading only"];
+    let says = [
+        "to change it",
+        "opened for reading only",
+        "open it for writing",
+    ];
     check(
         "create",
         reader.create_table("u", table_options()),
         closed,
-        words,
+        says,
     );
     check(
         "a new series",
         table.series(&[("host", "new")]),
         closed,
-        words,
+        says,
     );
-    check("delete", table.delete(&[], TimeRange::ALL), closed, words);
-    check("flush", reader.flush(), closed, words);
-    check("compact", reader.compact(), closed, words);
-    check("drop", reader.drop_table("t"), closed, words);
+    check("delete", table.delete(&[], TimeRange::ALL), closed, says);
+    check("flush", reader.flush(), closed, says);
+    check("compact", reader.compact(), closed, says);
+    check("drop", reader.drop_table("t"), closed, says);
     let known = table.series(&[("host", "h1")]).unwrap();
     let mut writer = reader.writer();
     writer.append(&known, 1, &[Value::F64(1.0)]).unwrap();
-    check("commit", writer.commit(), closed, words);
+    check("commit", writer.commit(), closed, says);
 
     let table = db.table("t").unwrap();
     let series = table.series(&[("host", "h1")]).unwrap();
@@ -597,11 +732,7 @@ fn a_read_only_database_and_a_closed_one_refuse_writes() {
     ticket.wait().unwrap();
     assert!(ticket.is_durable());
     writer.append(&series, 2, &[Value::F64(1.0)]).unwrap();
-    check("commit", writer.commit(), closed, &["closed"]);
-    check(
-        "a series",
-        table.series(&[("host", "other")]),
-        closed,
-        &["closed"],
-    );
+    let says = ["this needs an open one", "was closed", "open it again"];
+    check("commit", writer.commit(), closed, says);
+    check("a series", table.series(&[("host", "other")]), closed, says);
 }

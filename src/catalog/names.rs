@@ -44,7 +44,7 @@ impl fmt::Display for Known<'_> {
 pub(crate) fn no_field(schema: &TableSchema, name: &str) -> String {
     let known = Known::near(name, schema.fields.iter().map(|f| f.name.as_str()));
     format!(
-        "table {:?} has no field {name:?}; it has {known}",
+        "table {:?} has no field {name:?}; it has {known}: correct the name, or add the field",
         schema.name
     )
 }

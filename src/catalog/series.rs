@@ -397,7 +397,7 @@ impl SeriesRegistry {
         let outcome = match &*self.index.read() {
             Slot::Ready(index) => ask(index),
             Slot::Closed => {
-                return Err(Error::new(ErrorKind::Closed, "the database was closed"));
+                return Err(Error::closed());
             }
             Slot::Broken(error) => Err(error.clone()),
         };
@@ -410,7 +410,7 @@ impl SeriesRegistry {
         match &*self.index.read() {
             Slot::Ready(index) => ask(index),
             Slot::Broken(error) => Err(error.clone()),
-            Slot::Closed => Err(Error::new(ErrorKind::Closed, "the database was closed")),
+            Slot::Closed => Err(Error::closed()),
         }
     }
 

@@ -143,7 +143,10 @@ impl TableOptions {
     /// The schema of a new table.
     pub(crate) fn schema(&self, id: TableId, name: &str) -> Result<TableSchema> {
         if self.partition < Duration::from_secs(1) {
-            let message = format!("partition of {:?}: at least one second", self.partition);
+            let message = format!(
+                "partition of {:?}: at least one second; choose a longer one",
+                self.partition
+            );
             return Err(Error::invalid(message));
         }
         let mut settings = TableSettings {
@@ -167,14 +170,17 @@ impl TableOptions {
         for (field, field_type) in &self.fields {
             if let Some(earlier) = schema.field_by_name(field) {
                 return Err(Error::invalid(format!(
-                    "table {name:?} is given field {field:?} twice: as {}, and as {field_type}",
+                    "table {name:?} is given field {field:?} twice: as {}, and as {field_type}; give it once",
                     earlier.field_type
                 )));
             }
             schema = add_field(&schema, field, *field_type)?;
         }
         if name.is_empty() || name.len() > usize::from(u16::MAX) {
-            let message = format!("table name of {} bytes: 1 to 65535 are allowed", name.len());
+            let message = format!(
+                "table name of {} bytes: 1 to 65535 are allowed; choose another",
+                name.len()
+            );
             return Err(Error::invalid(message));
         }
         Ok(schema)
@@ -182,8 +188,11 @@ impl TableOptions {
 }
 
 fn nanos(what: &str, duration: Duration) -> Result<i64> {
-    i64::try_from(duration.as_nanos())
-        .map_err(|_| Error::invalid(format!("{what} of {duration:?}: at most 292 years")))
+    i64::try_from(duration.as_nanos()).map_err(|_| {
+        Error::invalid(format!(
+            "{what} of {duration:?}: at most 292 years; choose a shorter one"
+        ))
+    })
 }
 
 /// Sets [`TableOptions::future_bound`].
@@ -221,19 +230,22 @@ pub(crate) fn add_field(
     field_type: FieldType,
 ) -> Result<TableSchema> {
     if name.is_empty() || name.len() > usize::from(u16::MAX) {
-        let message = format!("field name of {} bytes: 1 to 65535 are allowed", name.len());
+        let message = format!(
+            "field name of {} bytes: 1 to 65535 are allowed; choose another",
+            name.len()
+        );
         return Err(Error::invalid(message));
     }
     if let Some(field) = schema.fields.iter().find(|f| f.name == name) {
         let message = format!(
-            "table {:?} has a field {name:?} of type {} already; it cannot also be {field_type}",
+            "table {:?} has a field {name:?} of type {} already; it cannot also be {field_type}: choose another name",
             schema.name, field.field_type
         );
         return Err(Error::new(ErrorKind::Exists, message));
     }
     if schema.fields.len() >= tidestone_format::version::MAX_FIELDS {
         let message = format!(
-            "table {:?} has {} fields, the most there may be",
+            "table {:?} has {} fields, the most there may be; put more into another table",
             schema.name,
             schema.fields.len()
         );
@@ -345,7 +357,7 @@ impl Tables {
             let mut names: Vec<&str> = tables.by_name.keys().map(String::as_str).collect();
             names.sort_unstable();
             let known = Known::near(name, names);
-            let message = format!("there is no table {name:?}; there are {known}");
+            let message = format!("there is no table {name:?}; there are {known}: correct the name, or create the table");
             Error::new(ErrorKind::NotFound, message)
         })
     }

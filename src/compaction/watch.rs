@@ -41,7 +41,7 @@ impl<'a> Watch<'a> {
     /// Fails if the database closes, or an input was dropped (with its table, or by retention).
     pub(super) fn check(&self) -> Result<()> {
         if self.engine.signals.is_closing() {
-            return Err(Error::new(ErrorKind::Closed, "the database was closed"));
+            return Err(Error::closed());
         }
         let version = self.engine.store.version();
         if version.number == self.seen.get() {
@@ -53,7 +53,8 @@ impl<'a> Watch<'a> {
         };
         if !self.inputs.iter().all(lives) {
             self.overtaken.set(true);
-            let message = "segments that were being merged were dropped";
+            let message =
+                "segments that were being merged were dropped meanwhile; nothing is to be done";
             return Err(Error::new(ErrorKind::NotFound, message));
         }
         self.seen.set(version.number);

@@ -155,7 +155,7 @@ impl Tidestone {
         };
         let mut reader = reader.lock();
         if self.0.running.lock().is_none() {
-            return Err(Error::new(ErrorKind::Closed, "the database was closed"));
+            return Err(Error::closed());
         }
         reader.refresh(self.engine())
     }
@@ -189,7 +189,9 @@ impl Tidestone {
         engine.writable()?;
         let mut editor = engine.store.edit();
         if engine.tables().by_name(name).is_ok() {
-            let message = format!("there is a table {name:?} already");
+            let message = format!(
+                "there is a table {name:?} already; open it with `table`, or choose another name"
+            );
             return Err(Error::new(ErrorKind::Exists, message));
         }
         let id = editor.state().next_table();
@@ -387,7 +389,7 @@ impl Tidestone {
         let log = self.engine().writable()?;
         if name.is_empty() || name.len() > usize::from(u16::MAX) {
             let message = format!(
-                "name of a log reader of {} bytes: 1 to 65535 are allowed",
+                "name of a log reader of {} bytes: 1 to 65535 are allowed; choose another",
                 name.len()
             );
             return Err(Error::invalid(message));

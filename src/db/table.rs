@@ -166,7 +166,10 @@ impl Table {
             .pop()
             .flatten();
         key.ok_or_else(|| {
-            let message = format!("table {:?} has no series {series}", self.core.name);
+            let message = format!(
+                "table {:?} has no series {series}; ask for one that an answer of this table names",
+                self.core.name
+            );
             Error::new(ErrorKind::NotFound, message)
         })
     }
@@ -203,7 +206,7 @@ impl Table {
         let keys = self.engine.series.keys(self.core.id, series)?;
         let keys = keys.into_iter().zip(series).map(|(key, id)| {
             key.ok_or_else(|| {
-                let message = format!("table {:?} has no series {id}", self.core.name);
+                let message = format!("table {:?} has no series {id}; ask for those that an answer of this table names", self.core.name);
                 Error::new(ErrorKind::NotFound, message)
             })
         });
@@ -220,7 +223,7 @@ impl Table {
     pub fn delete(&self, tests: &[TagMatch], range: TimeRange) -> Result<Ticket> {
         if range.start > range.end {
             let message = format!(
-                "the span starts at {} and ends at {}",
+                "the span starts at {} and ends at {}; give one that does not end before it starts",
                 range.start, range.end
             );
             return Err(Error::invalid(message));

@@ -430,7 +430,7 @@ fn a_field_given_twice_is_told_whichever_call_makes_the_table() {
         assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
         assert_eq!(
             error.to_string(),
-            "table \"twice\" is given field \"v\" twice: as i64, and as f64"
+            "table \"twice\" is given field \"v\" twice: as i64, and as f64; give it once"
         );
     }
 }
@@ -443,7 +443,10 @@ fn a_delete_in_a_table_that_was_dropped_is_refused() {
     db.drop_table("t").unwrap();
     let error = table.delete(&[], crate::TimeRange::ALL).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
-    assert_eq!(error.to_string(), "table \"t\" was dropped");
+    assert!(
+        error.to_string().starts_with("table \"t\" was dropped"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -466,7 +469,7 @@ fn a_log_reader_without_a_name_is_refused_in_words_of_the_call() {
     let db = create(SimDisk::new());
     let error = db.set_log_cursor("", Lsn(0)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);
-    let expected = "name of a log reader of 0 bytes: 1 to 65535 are allowed";
+    let expected = "name of a log reader of 0 bytes: 1 to 65535 are allowed; choose another";
     assert_eq!(error.to_string(), expected);
 }
 

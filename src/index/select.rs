@@ -57,7 +57,11 @@ impl TagPattern {
                 .size_limit(PATTERN_BYTES_MAX)
                 .dfa_size_limit(PATTERN_BYTES_MAX)
                 .build()
-                .map_err(|e| Error::invalid(format!("regular expression: {e}")))
+                .map_err(|e| {
+                    Error::invalid(format!(
+                        "regular expression: {e}; write it in the syntax of the crate `regex`, and small"
+                    ))
+                })
         };
         // By itself first, so that a stray parenthesis cannot close the group around it.
         compile(pattern)?;

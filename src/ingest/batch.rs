@@ -1,7 +1,7 @@
 //! Whole columns at once.
 
 use tidestone_format::column::{Bitmap, Column, Values};
-use tidestone_format::schema::{SchemaMode, TableSchema};
+use tidestone_format::schema::{Field, SchemaMode, TableSchema};
 use tidestone_format::version::MAX_STRING;
 use tidestone_format::{FieldType, SeriesId, Timestamp};
 
@@ -162,11 +162,7 @@ impl Batch {
             let given = column.values.field_type();
             match schema.field_by_name(name) {
                 Some(field) if field.field_type != given => {
-                    let message = format!(
-                        "field {name:?} of table {:?} is {}, the batch has {given}",
-                        schema.name, field.field_type
-                    );
-                    return Err(Error::invalid(message));
+                    return Err(wrong_type(&schema.name, field, given));
                 }
                 Some(_) => {}
                 None if schema.settings.mode == SchemaMode::Fixed => {
@@ -183,7 +179,10 @@ impl Batch {
         let mut names: Vec<&str> = self.columns.iter().map(|(name, _)| name.as_str()).collect();
         names.sort_unstable();
         if let Some(twice) = names.windows(2).find(|w| w[0] == w[1]) {
-            let message = format!("the batch has field {:?} twice", twice[0]);
+            let message = format!(
+                "the batch has field {:?} twice; give each field once",
+                twice[0]
+            );
             return Err(Error::invalid(message));
         }
         Ok(())
@@ -222,16 +221,29 @@ impl Batch {
 
     fn no_series(&self, number: u32) -> Error {
         Error::invalid(format!(
-            "a row of the batch is of series number {number}; the batch has {}",
+            "a row of the batch is of series number {number}; the batch has {}, counted from 0: correct the number, or \
+             add the series",
             self.series.len()
         ))
     }
 }
 
+/// The error for a value that the field does not take.
+pub(super) fn wrong_type(table: &str, field: &Field, given: FieldType) -> Error {
+    let Field {
+        name, field_type, ..
+    } = field;
+    Error::invalid(format!(
+        "field {name:?} of table {table:?} is {field_type}, the value is {given}; give it as \
+         {field_type}, or write it to another field"
+    ))
+}
+
 /// The error for a string that is longer than any field takes.
 pub(super) fn too_long(table: &str, field: &str, len: usize) -> Error {
     Error::invalid(format!(
-        "a string for field {field:?} of table {table:?} has {len} bytes; at most {MAX_STRING} are allowed"
+        "a string for field {field:?} of table {table:?} has {len} bytes; at most {MAX_STRING} are allowed: \
+         shorten it"
     ))
 }
 
@@ -254,6 +266,6 @@ fn check_len(what: &str, actual: usize, rows: usize) -> Result<()> {
         return Ok(());
     }
     Err(Error::invalid(format!(
-        "{what:?} has {actual} entries for the {rows} rows of the batch"
+        "{what:?} has {actual} entries for the {rows} rows of the batch; give one for each row"
     )))
 }

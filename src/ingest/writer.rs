@@ -8,7 +8,7 @@ use tidestone_format::log::FrameKind;
 use tidestone_format::schema::{SchemaMode, TableSchema};
 use tidestone_format::{Lsn, SeriesId, TableId, Timestamp, checksum};
 
-use super::batch::too_long;
+use super::batch::{too_long, wrong_type};
 use super::{Batch, Durability, Ticket};
 use crate::catalog::{Hold, Pin, TableCore, add_field, no_field};
 use crate::engine::Engine;
@@ -157,7 +157,7 @@ impl Writer {
         for (i, (name, value)) in fields.iter().enumerate() {
             if fields[..i].iter().any(|(other, _)| other == name) {
                 return Err(Error::invalid(format!(
-                    "field {name:?} is given twice in one row"
+                    "field {name:?} is given twice in one row; give each field once"
                 )));
             }
             if let Some(len) = value.too_long() {
@@ -165,11 +165,7 @@ impl Writer {
             }
             match (schema.field_by_name(name), value.field_type()) {
                 (Some(field), Some(given)) if field.field_type != given => {
-                    let message = format!(
-                        "field {name:?} of table {:?} is {}, the value is {given}",
-                        schema.name, field.field_type
-                    );
-                    return Err(Error::invalid(message));
+                    return Err(wrong_type(&schema.name, field, given));
                 }
                 (None, _) if schema.settings.mode == SchemaMode::Fixed => {
                     return Err(Error::invalid(no_field(&schema, name)));
@@ -214,7 +210,10 @@ impl Writer {
             if batch.is_empty() {
                 return Ok(());
             }
-            return Err(Error::invalid("the batch has rows and no series"));
+            return Err(Error::invalid(format!(
+                "the batch has {} rows and no series; name the series they are of",
+                batch.len()
+            )));
         };
         let table = first.table.clone();
         if let Some(other) = batch
@@ -225,7 +224,7 @@ impl Writer {
             // Another database may have a table of the same name and id.
             let message = format!(
                 "a batch is of one table of one open database; it has series of {:?} and of another \
-                 table {:?}",
+                 table {:?}: make one for each",
                 table.name, other.table.name
             );
             return Err(Error::invalid(message));
@@ -444,7 +443,8 @@ impl Writer {
         let horizon = table.horizon();
         if time < horizon {
             let message = format!(
-                "time {time} is before {horizon}, from where on table {:?} keeps rows",
+                "time {time} is before {horizon}, from where on table {:?} keeps rows; write newer rows, or \
+                 let the table keep them longer",
                 table.name
             );
             return Err(Error::invalid(message));
@@ -461,7 +461,8 @@ impl Writer {
         let latest = now.saturating_add(bound);
         if time > latest {
             let message = format!(
-                "time {time} is {} ns ahead of the clock; table {:?} takes rows at most {bound} ns ahead",
+                "time {time} is {} ns ahead of the clock; table {:?} takes rows at most {bound} ns ahead: \
+                 correct the time, or raise the future bound of the table",
                 time.saturating_sub(now),
                 table.name
             );
@@ -564,32 +565,27 @@ impl Staged {
         let (name, fields) = (&self.schema.name, &self.schema.fields);
         if values.len() > fields.len() {
             let message = format!(
-                "{} values for table {name:?}, which has {} fields",
+                "{} values for table {name:?}, which has {} fields; give one for each, or name them with \
+                 `append_fields`",
                 values.len(),
                 fields.len()
             );
             return Error::invalid(message);
         }
-        let misfit = values
-            .iter()
-            .zip(fields)
-            .find(|(v, f)| !v.fits(f.field_type) || v.too_long().is_some());
-        if let Some((value, field)) = misfit
-            && value.fits(field.field_type)
-            && let Some(len) = value.too_long()
-        {
-            return too_long(name, &field.name, len);
+        for (value, field) in values.iter().zip(fields) {
+            match value.field_type() {
+                Some(given) if given != field.field_type => {
+                    return wrong_type(name, field, given);
+                }
+                _ => {}
+            }
+            if let Some(len) = value.too_long() {
+                return too_long(name, &field.name, len);
+            }
         }
-        let message = match misfit {
-            Some((value, field)) => format!(
-                "field {:?} of table {name:?} is {}, the value is {}",
-                field.name,
-                field.field_type,
-                value.field_type().map_or("null", |t| t.name())
-            ),
-            None => format!("the values do not fit the fields of table {name:?}"),
-        };
-        Error::invalid(message)
+        Error::invalid(format!(
+            "the values do not fit the fields of table {name:?}; give each in the type of its field"
+        ))
     }
 }
 

@@ -261,7 +261,7 @@ impl Query {
     pub(super) fn snapshot(&self) -> Result<Snapshot> {
         if self.range.start > self.range.end {
             let message = format!(
-                "the range starts at {} and ends at {}",
+                "the range starts at {} and ends at {}; give one that does not end before it starts",
                 self.range.start, self.range.end
             );
             return Err(Error::invalid(message));
@@ -277,7 +277,9 @@ impl Query {
         let mut fields: Vec<Field> = Vec::with_capacity(names.len());
         for name in names {
             if fields.iter().any(|f| f.name == *name) {
-                return Err(Error::invalid(format!("field {name:?} is asked for twice")));
+                return Err(Error::invalid(format!(
+                    "field {name:?} is asked for twice; name each field once"
+                )));
             }
             fields.push(field_of(schema, name)?.clone());
         }
@@ -322,7 +324,7 @@ impl Query {
         match unknown {
             Some(tag) if !known.is_empty() => {
                 let message = format!(
-                    "no series of table {:?} has a tag {tag:?}; there are {}",
+                    "no series of table {:?} has a tag {tag:?}; there are {}: correct the name",
                     self.table.name,
                     Known::near(tag, known.iter().map(String::as_str))
                 );

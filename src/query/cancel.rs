@@ -45,7 +45,7 @@ impl Cancellation {
             false => Ok(()),
             true => Err(Error::new(
                 ErrorKind::Cancelled,
-                "the query was cancelled before it was answered",
+                "the query was cancelled before it was answered; ask again for an answer",
             )),
         }
     }

@@ -115,9 +115,12 @@ impl RowStream {
         let keys = self.engine.series.keys(self.table.id, &[series]);
         self.engine.check_is_there(&self.table)?;
         let mut keys = keys?;
-        keys.pop()
-            .flatten()
-            .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there is no series {series}")))
+        keys.pop().flatten().ok_or_else(|| {
+            Error::new(
+                ErrorKind::NotFound,
+                format!("there is no series {series}; ask for one of this answer"),
+            )
+        })
     }
 
     /// What the stream has read so far.

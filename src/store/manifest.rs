@@ -23,7 +23,7 @@ use tidestone_format::manifest::{
     append_edit, replay, replay_up_to_damage,
 };
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::io::{self, Disk, File};
 
 /// Zeros kept ready behind the last edit, so that small edits need no space on a full disk.
@@ -309,10 +309,7 @@ impl Manifest {
         ) = read(&path, &bytes)?;
         check_header(&path, &header, database, number)?;
         let identity = ManifestIdentity::of(&header);
-        let read_only = Error::new(
-            ErrorKind::Closed,
-            "the database was opened for reading only",
-        );
+        let read_only = Error::read_only();
         Ok(Self {
             disk,
             dir: dir.to_owned(),
@@ -441,7 +438,7 @@ impl Manifest {
         if self.poisoned.is_some() {
             return Ok(());
         }
-        self.poisoned = Some(Error::new(ErrorKind::Closed, "the database was closed"));
+        self.poisoned = Some(Error::closed());
         let path = path_of(&self.dir, self.identity.number);
         let synced = self.file.sync();
         synced.map_err(|e| Error::io("sync the manifest", &path, e))

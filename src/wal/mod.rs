@@ -55,7 +55,7 @@ pub(crate) use replay::{LogFiles, Missing, SteppedOver, make_durable, remove_unu
 use group::{Buffers, Group};
 
 use crate::clock::Deadline;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::io::{Disk, File};
 use crate::sharing::Publisher;
 
@@ -641,10 +641,6 @@ fn wake(wakers: Vec<Waker>) {
     }
 }
 
-fn closed() -> Error {
-    Error::new(ErrorKind::Closed, "the database was closed")
-}
-
 impl State {
     fn check(&self) -> Result<()> {
         match &self.poisoned {
@@ -656,7 +652,7 @@ impl State {
     fn check_open(&self) -> Result<()> {
         self.check()?;
         match self.closing {
-            true => Err(closed()),
+            true => Err(Error::closed()),
             false => Ok(()),
         }
     }
@@ -664,7 +660,7 @@ impl State {
     fn check_appendable(&self, frame: Frame<'_>) -> Result<()> {
         self.check_open()?;
         match self.sealed && !frame.is_note() {
-            true => Err(closed()),
+            true => Err(Error::closed()),
             false => Ok(()),
         }
     }

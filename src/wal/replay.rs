@@ -125,7 +125,7 @@ pub(crate) fn replay(
         let older = path_of(dir, first.number.saturating_sub(1));
         let message = format!(
             "the log starts behind LSN {reaches}, but only what is up to {flushed} was flushed: \
-             an older log file is missing, or {} has no valid header",
+             an older log file is missing, {} has no valid header, or the manifest is an older one",
             older.display()
         );
         return Err(Error::corrupt(&path, 144, message));

@@ -14,6 +14,7 @@ use tidestone_format::version::LOG_PAGE;
 
 use super::*;
 use crate::clock::ManualClock;
+use crate::error::ErrorKind;
 use crate::io::{Fault, OsDisk, SimDisk};
 
 const DIR: &str = "/db/wal";

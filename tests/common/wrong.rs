@@ -1,5 +1,6 @@
 //! What tests of wrong input share: how an error is checked, and a database to spoil.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use super::quiet;
@@ -9,16 +10,33 @@ use tidestone::{
     Tidestone, Value,
 };
 
-/// Checks that `result` is an error of this kind whose text has all the words.
+/// Checks that `result` is an error of this kind which says what was expected, what there was instead,
+/// and what to do, in words of their own.
 #[track_caller]
-pub(crate) fn check<T>(what: &str, result: Result<T>, kind: ErrorKind, words: &[&str]) {
+pub(crate) fn check<T>(
+    what: &str,
+    result: Result<T>,
+    kind: ErrorKind,
+    [expected, actual, advice]: [&str; 3],
+) {
     let Err(error) = result else {
         panic!("{what}: it was accepted");
     };
     assert_eq!(error.kind(), kind, "{what}: {error}");
     let text = error.to_string();
-    for word in words {
-        assert!(text.contains(word), "{what}: {word:?} is missing: {text}");
+    let mut rest = text.clone();
+    for (name, words) in [
+        ("advice", advice),
+        ("expected", expected),
+        ("actual", actual),
+    ] {
+        assert!(!words.is_empty(), "{what}: the test names no {name}");
+        assert!(
+            rest.contains(words),
+            "{what}: {name} {words:?} is missing: {text}"
+        );
+        // The same words do not count for two of them.
+        rest = rest.replacen(words, "\n", 1);
     }
     assert!(
         !text.contains("Error {") && text.len() < 2_000,
@@ -33,16 +51,44 @@ pub(crate) fn check<T>(what: &str, result: Result<T>, kind: ErrorKind, words: &[
     if matches!(kind, ErrorKind::Corrupt | ErrorKind::Unsupported) {
         assert!(error.offset().is_some(), "{what}: no offset: {text}");
     }
-    let advice: &[&str] = match kind {
+    let advices: &[&str] = match kind {
         ErrorKind::Corrupt => &["`tidestone verify`", "`tidestone repair`", "restore"],
         ErrorKind::Unsupported => &["open it with the version that wrote it or a newer one"],
         ErrorKind::DiskFull => &["free space"],
         _ => return,
     };
     assert!(
-        advice.iter().any(|a| text.contains(a)),
+        advices.iter().any(|a| text.contains(a)),
         "{what}: no advice: {text}"
     );
+}
+
+/// Checks that `result` is an error about damage that names the file, and what was expected and found
+/// in it, in the words of the format or of whoever compared two files.
+#[track_caller]
+pub(crate) fn check_damage<T>(what: &str, result: Result<T>, path: &Path) {
+    let Err(error) = result else {
+        panic!("{what}: it was accepted");
+    };
+    let text = error.to_string();
+    let named = path.to_str().unwrap();
+    assert!(text.contains(named), "{what}: {named} is not named: {text}");
+    let told = [
+        ["expected ", "found "],
+        ["needs ", "has "],
+        [" bytes, its header says ", "the log file has "],
+        [" bytes, the manifest says ", "the segment has "],
+        ["was acknowledged", "not readable here ("],
+        ["only what is up to ", "the log starts behind LSN "],
+    ];
+    let Some([expected, actual]) = told
+        .into_iter()
+        .find(|words| words.iter().all(|w| text.contains(w)))
+    else {
+        panic!("{what}: not told what was expected and found: {text}");
+    };
+    let says = [expected, actual, "`tidestone repair`"];
+    check::<()>(what, Err(error), ErrorKind::Corrupt, says);
 }
 
 pub(crate) fn open(disk: &SimDisk) -> Result<Tidestone> {

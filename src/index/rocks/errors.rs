@@ -52,7 +52,7 @@ pub(super) fn rocks_error(path: &Path, error: rocksdb::Error) -> Error {
         (None, _) => ErrorKind::Io,
     };
     let advice = match kind {
-        ErrorKind::DiskFull => "; free space",
+        ErrorKind::DiskFull => "; free space, or drop a table or shorten what it keeps",
         ErrorKind::Locked => "; another process has it open: close the database there",
         ErrorKind::Corrupt | ErrorKind::Invalid => {
             "; the index is derived: `tidestone rebuild-index` makes it anew"

@@ -214,7 +214,7 @@ fn column(plan: &Plan, at: usize, states: &mut Partial<Slots>, chosen: &Chosen) 
     found.map_err(|sum| {
         let field = &plan.fields[field].0;
         Error::invalid(format!(
-            "the sum of field {:?}, {sum}, does not fit into {}; its mean can be had",
+            "the sum of field {:?}, {sum}, does not fit into {}; ask for a shorter span, or for the mean",
             field.name, field.field_type
         ))
     })

@@ -46,8 +46,9 @@ impl Plan {
             Some(every) => match i64::try_from(every.as_nanos()) {
                 Ok(width) if width > 0 => Some(width),
                 _ => {
-                    let message =
-                        format!("buckets of {every:?}: 1 nanosecond to 292 years are allowed");
+                    let message = format!(
+                        "buckets of {every:?}: 1 nanosecond to 292 years are allowed; choose another width"
+                    );
                     return Err(Error::invalid(message));
                 }
             },
@@ -74,7 +75,9 @@ type Folded = (Vec<(Field, Wants)>, Vec<Output>);
 
 fn outputs(schema: &TableSchema, aggregates: &[Aggregate]) -> Result<Folded> {
     if aggregates.is_empty() {
-        return Err(Error::invalid("no aggregate is asked for"));
+        return Err(Error::invalid(
+            "no aggregate is asked for, and at least one is needed; name one, such as a count",
+        ));
     }
     let mut fields: Vec<(Field, Wants)> = Vec::new();
     for aggregate in aggregates {
@@ -100,7 +103,7 @@ fn outputs(schema: &TableSchema, aggregates: &[Aggregate]) -> Result<Folded> {
         let ordered = wants.sum || wants.extremes;
         if ordered && field.field_type == FieldType::String {
             let message = format!(
-                "there is no {} of field {name:?}, which is a string",
+                "there is no {} of field {name:?}, which is a string; ask for count, first or last of it",
                 aggregate.agg.name()
             );
             return Err(Error::invalid(message));
@@ -116,7 +119,10 @@ fn outputs(schema: &TableSchema, aggregates: &[Aggregate]) -> Result<Folded> {
     let outputs: Vec<Output> = outputs.collect();
     for (at, output) in outputs.iter().enumerate() {
         if outputs[..at].iter().any(|o| o.name == output.name) {
-            let message = format!("two aggregates are called {:?}", output.name);
+            let message = format!(
+                "two aggregates are called {:?}, and each needs a name of its own; name one with `named`",
+                output.name
+            );
             return Err(Error::invalid(message));
         }
     }
