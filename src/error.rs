@@ -252,11 +252,19 @@ impl std::error::Error for Error {
 impl From<FormatError> for Error {
     /// For values of the caller that the format cannot hold.
     fn from(error: FormatError) -> Self {
-        let advice = match error.kind {
-            FormatErrorKind::Limit => "make it smaller",
-            _ => "correct it",
+        let message = match error.kind {
+            FormatErrorKind::Limit => format!("{error}; make it smaller"),
+            // There is no file, and no offset in it.
+            _ => {
+                let FormatError {
+                    what,
+                    expected,
+                    actual,
+                    ..
+                } = &error;
+                format!("{what}: expected {expected}, found {actual}; correct it")
+            }
         };
-        let message = format!("{error}; {advice}");
         Self::build(
             ErrorKind::Invalid,
             message,

@@ -53,7 +53,17 @@ impl Failure {
 
     /// A file could not be used; `action` says for what.
     pub(crate) fn file(action: &str, path: &Path, error: &io::Error) -> Self {
-        Self::new(format_args!("cannot {action} {}: {error}", path.display()))
+        let advice = match error.kind() {
+            io::ErrorKind::NotFound => "; correct the name",
+            io::ErrorKind::PermissionDenied => {
+                "; the user this process runs as needs permission to read it"
+            }
+            _ => "",
+        };
+        Self::new(format_args!(
+            "cannot {action} {}: {error}{advice}",
+            path.display()
+        ))
     }
 }
 

@@ -34,11 +34,14 @@ mod parse {
         if let Ok(ns) = text.parse::<i64>() {
             return Ok(ns);
         }
-        civil_or_rfc3339(text).ok_or_else(|| {
+        let ns = civil_or_rfc3339(text).ok_or_else(|| {
             format!(
                 "{text:?} is no time: give RFC 3339, YYYY-MM-DD[ HH:MM:SS[.fff]] (UTC), \
                  nanoseconds since 1970, or now-1h"
             )
+        })?;
+        i64::try_from(ns).map_err(|_| {
+            format!("{text:?} is not within the years 1677 to 2262: give a time that is")
         })
     }
 
@@ -55,8 +58,8 @@ mod parse {
     }
 
     /// RFC 3339, or a date with or without a time of day, which is taken as UTC. `None` for other
-    /// text, such as a time with the name of a zone and no offset, and for times that 64 bits of nanoseconds cannot hold.
-    pub(crate) fn civil_or_rfc3339(text: &str) -> Option<i64> {
+    /// text, such as a time with the name of a zone and no offset, and for times that the calendar does not have.
+    pub(crate) fn civil_or_rfc3339(text: &str) -> Option<i128> {
         let timestamp: Timestamp = match text.parse() {
             Ok(timestamp) => timestamp,
             // The name of a zone without an offset: what it means is not known here.
@@ -66,7 +69,7 @@ mod parse {
                 civil.to_zoned(TimeZone::UTC).ok()?.timestamp()
             }
         };
-        i64::try_from(timestamp.as_nanosecond()).ok()
+        Some(timestamp.as_nanosecond())
     }
 
     /// A length of time such as `10s`, `1m`, `1h30m` or `500ms`, in ns; more than none.
@@ -103,7 +106,9 @@ mod parse {
             let sum = number
                 .checked_mul(unit)
                 .and_then(|part| total.checked_add(part));
-            total = sum.ok_or_else(|| format!("{text:?} is longer than 292 years"))?;
+            total = sum.ok_or_else(|| {
+                format!("{text:?} is longer than 292 years; give a shorter length")
+            })?;
         }
         if total == 0 {
             return Err(wrong());

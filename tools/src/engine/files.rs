@@ -95,7 +95,7 @@ impl DbFiles {
         let no_database = || {
             let root = self.root.display();
             Failure::new(format_args!(
-                "{root} is no database: there is no manifest in it"
+                "{root} is no database: there is no manifest in it; name the folder of one"
             ))
         };
         let list = self.manifests().map_err(|e| match e.kind() {

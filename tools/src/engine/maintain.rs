@@ -124,6 +124,6 @@ fn is_database(dir: &Path) -> Run<()> {
     }
     let dir = dir.display();
     Err(Failure::new(format_args!(
-        "{dir} is no database: it has no IDENTITY"
+        "{dir} is no database: it has no IDENTITY; name the folder of one"
     )))
 }

@@ -37,6 +37,14 @@ impl Place {
         (out, error)
     }
 
+    /// Runs a command that is to be refused with code 2: nothing on stdout, and on stderr what was
+    /// expected, what there was instead, and what to do, in words of their own.
+    pub(crate) fn refused(&self, args: &[&str], says: [&str; 3]) {
+        let (out, error) = self.check(2, args);
+        assert_eq!(out, "", "{args:?}");
+        check_error(&format!("{args:?}"), &error, says);
+    }
+
     /// The stdout of a command that is to succeed.
     pub(crate) fn ok(&self, args: &[&str]) -> String {
         self.check(0, args).0
@@ -70,6 +78,25 @@ time,city,degrees,sky
 2026-01-01 01:00:00,Zürich,,clouds
 2026-01-02 00:00:00,Bern,3,rain
 ";
+
+/// Checks that an error says what was expected, what there was instead, and what to do, in words of
+/// their own.
+pub(crate) fn check_error(what: &str, error: &str, [expected, actual, advice]: [&str; 3]) {
+    let mut rest = error.to_owned();
+    for (name, words) in [
+        ("advice", advice),
+        ("expected", expected),
+        ("actual", actual),
+    ] {
+        assert!(!words.is_empty(), "{what}: the test names no {name}");
+        assert!(
+            rest.contains(words),
+            "{what}: {name} {words:?} is missing: {error}"
+        );
+        // The same words do not count for two of them.
+        rest = rest.replacen(words, "\n", 1);
+    }
+}
 
 pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()

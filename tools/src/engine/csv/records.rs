@@ -237,7 +237,10 @@ impl<R: BufRead> Records<R> {
                             Next::Record(first)
                         }
                         Err(column) => {
-                            let what = format!("column {} is not UTF-8", column + 1);
+                            let what = format!(
+                                "column {} is not UTF-8; convert the file to it",
+                                column + 1
+                            );
                             Next::Refused(first, what)
                         }
                     });

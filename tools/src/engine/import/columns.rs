@@ -149,7 +149,7 @@ fn kinds_by_args(file: &str, head: &Record, args: &ImportArgs) -> Run<Vec<(Strin
 fn missing(file: &str, head: &Record, option: &str, name: &str) -> Failure {
     let names = names(head);
     Failure::new(format_args!(
-        "{file} has no column {name:?} ({option}); it has {names:?}"
+        "{file} has no column {name:?} ({option}); it has {names:?}: correct the name"
     ))
 }
 
@@ -170,7 +170,7 @@ fn check_names(file: &str, kinds: &[(String, Kind)], args: &ImportArgs) -> Run<(
         let same = |(n, k): &(String, Kind)| n == name && matches!(k, Kind::Tag) == is_tag;
         if kinds[..at].iter().any(same) {
             return Err(Failure::new(format_args!(
-                "{file} has two columns {name:?}"
+                "{file} has two columns {name:?}; rename one in the first line"
             )));
         }
         if is_tag && args.tag.iter().any(|(constant, _)| constant == name) {
@@ -209,7 +209,8 @@ fn field(
     }
     if there.is_none() && schema.settings.mode == SchemaMode::Fixed {
         return Err(Failure::new(format_args!(
-            "table {:?} has no field {name:?} and takes no new ones",
+            "table {:?} has no field {name:?} and takes no new ones; leave the column out, or import into another \
+             table",
             schema.name
         )));
     }
@@ -256,8 +257,12 @@ impl FieldColumn {
         let message = format!(
             "field {name:?} is {field_type} ({because}), the value {value:?} is {found_word}"
         );
-        if self.source != TypeSource::FirstRows {
-            return message;
+        match self.source {
+            TypeSource::FirstRows => {}
+            TypeSource::Table => return format!("{message}; write it as {field_type}"),
+            TypeSource::Option | TypeSource::Header => {
+                return format!("{message}; write it as {field_type}, or give another type");
+            }
         }
         let common = match common_type(field_type, found) {
             FieldType::U64 if is_negative => "string".to_owned(),

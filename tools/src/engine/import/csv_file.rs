@@ -197,7 +197,7 @@ impl Rows<'_> {
     fn row<'r>(&mut self, record: &'r Record, sink: &mut Sink) -> Result<Row<'r>, Refused> {
         if record.len() != self.roles.len() {
             return Err(Refused::Line(format!(
-                "{} columns, the first line has {}",
+                "{} columns, the first line has {}; write a value for each, or nothing between two delimiters",
                 record.len(),
                 self.roles.len()
             )));

@@ -172,7 +172,15 @@ impl<'a> Rest<'a> {
             },
         };
         self.at = if value.is_some() { self.at } else { start };
-        value.ok_or_else(|| self.wrong("a value: 1.5, 1i, 1u, true or \"text\""))
+        value.ok_or_else(|| {
+            let digits = text.trim_start_matches('-').trim_end_matches(['i', 'u']);
+            let is_number = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+            match text.as_bytes().last() {
+                Some(b'i') if is_number => self.wrong("an integer from -2^63 to 2^63 - 1"),
+                Some(b'u') if is_number => self.wrong("an integer from 0 to 2^64 - 1"),
+                _ => self.wrong("a value: 1.5, 1i, 1u, true or \"text\""),
+            }
+        })
     }
 
     fn string(&mut self) -> Result<FieldValue<'a>, String> {
@@ -216,8 +224,8 @@ impl<'a> Rest<'a> {
         let column = self.text[..self.at].chars().count() + 1;
         let found: String = self.text[self.at..].chars().take(20).collect();
         match found.as_str() {
-            "" => format!("column {column}: expected {expected}, the line ends"),
-            found => format!("column {column}: expected {expected}, found {found:?}"),
+            "" => format!("column {column}: expected {expected}, the line ends; correct it"),
+            found => format!("column {column}: expected {expected}, found {found:?}; correct it"),
         }
     }
 }

@@ -36,7 +36,7 @@ pub(super) fn import(
         }
         problems.reached(name, number);
         if got == Got::TooLong {
-            let what = format_args!("the line is longer than {} MiB", LONGEST >> 20);
+            let what = format_args!("the line is longer than {} MiB; divide it", LONGEST >> 20);
             problems.refuse(name, number, what);
             continue;
         }
@@ -44,7 +44,11 @@ pub(super) fn import(
             bytes.pop();
         }
         let Ok(text) = std::str::from_utf8(&bytes) else {
-            problems.refuse(name, number, "the line is not UTF-8");
+            problems.refuse(
+                name,
+                number,
+                "the line is not UTF-8; convert the file to it",
+            );
             continue;
         };
         // A byte order mark is no part of the first measurement.
@@ -74,7 +78,9 @@ fn take(
 ) -> Result<(), Refused> {
     let line = line_protocol::parse(text).map_err(Refused::Line)?;
     let Some(time) = line.time else {
-        return Err(Refused::Line("the line has no timestamp".to_owned()));
+        return Err(Refused::Line(
+            "the line has no timestamp, and every row needs one; write it at the end".to_owned(),
+        ));
     };
     let time = format.parse(time).map_err(Refused::Line)?;
     let table = args.table.as_deref().unwrap_or(&line.measurement);
@@ -102,7 +108,9 @@ fn row<'l>(
         if let Some(field_type) = value.field_type() {
             let at = sink.column(name, field_type)?;
             if values.iter().any(|(other, _)| *other == at) {
-                return Err(Refused::Line(format!("field {name:?} is given twice")));
+                return Err(Refused::Line(format!(
+                    "field {name:?} is given twice in one line; give it once"
+                )));
             }
             values.push((at, value));
         }

@@ -267,7 +267,9 @@ fn read_files(
 fn check(args: &ImportArgs) -> Run<()> {
     for (at, (name, _)) in args.tag.iter().enumerate() {
         if args.tag[..at].iter().any(|(other, _)| other == name) {
-            return Err(Failure::new(format_args!("--tag names {name:?} twice")));
+            return Err(Failure::new(format_args!(
+                "--tag names {name:?} twice; give it once"
+            )));
         }
     }
     for path in &args.files {
@@ -296,7 +298,11 @@ impl Tables<'_> {
             self.sinks
                 .insert(name.to_owned(), Sink::new(self.db, table));
         }
-        let gone = || Refused::All(Failure::new(format_args!("table {name:?} is gone")));
+        let gone = || {
+            Refused::All(Failure::new(format_args!(
+                "table {name:?} is gone: it was dropped meanwhile; import again"
+            )))
+        };
         self.sinks.get_mut(name).ok_or_else(gone)
     }
 
@@ -438,10 +444,12 @@ fn field_type(text: &str) -> Result<(String, FieldType), String> {
 
 fn one_byte(text: &str) -> Result<u8, String> {
     match text.as_bytes() {
-        [b'"' | b'\n' | b'\r'] => Err("quotes and ends of lines divide no columns".to_owned()),
+        [b'"' | b'\n' | b'\r'] => {
+            Err("quotes and ends of lines divide no columns; give another character".to_owned())
+        }
         [byte] => Ok(*byte),
         b"\\t" => Ok(b'\t'),
-        _ => Err("one character of ASCII, or \\t".to_owned()),
+        _ => Err("give one character of ASCII, or \\t".to_owned()),
     }
 }
 

@@ -172,8 +172,11 @@ impl Sink {
     }
 
     fn add(&mut self, handle: SeriesHandle) -> Result<u32, Refused> {
-        let number = u32::try_from(self.handles.len())
-            .map_err(|_| Refused::All(Failure::new("more than 2^32 series in one import")))?;
+        let number = u32::try_from(self.handles.len()).map_err(|_| {
+            Refused::All(Failure::new(
+                "more than 2^32 series in one import; import the files one by one",
+            ))
+        })?;
         self.by_id.insert(handle.id(), number);
         self.handles.push(handle);
         self.last_times.push(None);
@@ -213,7 +216,7 @@ impl Sink {
         };
         if have != field_type {
             return Err(Refused::Line(format!(
-                "field {name:?} is {have}, the value is {field_type}"
+                "field {name:?} is {have}, the value is {field_type}; write it as {have}"
             )));
         }
         self.likely = at + 1;

@@ -1,6 +1,7 @@
 //! How the times of a file are written.
 
 use std::fmt;
+use std::num::{IntErrorKind, ParseIntError};
 use std::str::FromStr;
 
 use jiff::Timestamp;
@@ -97,11 +98,17 @@ impl TimeFormat {
     pub(super) fn parse(&self, text: &str) -> Result<i64, String> {
         let parsed = match self {
             Self::Since1970(unit) => number(text, unit.ns()),
-            Self::Rfc3339 => civil_or_rfc3339(text).ok_or(Misread::NoTime),
-            Self::Pattern(pattern) => by_pattern(pattern, text).ok_or(Misread::NoTime),
+            Self::Rfc3339 => within(civil_or_rfc3339(text)),
+            Self::Pattern(pattern) => within(by_pattern(pattern, text)),
         };
         parsed.map_err(|misread| match misread {
-            Misread::NoTime => format!("time {text:?} is not of the format {self}"),
+            Misread::NoTime => format!(
+                "time {text:?} is not of the format {self}; correct it, or give the --time-format it is of"
+            ),
+            Misread::TooFar => format!(
+                "time {text:?} of the format {self} is not within the years 1677 to 2262, which are all \
+                 that 64 bits of nanoseconds hold; correct it, or the --time-format"
+            ),
             Misread::TooFine => format!(
                 "time {text:?} of the format {self} has decimals below the nanosecond, which would \
                  be lost; cut them off"
@@ -114,8 +121,16 @@ impl TimeFormat {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Misread {
     NoTime,
+    /// It is one that 64 bits of nanoseconds do not hold.
+    TooFar,
     /// It is finer than timestamps are.
     TooFine,
+}
+
+/// A time as the timestamp it is.
+fn within(ns: Option<i128>) -> Result<i64, Misread> {
+    let ns = ns.ok_or(Misread::NoTime)?;
+    i64::try_from(ns).map_err(|_| Misread::TooFar)
 }
 
 /// A number of units of `unit` ns, with or without decimals, none of which is lost.
@@ -125,8 +140,11 @@ fn number(text: &str, unit: i64) -> Result<i64, Misread> {
         return Err(Misread::NoTime);
     }
     let sign = if whole.starts_with('-') { -1 } else { 1 };
-    let whole: i64 = whole.parse().map_err(|_| Misread::NoTime)?;
-    let mut ns = whole.checked_mul(unit).ok_or(Misread::NoTime)?;
+    let whole: i64 = whole.parse().map_err(|e: ParseIntError| match e.kind() {
+        IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => Misread::TooFar,
+        _ => Misread::NoTime,
+    })?;
+    let mut ns = whole.checked_mul(unit).ok_or(Misread::TooFar)?;
     let mut place = unit;
     for digit in decimals.bytes().map(|b| i64::from(b - b'0')) {
         place /= 10;
@@ -135,7 +153,7 @@ fn number(text: &str, unit: i64) -> Result<i64, Misread> {
         }
         ns = ns
             .checked_add(sign * digit * place)
-            .ok_or(Misread::NoTime)?;
+            .ok_or(Misread::TooFar)?;
     }
     Ok(ns)
 }
@@ -154,7 +172,7 @@ fn check_pattern(pattern: &str) -> Result<(), String> {
     }
 }
 
-fn by_pattern(pattern: &str, text: &str) -> Option<i64> {
+fn by_pattern(pattern: &str, text: &str) -> Option<i128> {
     let parsed = strtime::parse(pattern, text).ok()?;
     let ns = match parsed.timestamp() {
         // The library leaves out fractions behind a number of seconds.
@@ -177,7 +195,7 @@ fn by_pattern(pattern: &str, text: &str) -> Option<i64> {
             offset.to_timestamp(civil).ok()?.as_nanosecond()
         }
     };
-    i64::try_from(ns).ok()
+    Some(ns)
 }
 
 #[cfg(test)]

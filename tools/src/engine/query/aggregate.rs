@@ -173,7 +173,8 @@ impl Want {
                 if all.is_empty() {
                     let agg = format!("{agg:?}").to_lowercase();
                     return Err(Failure::new(format_args!(
-                        "{agg} is of numbers and bools, and no field asked for is one of them"
+                        "{agg} is of numbers and bools, and no field asked for is one of them: name one \
+                         that is"
                     )));
                 }
                 all

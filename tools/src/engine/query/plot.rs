@@ -122,7 +122,8 @@ fn drawn(select: &SelectArgs, table: &Table) -> Run<Vec<String>> {
         let field = table.field(name)?;
         if !can_be_drawn(&field) {
             return Err(Failure::new(format_args!(
-                "field {name:?} of table {:?} is string; only numbers and bools can be drawn",
+                "field {name:?} of table {:?} is string; only numbers and bools can be drawn: name \
+                 another field",
                 select.table
             )));
         }
@@ -135,7 +136,8 @@ fn drawn(select: &SelectArgs, table: &Table) -> Run<Vec<String>> {
     }
     if names.is_empty() {
         return Err(Failure::new(format_args!(
-            "table {:?} has no field of numbers or bools; nothing else can be drawn",
+            "table {:?} has no field of numbers or bools; nothing else can be drawn: name \
+             another table",
             select.table
         )));
     }

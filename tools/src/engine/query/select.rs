@@ -66,7 +66,7 @@ impl WhichArgs {
         };
         if range.start > range.end {
             return Err(Failure::new(format_args!(
-                "--from {} is later than --to {}",
+                "--from {} is later than --to {}; exchange them",
                 time::rfc3339(range.start),
                 time::rfc3339(range.end)
             )));
@@ -101,12 +101,13 @@ pub(crate) fn check_tags<'a>(
         if table.schema().field_by_name(name).is_some() {
             return Err(Failure::new(format_args!(
                 "{option} is of tags; {name:?} is a field of table {table_name:?}, whose tags are \
-                 {tags:?}"
+                 {tags:?}: name one of them"
             )));
         }
         if tags.is_empty() && table.series_count()? > 0 {
             return Err(Failure::new(format_args!(
-                "{option} is of tags; no series of table {table_name:?} has any, nor a tag {name:?}"
+                "{option} is of tags; no series of table {table_name:?} has any, nor a tag {name:?}: leave it \
+                 out"
             )));
         }
     }

@@ -116,8 +116,17 @@ fn a_carriage_return_stands_in_quotes_or_before_a_line_feed() {
 #[test]
 fn cells_that_are_not_utf_8_are_named() {
     let check = |text: &[u8], expected: &[&str]| assert_eq!(read(text, 64), expected);
-    check(b"a,\xff,\xff\nb\n", &["1! column 2 is not UTF-8", "2: b"]);
+    check(
+        b"a,\xff,\xff\nb\n",
+        &["1! column 2 is not UTF-8; convert the file to it", "2: b"],
+    );
     // Together the two cells would be an é.
-    check(b"a,b\xc3,\xa9\nb\n", &["1! column 2 is not UTF-8", "2: b"]);
-    check(b"\"\xff\n\",a\nb\n", &["1! column 1 is not UTF-8", "3: b"]);
+    check(
+        b"a,b\xc3,\xa9\nb\n",
+        &["1! column 2 is not UTF-8; convert the file to it", "2: b"],
+    );
+    check(
+        b"\"\xff\n\",a\nb\n",
+        &["1! column 1 is not UTF-8; convert the file to it", "3: b"],
+    );
 }

@@ -1,0 +1,370 @@
+//! Wrong input of every command: which line or file it is, what was expected, what there was, and what
+//! to do. The exit code says whether the command ran.
+#![cfg(feature = "engine")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "input and damaged files are files of the test"
+)]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "the lints know test functions, not the functions they call"
+)]
+
+mod common;
+
+use std::path::PathBuf;
+
+use common::{Place, check_error};
+
+/// Imports a file of which one line is wrong: it is named, and the others are taken.
+#[track_caller]
+fn check_line(file: &str, text: &str, line: u64, more: &[&str], says: [&str; 3]) {
+    let place = Place::new();
+    place.file(file, text);
+    let (out, error) = place.check(1, &[&["import", "--db", "db", file], more].concat());
+    assert!(out.contains("1 lines refused"), "{text}: {out}");
+    let taken = text.lines().count() - 1 - usize::from(file.ends_with(".csv"));
+    assert!(out.contains(&format!("{taken} rows in")), "{text}: {out}");
+    let at = format!("{file}:{line}: ");
+    let told: Vec<&str> = error.lines().filter(|l| l.starts_with(&at)).collect();
+    assert_eq!(told.len(), 1, "{text}: {error}");
+    check_error(text, told[0], says);
+}
+
+#[test]
+fn a_time_beyond_64_bits_is_refused_in_every_format() {
+    let years = "not within the years 1677 to 2262";
+    let cases = [
+        ("s", "9223372036.854775808", "9223372036.854775807"),
+        ("s", "-9223372037", "-9223372036.854775808"),
+        ("s", "99999999999999999999", "1"),
+        ("ms", "9223372036855", "9223372036854.775807"),
+        ("us", "9223372036854776", "-9223372036854775.808"),
+        ("ns", "9223372036854775808", "9223372036854775807"),
+        ("ns", "-9223372036854775809", "-9223372036854775808"),
+        (
+            "rfc3339",
+            "2262-04-11T23:47:16.854775808Z",
+            "2262-04-11T23:47:16.854775807Z",
+        ),
+        (
+            "rfc3339",
+            "1677-09-21T00:12:43.145224191Z",
+            "1677-09-21T00:12:43.145224192Z",
+        ),
+        ("%Y-%m-%d", "2263-01-01", "2262-04-11"),
+        ("%Y-%m-%d", "1677-09-21", "1677-09-22"),
+    ];
+    for (format, beyond, within) in cases {
+        let csv = format!("t,v\n{within},1\n{beyond},2\n");
+        let more = ["--table", "t", "--time", "t", "--time-format", format];
+        let says = [years, beyond, "correct it, or the --time-format"];
+        check_line("in.csv", &csv, 3, &more, says);
+        let lines = format!("m v=1 {within}\nm v=2 {beyond}\n");
+        check_line("in.lp", &lines, 2, &["--time-format", format], says);
+    }
+    for wrong in ["9223372036854775808", "5.5", "1e3", "x"] {
+        let text = format!("m v=1 5\nm v=1 {wrong}\n");
+        let place = Place::new();
+        place.file("in.lp", &text);
+        let (out, error) = place.check(1, &["import", "--db", "db", "in.lp"]);
+        assert!(out.contains("1 rows in"), "{out}");
+        assert!(
+            error.contains(&format!("in.lp:2: time {wrong:?}")),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn a_wrong_line_of_line_protocol_says_what_would_be_right() {
+    let check = |wrong: &str, says: [&str; 3]| {
+        let lines = format!("m,a=1 v=1 1\n{wrong}\nm,a=1 v=1 3\n");
+        check_line("in.lp", &lines, 2, &[], says);
+    };
+    check(
+        "m,a=1,a=2 v=1 2",
+        ["expected each name once", "found \"a\" twice", "correct it"],
+    );
+    check(
+        "m,a=1,b=1,a=1 v=1 2",
+        ["expected each name once", "found \"a\" twice", "correct it"],
+    );
+    check(
+        "m,a=1 v=1,v=2 2",
+        ["in one line", "\"v\" is given twice", "give it once"],
+    );
+    check(
+        "m,a=1 v=1,v=1i 2",
+        ["\"v\" is f64", "the value is i64", "write it as f64"],
+    );
+    check(
+        "m,a=1 v=\"1\" 2",
+        ["\"v\" is f64", "the value is string", "write it as f64"],
+    );
+    let signed = "expected an integer from -2^63 to 2^63 - 1";
+    for over in ["9223372036854775808i", "-9223372036854775809i"] {
+        let shown = &over[..over.len().min(20)];
+        check(&format!("m,a=1 n={over} 2"), [signed, shown, "correct it"]);
+    }
+    let unsigned = "expected an integer from 0 to 2^64 - 1";
+    for over in ["18446744073709551616u", "-1u"] {
+        let shown = &over[..over.len().min(20)];
+        check(
+            &format!("m,a=1 n={over} 2"),
+            [unsigned, shown, "correct it"],
+        );
+    }
+    check(
+        "m,a=1 v=1",
+        [
+            "every row needs one",
+            "the line has no timestamp",
+            "write it at the end",
+        ],
+    );
+    check(
+        "m,a=1 v= 2",
+        ["expected a value", "found \" 2\"", "correct it"],
+    );
+    check(
+        "m,a= v=1 2",
+        [
+            "expected the value of a tag",
+            "found \" v=1 2\"",
+            "correct it",
+        ],
+    );
+    check(
+        "m,a=1",
+        ["expected a space and fields", "the line ends", "correct it"],
+    );
+}
+
+#[test]
+fn extreme_values_of_line_protocol_come_back() {
+    let place = Place::new();
+    place.file(
+        "in.lp",
+        "m,a= v=1 1\n\
+         m,a=1 v=NaN,n=9223372036854775807i,u=18446744073709551615u,s=\"\" -9223372036854775808\n\
+         m,a=1 v=-inf,n=-9223372036854775808i,u=0u,s=\"x\" 9223372036854775807\n\
+         m,a=1 v=+Infinity 0\n",
+    );
+    let (_, error) = place.check(1, &["import", "--db", "db", "in.lp"]);
+    let says = ["expected the value of a tag", "in.lp:1", "correct it"];
+    check_error("an empty tag", &error, says);
+    assert_eq!(
+        place.ok(&["export", "--db", "db", "--table", "m"]),
+        "time,a,v,n,u,s\n\
+         1677-09-21T00:12:43.145224192Z,1,NaN,9223372036854775807,18446744073709551615,\"\"\n\
+         1970-01-01T00:00:00Z,1,inf,,,\n\
+         2262-04-11T23:47:16.854775807Z,1,-inf,-9223372036854775808,0,x\n"
+    );
+}
+
+#[test]
+fn strings_of_a_mebibyte_come_back_from_both_formats() {
+    let place = Place::new();
+    // Different at both ends, and with what has to be quoted in the middle.
+    let long = |first: char| {
+        format!(
+            "{first}{}\"\n,{}z",
+            "x".repeat(1 << 19),
+            "y".repeat(1 << 19)
+        )
+    };
+    let (one, two) = (long('1'), long('2'));
+    let quoted = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
+    place.file(
+        "in.csv",
+        &format!("t,s\n1,{}\n2,{}\n", quoted(&one), quoted(&two)),
+    );
+    place.ok(&[
+        "import", "--db", "db", "--table", "csv", "--time", "t", "in.csv",
+    ]);
+    // A line of the line protocol has no end of a line in it.
+    let flat = |text: &str| text.replace('\n', " ");
+    let escaped = |text: &str| flat(text).replace('"', "\\\"");
+    place.file(
+        "in.lp",
+        &format!(
+            "lp s=\"{}\" 1000000000\nlp s=\"{}\" 2000000000\n",
+            escaped(&one),
+            escaped(&two)
+        ),
+    );
+    place.ok(&["import", "--db", "db", "in.lp"]);
+    let second = |n| format!("1970-01-01T00:00:0{n}Z");
+    for (table, one, two) in [
+        ("csv", one.clone(), two.clone()),
+        ("lp", flat(&one), flat(&two)),
+    ] {
+        let lines = [second(1), quoted(&one), second(2), quoted(&two)];
+        let expected = format!(
+            "time,s\n{},{}\n{},{}\n",
+            lines[0], lines[1], lines[2], lines[3]
+        );
+        let of = ["--db", "db", "--table", table];
+        let exported = place.ok(&[&["export"], &of[..]].concat());
+        assert!(exported == expected, "export of {table}");
+        let answer = place.ok(&[&["query"], &of[..], &["--format", "csv"]].concat());
+        assert!(answer == expected, "query of {table}");
+    }
+}
+
+#[test]
+fn questions_about_what_is_not_there_are_refused() {
+    let place = Place::with_weather();
+    let of = |command: &'static str, more: &[&'static str]| {
+        [&[command, "--db", "db", "--table", "weather"], more].concat()
+    };
+    let table = [
+        "there are [\"weather\"]",
+        "no table \"wether\"",
+        "correct the name",
+    ];
+    let field = [
+        "it has [\"degrees\", \"sky\"]",
+        "no field \"degree\"",
+        "correct the name",
+    ];
+    let tag = [
+        "there are [\"city\"]",
+        "no series of table \"weather\" has a tag \"town\"",
+        "correct the name",
+    ];
+    let at = ["--at", "2026-01-01"];
+    for more in [&[][..], &at] {
+        let last = |args: &[&'static str]| [&of("last", args)[..], more].concat();
+        place.refused(&last(&["--fields", "degree"]), field);
+        place.refused(&last(&["--where", "town=Bern"]), tag);
+        let args = ["last", "--db", "db", "--table", "wether"];
+        place.refused(&[&args[..], more].concat(), table);
+    }
+    let reversed = [
+        "is later than --to 2026-01-01T00:00:00Z",
+        "--from 2026-01-02T00:00:00Z",
+        "exchange them",
+    ];
+    let span = ["--from", "2026-01-02", "--to", "2026-01-01"];
+    let buckets = ["--agg", "count", "--every", "1h"];
+    place.refused(&of("query", &[&span[..], &buckets].concat()), reversed);
+    place.refused(&of("last", &span), reversed);
+    place.refused(&of("export", &span), reversed);
+    place.refused(&of("plot", &[&span[..], &buckets].concat()), reversed);
+    place.refused(&of("delete", &span), reversed);
+    place.refused(
+        &of("query", &["--agg", "max(degree)", "--every", "1h"]),
+        field,
+    );
+    place.refused(
+        &of(
+            "query",
+            &["--agg", "count", "--every", "1h", "--where", "town=x"],
+        ),
+        tag,
+    );
+    let beyond = [
+        "within the years 1677 to 2262",
+        "\"2263-01-01\"",
+        "give a time that is",
+    ];
+    place.refused(&of("query", &["--from", "2263-01-01"]), beyond);
+}
+
+#[test]
+fn what_another_process_writes_to_is_left_alone_by_every_command_that_writes() {
+    let place = Place::with_weather();
+    place.file("more.lp", "weather,city=Bern degrees=1 1\n");
+    let holder = tidestone::Tidestone::open(place.path("db"), tidestone::Options::default());
+    let holder = holder.unwrap();
+    let before = holder.table("weather").unwrap().series_count().unwrap();
+    for args in [
+        &["import", "--db", "db", "more.lp"][..],
+        &["delete", "--db", "db", "--table", "weather", "--all"],
+        &["compact", "db"],
+        &["flush", "db"],
+        &["repair", "db"],
+        &["repair", "db", "--yes"],
+        &["rebuild-index", "db"],
+    ] {
+        let says = [
+            "close it there",
+            "another process, or another handle of this one",
+            "open it here for reading only",
+        ];
+        place.refused(args, says);
+        let (_, error) = place.check(2, args);
+        assert!(error.contains("LOCK"), "{args:?}: {error}");
+    }
+    // Those that read go on beside it.
+    let rows = place.ok(&["export", "--db", "db", "--table", "weather"]);
+    assert_eq!(rows.lines().count(), 6, "{rows}");
+    assert_eq!(
+        holder.table("weather").unwrap().series_count().unwrap(),
+        before
+    );
+    holder.close().unwrap();
+    drop(holder);
+    place.ok(&["flush", "db"]);
+}
+
+#[test]
+fn inspect_tells_files_that_are_empty_zeros_or_foreign() {
+    let place = Place::with_weather();
+    let foreign = |magic: &[u8]| {
+        let mut bytes = magic.to_vec();
+        bytes.resize(4_096, b'x');
+        bytes
+    };
+    let contents = [
+        (
+            "empty",
+            Vec::new(),
+            "expected 192 bytes, found nothing: the file is empty",
+        ),
+        ("zeros", vec![0; 4_096], "found only zeros"),
+        (
+            "a PNG",
+            foreign(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"),
+            "expected an identity, log, manifest or segment file, found",
+        ),
+        (
+            "a zip",
+            foreign(b"PK\x03\x04\x14\0\0\0"),
+            "expected an identity, log, manifest or segment file, found",
+        ),
+    ];
+    for name in ["IDENTITY", ".log", ".manifest", ".seg"] {
+        let path = find(&place, name);
+        for (what, bytes, expected) in &contents {
+            std::fs::write(&path, bytes).unwrap();
+            let args = ["inspect", path.to_str().unwrap()];
+            let (out, _) = place.check(1, &args);
+            assert!(out.contains(expected), "{what} as {name}: {out}");
+            assert!(out.contains("BAD"), "{what} as {name}: {out}");
+            let (json, _) = place.check(1, &[&args[..], &["--json"]].concat());
+            serde_json::from_str::<serde_json::Value>(&json)
+                .unwrap_or_else(|e| panic!("{what} as {name}: {e}: {json}"));
+            assert!(std::fs::read(&path).unwrap() == *bytes, "{what} as {name}");
+        }
+    }
+}
+
+/// A file of the database whose name ends so.
+fn find(place: &Place, end: &str) -> PathBuf {
+    let mut folders = vec![place.path("db")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true if !path.ends_with("index") => folders.push(path),
+                false if path.to_str().is_some_and(|p| p.ends_with(end)) => return path,
+                _ => {}
+            }
+        }
+    }
+    panic!("no {end}")
+}
