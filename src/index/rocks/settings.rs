@@ -19,6 +19,8 @@ const FILTER_BITS: f64 = 10.0;
 const UNMERGED_ADDITIONS: usize = 64;
 /// Length at which RocksDB's own log of events starts a new file; two are kept.
 const EVENTS_BYTES: usize = 256 << 10;
+/// Bytes set aside on the disk at a time for RocksDB's list of its files; 4 MiB by default.
+const FILE_LIST_BYTES: usize = 64 << 10;
 
 /// Options that bound the memory of all column families together.
 pub(super) struct Settings {
@@ -47,6 +49,7 @@ impl Settings {
         base.set_log_level(LogLevel::Warn);
         base.set_max_log_file_size(EVENTS_BYTES);
         base.set_keep_log_file_num(2);
+        base.set_manifest_preallocation_size(FILE_LIST_BYTES);
         if let Some(env) = env {
             base.set_env(env);
         }
