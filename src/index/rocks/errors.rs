@@ -4,6 +4,8 @@ use std::path::Path;
 
 use crate::error::{Error, ErrorKind};
 
+const DENIED: &str = "Permission denied";
+
 /// The errors of the operating system that making the index anew would not mend, or that would
 /// take it away from another process. RocksDB gives them as text only.
 const REFUSALS: [(&str, ErrorKind); 7] = [
@@ -12,7 +14,7 @@ const REFUSALS: [(&str, ErrorKind); 7] = [
     ("lock file", ErrorKind::Locked),
     ("lock hold by current process", ErrorKind::Locked),
     ("Too many open files", ErrorKind::Io),
-    ("Permission denied", ErrorKind::Io),
+    (DENIED, ErrorKind::Io),
     ("Read-only file system", ErrorKind::Io),
 ];
 
@@ -56,6 +58,9 @@ pub(super) fn rocks_error(path: &Path, error: rocksdb::Error) -> Error {
         ErrorKind::Locked => "; another process has it open: close the database there",
         ErrorKind::Corrupt | ErrorKind::Invalid => {
             "; the index is derived: `tidestone rebuild-index` makes it anew"
+        }
+        _ if error.as_ref().contains(DENIED) => {
+            "; the user this process runs as needs permission to read and to write it"
         }
         _ => {
             "; see that its folder can be read and written; if it can, `tidestone rebuild-index` makes it anew"
