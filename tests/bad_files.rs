@@ -41,6 +41,18 @@ fn find(disk: &SimDisk, end: &str) -> PathBuf {
         .clone()
 }
 
+/// Every file and what is in it, but for what readers leave of the moment.
+fn files(disk: &SimDisk) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut paths = disk.paths();
+    paths.retain(|path| !path.starts_with("/db/readers"));
+    let read = |path: PathBuf| {
+        let mut bytes = Vec::new();
+        disk.damage(&path, |b| bytes.clone_from(b)).unwrap();
+        (path, bytes)
+    };
+    paths.into_iter().map(read).collect()
+}
+
 type Change = fn(&mut Vec<u8>);
 
 #[test]
@@ -137,6 +149,61 @@ fn damage_to_each_kind_of_file_is_found_and_named() {
             }
         }
     }
+}
+
+#[test]
+fn a_reader_refuses_files_that_are_empty_zeros_or_foreign() {
+    let sound = SimDisk::new();
+    fill(&open(&sound).unwrap());
+    let read = |disk: &SimDisk| -> Result<usize> {
+        let builder = Tidestone::builder("/db").options(quiet());
+        let db = builder.disk(Arc::new(disk.clone())).open_read_only()?;
+        let rows = db.table("t")?.query().scan()?;
+        rows.map(|batch| batch.map(|b| b.len())).sum()
+    };
+    let expected = 3 * 4 * 700;
+    assert_eq!(read(&sound.after_power_loss(|_| false)).unwrap(), expected);
+    let foreign = |magic: &'static [u8]| {
+        move |b: &mut Vec<u8>| {
+            b.fill(b'x');
+            b[..magic.len()].copy_from_slice(magic);
+        }
+    };
+    let (png, zip) = (
+        foreign(b"\x89PNG\r\n\x1a\n"),
+        foreign(b"PK\x03\x04\x14\0\0\0"),
+    );
+    let changes: [(&str, &dyn Fn(&mut Vec<u8>)); 4] = [
+        ("empty", &|b| b.clear()),
+        ("zeros", &|b| b.fill(0)),
+        ("a PNG", &png),
+        ("a zip", &zip),
+    ];
+    let mut refused = Vec::new();
+    for path in sound.paths() {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let kinds = ["IDENTITY", ".manifest", ".log", ".seg"];
+        let Some(kind) = kinds.into_iter().find(|end| name.ends_with(end)) else {
+            continue;
+        };
+        for (what, change) in changes {
+            let disk = sound.after_power_loss(|_| false);
+            disk.damage(&path, change).unwrap();
+            let before = files(&disk);
+            let what = format!("{}: {what}", path.display());
+            match read(&disk) {
+                // A log file that is not needed: flushed, or not begun.
+                Ok(rows) if kind == ".log" => assert_eq!(rows, expected, "{what}"),
+                result => {
+                    check_damage(&what, result, &path);
+                    refused.push(kind);
+                }
+            }
+            assert!(files(&disk) == before, "{what}: a reader changed something");
+        }
+    }
+    refused.dedup();
+    assert_eq!(refused, ["IDENTITY", ".manifest", ".seg", ".log"]);
 }
 
 #[test]
@@ -420,14 +487,6 @@ fn a_folder_without_permission_is_named_and_nothing_is_changed() {
             .options(quiet())
             .disk(Arc::new(disk.clone()))
     };
-    let bytes = |disk: &SimDisk| -> Vec<(PathBuf, Vec<u8>)> {
-        let read = |path: PathBuf| {
-            let mut bytes = Vec::new();
-            disk.damage(&path, |b| bytes.clone_from(b)).unwrap();
-            (path, bytes)
-        };
-        disk.paths().into_iter().map(read).collect()
-    };
     // What is denied, below which path, and whether opening for reading only needs it too.
     let denied = [
         (Call::Open, "/db/IDENTITY", true),
@@ -439,7 +498,7 @@ fn a_folder_without_permission_is_named_and_nothing_is_changed() {
     for (call, below, reading) in denied {
         let disk = sound.after_power_loss(|_| false);
         let gate = Gate::before(&disk);
-        let before = bytes(&disk);
+        let before = files(&disk);
         gate.refuse(call, below);
         let what = format!("{call:?} below {below}");
         let says = [
@@ -455,7 +514,7 @@ fn a_folder_without_permission_is_named_and_nothing_is_changed() {
             let opened = builder(&disk, "/db").open_read_only();
             check(&what, opened, ErrorKind::Io, says);
         }
-        let mut after = bytes(&disk);
+        let mut after = files(&disk);
         after.retain(|(path, _)| before.iter().any(|(p, _)| p == path) || !path.ends_with("LOCK"));
         assert!(after == before, "{what}: something was changed");
         gate.open();

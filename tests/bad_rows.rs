@@ -11,14 +11,15 @@
 mod common;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use common::gate::Gate;
 use common::wrong::{check, fill, open, table_options};
 use common::{contents, quiet};
 use tidestone::io::{Call, SimDisk};
 use tidestone::{
-    Agg, Aggregate, Backpressure, Batch, Bitmap, ErrorKind, FieldType, Options, SeededRandom,
-    TableOptions, TagMatch, Tidestone, TimeRange, Value, Values,
+    Agg, Aggregate, Backpressure, Batch, Bitmap, ErrorKind, FieldType, Options, Query,
+    SeededRandom, TableOptions, TagMatch, Tidestone, TimeRange, Value, Values,
 };
 
 #[test]
@@ -525,6 +526,66 @@ fn a_tag_that_no_series_has_is_an_error_that_names_near_ones() {
     assert_eq!(known.unwrap().len(), 1);
     assert_eq!(table.series_keys(&[]).unwrap().len(), 1);
     assert_eq!(contents(&table).len(), 1);
+}
+
+#[test]
+fn a_question_about_what_is_not_there_is_refused_in_each_form() {
+    let db = open(&SimDisk::new()).unwrap();
+    fill(&db);
+    let table = db.table("t").unwrap();
+    let count = || [Aggregate::new(Agg::Count, "v")];
+    // Each way to ask, of a query made ready.
+    let ask = |what: &str, query: &dyn Fn() -> Query, kind, says: [&str; 3]| {
+        let buckets = query().every(Duration::from_secs(1)).aggregate(count());
+        check(&format!("{what}: rows"), query().scan(), kind, says);
+        check(&format!("{what}: buckets"), buckets.buckets(), kind, says);
+        check(&format!("{what}: last"), query().last(), kind, says);
+        check(&format!("{what}: last at"), query().last_at(5), kind, says);
+    };
+    let says = [
+        "not end before it starts",
+        "the range starts at 2 and ends at 1",
+        "give one",
+    ];
+    let reversed = || table.query().range(TimeRange { start: 2, end: 1 });
+    check("a range: rows", reversed().scan(), ErrorKind::Invalid, says);
+    check("a range: last", reversed().last(), ErrorKind::Invalid, says);
+    let buckets = reversed().every(Duration::from_secs(1)).aggregate(count());
+    check(
+        "a range: buckets",
+        buckets.buckets(),
+        ErrorKind::Invalid,
+        says,
+    );
+    let says = [
+        "there are [\"host\"]",
+        "no series of table \"t\" has a tag \"hots\"",
+        "correct the name",
+    ];
+    let tag = || table.query().filter(TagMatch::equal("hots", "h1"));
+    ask("a tag", &tag, ErrorKind::NotFound, says);
+    let says = [
+        "it has [\"v\", \"text\"]",
+        "table \"t\" has no field \"w\"",
+        "correct the name",
+    ];
+    let field = || table.query().fields(&["w"]);
+    for (what, asked) in [("last", field().last()), ("last at", field().last_at(5))] {
+        check(what, asked, ErrorKind::NotFound, says);
+    }
+    let of_w = table.query().aggregate([Aggregate::new(Agg::Max, "w")]);
+    check("an aggregate", of_w.buckets(), ErrorKind::NotFound, says);
+    let none = table.query().aggregate([]);
+    let says = ["at least one is needed", "no aggregate", "name one"];
+    check("no aggregate", none.buckets(), ErrorKind::Invalid, says);
+    let says = ["count, first or last", "max of field \"text\"", "ask for"];
+    let of_text = table.query().aggregate([Aggregate::new(Agg::Max, "text")]);
+    check("a string", of_text.buckets(), ErrorKind::Invalid, says);
+
+    db.drop_table("t").unwrap();
+    let says = ["this needs it", "\"t\" was dropped", "or name another"];
+    let dropped = || table.query();
+    ask("a table", &dropped, ErrorKind::NotFound, says);
 }
 
 #[test]
