@@ -13,11 +13,12 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use common::wrong::check;
 use common::{contents, quiet};
 use tidestone::io::SimDisk;
 use tidestone::{
-    Clock, ClockWatcher, ErrorKind, FieldType, SeededRandom, Table, TableOptions, TableSettings,
-    Tidestone, Value,
+    Batch, Clock, ClockWatcher, ErrorKind, FieldType, SeededRandom, Table, TableOptions,
+    TableSettings, Tidestone, Value,
 };
 
 const HOUR: i64 = 3_600_000_000_000;
@@ -171,6 +172,42 @@ fn what_was_watched_survives_the_death_of_the_process() {
 }
 
 #[test]
+fn a_row_from_before_what_is_kept_is_refused_also_once_more_is_kept() {
+    let (disk, clock) = (SimDisk::new(), Arc::new(Machine::default()));
+    clock.set(START);
+    let db = open(&disk, &clock);
+    let table = make(&db);
+    clock.run(&db, 30);
+    db.enforce_retention().unwrap();
+    let series = table.series(&[("host", "a")]).unwrap();
+    let mut writer = db.writer();
+    let early = START - 10 * DAY;
+    let says = [
+        "from where on table \"t\" keeps rows",
+        &format!("time {early} is before"),
+        "write newer rows, or these to another table",
+    ];
+    let one = writer.append(&series, early, &[Value::I64(0)]);
+    check("a row", one, ErrorKind::Invalid, says);
+    let named = writer.append_fields(&series, early, &[("v", Value::I64(0))]);
+    check("by name", named, ErrorKind::Invalid, says);
+    let batch = Batch::of_series(&series, vec![START, early]).i64("v", vec![1, 2]);
+    let batch = writer.append_batch(batch);
+    check("a batch", batch, ErrorKind::Invalid, says);
+    assert_eq!(writer.staged_rows(), 0);
+
+    // What was let go of is not taken again: a horizon never goes back.
+    table.set_retention(None, None).unwrap();
+    let one = writer.append(&series, early, &[Value::I64(0)]);
+    check("all is kept", one, ErrorKind::Invalid, says);
+    let other = TableOptions::new().field("v", FieldType::I64);
+    let other = db.create_table("other", other).unwrap();
+    write(&db, &other, early);
+    assert_eq!(contents(&other).len(), 1);
+    db.close().unwrap();
+}
+
+#[test]
 fn what_a_table_keeps_can_be_changed() {
     let (disk, clock) = (SimDisk::new(), Arc::new(Machine::default()));
     clock.set(START);
@@ -183,16 +220,31 @@ fn what_a_table_keeps_can_be_changed() {
     }
     let settings = || table.schema().settings.clone();
     let before = settings();
-    for (age, bytes) in [
-        (Some(Duration::from_millis(999)), None),
-        (Some(Duration::MAX), None),
-        (None, Some(0)),
+    let all = "or `None` to keep all";
+    let shorter = "choose a shorter one";
+    for (age, bytes, says) in [
+        (
+            Some(Duration::from_millis(999)),
+            None,
+            ["at least one second", "retention age of 999ms", all],
+        ),
+        (
+            Some(Duration::MAX),
+            None,
+            ["at most 292 years", "retention age of", shorter],
+        ),
+        (None, Some(0), ["at least one", "retention of 0 bytes", all]),
     ] {
-        let error = table.set_retention(age, bytes).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+        let set = table.set_retention(age, bytes);
+        check("what is kept", set, ErrorKind::Invalid, says);
     }
-    let error = table.set_future_bound(Some(Duration::MAX)).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+    let set = table.set_future_bound(Some(Duration::MAX));
+    let says = [
+        "at most 292 years",
+        "future bound of",
+        "choose a shorter one",
+    ];
+    check("a bound", set, ErrorKind::Invalid, says);
     assert_eq!(settings(), before);
     db.enforce_retention().unwrap();
     assert_eq!(contents(&table).len(), 3);

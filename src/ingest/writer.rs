@@ -443,8 +443,8 @@ impl Writer {
         let horizon = table.horizon();
         if time < horizon {
             let message = format!(
-                "time {time} is before {horizon}, from where on table {:?} keeps rows; write newer rows, or \
-                 let the table keep them longer",
+                "time {time} is before {horizon}, from where on table {:?} keeps rows, for good; write newer \
+                 rows, or these to another table",
                 table.name
             );
             return Err(Error::invalid(message));
