@@ -54,6 +54,7 @@ fn files(disk: &SimDisk) -> Vec<(PathBuf, Vec<u8>)> {
 }
 
 type Change = fn(&mut Vec<u8>);
+type AnyChange<'a> = &'a dyn Fn(&mut Vec<u8>);
 
 #[test]
 fn damage_to_each_kind_of_file_is_found_and_named() {
@@ -173,7 +174,7 @@ fn a_reader_refuses_files_that_are_empty_zeros_or_foreign() {
         foreign(b"\x89PNG\r\n\x1a\n"),
         foreign(b"PK\x03\x04\x14\0\0\0"),
     );
-    let changes: [(&str, &dyn Fn(&mut Vec<u8>)); 4] = [
+    let changes: [(&str, AnyChange<'_>); 4] = [
         ("empty", &|b| b.clear()),
         ("zeros", &|b| b.fill(0)),
         ("a PNG", &png),
