@@ -333,7 +333,8 @@ impl Run<'_, '_> {
                 });
             }
             let message = format!(
-                "the log was cut behind LSN {} at offset {}, but only LSN {last} is readable",
+                "expected frames up to LSN {} at offset {}, behind which the log was cut; found none that is \
+                 readable behind LSN {last}",
                 cut.last_lsn, cut.offset
             );
             return Err(Error::corrupt(&path, end, message));
