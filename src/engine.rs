@@ -81,6 +81,7 @@ pub(crate) struct Counters {
     pub(crate) flushes: AtomicU64,
     pub(crate) compactions: AtomicU64,
     pub(crate) index_rebuilds: AtomicU64,
+    pub(crate) index_caught_up: AtomicU64,
     pub(crate) partitions_dropped_when_full: AtomicU64,
     pub(crate) later_rows_left_out: AtomicU64,
 }

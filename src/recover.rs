@@ -7,6 +7,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tidestone_format::header::{FileHeader, FileKind, Specific};
 use tidestone_format::log::{Frame, Record, SectionSeries, SeriesDefinition};
@@ -62,7 +63,8 @@ pub struct OpenReport {
     pub manifest_tail: Option<String>,
     /// Why the index was rebuilt, if it was.
     pub index_rebuilt: Option<String>,
-    /// Series the index took in from segments and log because it lagged.
+    /// Series the index took in from segments and log because it was older than they are, as it is after
+    /// a crash, or was rebuilt.
     pub index_caught_up: u64,
     /// Segment files that no manifest named, removed.
     pub strays_removed: usize,
@@ -387,6 +389,8 @@ pub(crate) fn open(
         index_rebuilt: report.index_rebuilt.is_some(),
         read_upto: Lsn(0),
     });
+    let caught_up = &engine.counters.index_caught_up;
+    caught_up.store(report.index_caught_up, Ordering::Relaxed);
     for (name, lsn) in unserved {
         engine.remove_cursor(&name)?;
         report.cursors_dropped.push(format!(

@@ -680,8 +680,17 @@ fn an_index_that_cannot_be_used_is_rebuilt_loudly_and_answers_the_same() {
     drop(db);
     fs::remove_dir_all(&index).unwrap();
     copy_tree(&keep, &index);
+    let (caught_up, series) = (|db: &Tidestone| db.status().unwrap().index_caught_up, 50);
+    let db = Tidestone::open(&path, quiet()).unwrap();
+    assert_eq!(db.open_report().index_caught_up, series);
+    assert_eq!(caught_up(&db), series, "it is told");
+    db.close().unwrap();
+    drop(db);
+    fs::remove_dir_all(&index).unwrap();
+    copy_tree(&keep, &index);
     check("older than the manifest", false, &more);
     check("caught up", false, &more);
+    assert_eq!(caught_up(&Tidestone::open(&path, quiet()).unwrap()), 0);
 }
 
 #[test]

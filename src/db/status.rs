@@ -39,6 +39,8 @@ pub struct Status {
     pub compactions: u64,
     /// Rebuilds of the index since the database was opened.
     pub index_rebuilds: u64,
+    /// Series that the index lacked when the database was opened, and took in then.
+    pub index_caught_up: u64,
     /// Oldest partitions dropped since the database was opened because the disk was full
     /// ([`TableOptions::drop_oldest_when_full`](crate::TableOptions::drop_oldest_when_full)).
     pub partitions_dropped_when_full: u64,
@@ -180,6 +182,7 @@ pub(super) fn of(engine: &Engine) -> Result<Status> {
         flushes: counter(&engine.counters.flushes),
         compactions: counter(&engine.counters.compactions),
         index_rebuilds: counter(&engine.counters.index_rebuilds) + engine.series.rebuilds(),
+        index_caught_up: counter(&engine.counters.index_caught_up),
         partitions_dropped_when_full: counter(&engine.counters.partitions_dropped_when_full),
         later_rows_left_out: counter(&engine.counters.later_rows_left_out),
         readers,

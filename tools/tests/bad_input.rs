@@ -368,3 +368,41 @@ fn find(place: &Place, end: &str) -> PathBuf {
     }
     panic!("no {end}")
 }
+
+/// A database opens with any of them, and says what it had to do for it.
+#[test]
+fn an_index_that_is_gone_or_older_is_told_and_answers_the_same() {
+    let place = Place::with_weather();
+    let (index, older) = (place.path("db/index"), place.path("older"));
+    let copy = |from: &PathBuf, to: &PathBuf| {
+        std::fs::create_dir(to).unwrap();
+        for entry in std::fs::read_dir(from).unwrap() {
+            let entry = entry.unwrap();
+            std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        }
+    };
+    copy(&index, &older);
+    place.file(
+        "more.csv",
+        "time,city,degrees\n2026-01-03 00:00:00,Genf,4\n",
+    );
+    let more = ["--table", "weather", "--time", "time", "--tags", "city"];
+    place.ok(&[&["import", "--db", "db", "more.csv"], &more[..]].concat());
+    place.ok(&["flush", "db"]);
+    let ask = ["query", "--db", "db", "--table", "weather"];
+    let expected = place.ok(&ask);
+    assert!(expected.contains("Genf"), "{expected}");
+
+    std::fs::remove_dir_all(&index).unwrap();
+    copy(&older, &index);
+    let (_, told) = place.check(0, &["flush", "db"]);
+    let lagged = "the index was older than the manifest: it took in 1 series that it lacked";
+    assert!(told.contains(lagged), "{told}");
+    assert_eq!(place.ok(&ask), expected);
+    std::fs::remove_dir_all(&index).unwrap();
+    let (_, told) = place.check(0, &["flush", "db"]);
+    assert!(told.contains("the index was rebuilt: "), "{told}");
+    assert_eq!(place.ok(&ask), expected);
+    let (_, told) = place.check(0, &["flush", "db"]);
+    assert!(!told.contains("index"), "{told}");
+}

@@ -95,6 +95,11 @@ pub(crate) fn report_open(db: &Tidestone) {
     let report = db.open_report();
     if let Some(why) = &report.index_rebuilt {
         eprintln!("tidestone: the index was rebuilt: {why}");
+    } else if report.index_caught_up > 0 {
+        let n = report.index_caught_up;
+        eprintln!(
+            "tidestone: the index was older than the manifest: it took in {n} series that it lacked"
+        );
     }
     if let Some(tail) = &report.log_tail {
         eprintln!("tidestone: an unsynced tail of the log was cut: {tail}");
