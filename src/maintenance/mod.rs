@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use crate::config::Options;
 use crate::db::{Builder, Tidestone};
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 pub use repair::{RepairPlan, Step};
 
 /// [`Builder::verify`], on the machine's own disk.
@@ -109,7 +109,7 @@ pub struct VerifyReport {
     pub frames: u64,
     /// Rows in segments.
     pub rows: u64,
-    /// What is damaged; empty if the database is sound.
+    /// What is damaged, or cannot be read because a newer version wrote it; empty if the database is sound.
     pub damage: Vec<Damage>,
     /// What is worth knowing and is no damage.
     pub notes: Vec<String>,
@@ -130,6 +130,13 @@ pub struct FileReport {
     pub rows: Option<u64>,
 }
 
+impl VerifyReport {
+    /// Whether something is damaged, and not merely written by a newer version.
+    pub fn is_damaged(&self) -> bool {
+        self.damage.iter().any(|damage| !damage.newer)
+    }
+}
+
 /// A damaged file, or part of one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
@@ -140,6 +147,9 @@ pub struct Damage {
     pub offset: Option<u64>,
     /// What is wrong.
     pub what: String,
+    /// A newer version wrote it, or it uses a feature that this version does not know: it was not checked
+    /// and may be sound.
+    pub newer: bool,
 }
 
 impl Damage {
@@ -148,6 +158,7 @@ impl Damage {
             path: error.path().unwrap_or(path).to_owned(),
             offset: error.offset(),
             what: error.to_string(),
+            newer: error.kind() == ErrorKind::Unsupported,
         }
     }
 }

@@ -34,6 +34,7 @@ fn main() -> ExitCode {
     match result {
         Ok(Outcome::Sound) | Err(Failure::ClosedPipe) => ExitCode::SUCCESS,
         Ok(Outcome::Damaged) => ExitCode::from(1),
+        Ok(Outcome::Newer) => ExitCode::from(2),
         #[cfg(feature = "engine")]
         Err(Failure::Damaged(message)) => failed(&mut out, &message, 1),
         Err(Failure::CouldNotRun(message)) => failed(&mut out, &message, 2),

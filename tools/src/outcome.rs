@@ -14,6 +14,8 @@ pub(crate) enum Outcome {
     Sound,
     /// Damage was found, or input was refused: exit code 1.
     Damaged,
+    /// A newer version wrote it, so it could not be checked: exit code 2.
+    Newer,
 }
 
 impl Outcome {

@@ -406,3 +406,87 @@ fn an_index_that_is_gone_or_older_is_told_and_answers_the_same() {
     let (_, told) = place.check(0, &["flush", "db"]);
     assert!(!told.contains("index"), "{told}");
 }
+
+/// A newer version may have written it rightly: it is told, is no damage, and nothing is taken away.
+#[test]
+fn files_of_a_newer_version_are_told_and_are_no_damage() {
+    let newer = |bytes: &mut [u8]| {
+        bytes[8..10].copy_from_slice(&9u16.to_le_bytes());
+        bytes[10..12].copy_from_slice(&7u16.to_le_bytes());
+        let crc = tidestone_format::checksum::crc32(&bytes[..188]);
+        bytes[188..192].copy_from_slice(&crc.to_le_bytes());
+    };
+    let says = [
+        "needs a newer version: this one reads format version 1,",
+        "has version 9, for readers of version 7",
+        "the version that wrote it",
+    ];
+    for kind in ["IDENTITY", ".log", ".manifest", ".seg"] {
+        let place = Place::with_weather();
+        let path = find(&place, kind);
+        let sound = std::fs::read(&path).unwrap();
+        let mut bytes = sound.clone();
+        newer(&mut bytes);
+        std::fs::write(&path, &bytes).unwrap();
+        let name = path.to_str().unwrap();
+
+        let (out, error) = place.check(2, &["verify", "db"]);
+        check_error(&format!("verify, {kind}"), &format!("{out}{error}"), says);
+        assert!(
+            !out.contains("BAD") && !out.contains("damage"),
+            "{kind}: {out}"
+        );
+        let (out, _) = place.check(2, &["inspect", name]);
+        let [expected, actual, advice] = says;
+        let expected = expected.replace("needs a newer version: this one reads ", "expected ");
+        let expected = expected.trim_end_matches(',');
+        let actual = actual.trim_start_matches("has ");
+        check_error(
+            &format!("inspect, {kind}"),
+            &out,
+            [expected, actual, advice],
+        );
+        assert!(
+            out.contains("format       version 9, for readers from 7 on"),
+            "{out}"
+        );
+        assert!(!out.contains("BAD"), "{kind}: {out}");
+        for json in [
+            place.check(2, &["verify", "db", "--json"]).0,
+            place.check(2, &["inspect", name, "--json"]).0,
+        ] {
+            let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+            assert_eq!(json["sound"], false, "{kind}: {json}");
+            assert_eq!(json["damage"][0]["newer"], true, "{kind}: {json}");
+        }
+        let table = ["--db", "db", "--table", "weather"];
+        for args in [
+            vec!["repair", "db"],
+            vec!["repair", "db", "--yes"],
+            vec!["stats", "db"],
+            vec!["flush", "db"],
+            [&["query"], &table[..]].concat(),
+            [&["last"], &table[..]].concat(),
+        ] {
+            if kind == ".log" && args[0] == "stats" {
+                continue; // it reads no log
+            }
+            let (out, error) = place.check(2, &args);
+            assert_eq!(out, "", "{kind}: {args:?}");
+            check_error(&format!("{args:?}, {kind}"), &error, says);
+            let end = name.rsplit('/').next().unwrap();
+            assert!(error.contains(end), "{kind}: {args:?}: {error}");
+        }
+        assert!(
+            std::fs::read(&path).unwrap() == bytes,
+            "{kind}: it was changed"
+        );
+
+        // Damage beside it decides.
+        bytes = sound;
+        bytes[100] ^= 1;
+        std::fs::write(&path, &bytes).unwrap();
+        let (out, _) = place.check(1, &["inspect", name]);
+        assert!(out.contains("BAD"), "{kind}: {out}");
+    }
+}

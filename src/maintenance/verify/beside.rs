@@ -96,6 +96,7 @@ impl Verifier {
                 path,
                 offset: None,
                 what: format!("LSN {next} was published as durable and is not readable"),
+                newer: false,
             }),
             Err(error) if is_damage(&error) => Some(Damage::of(&error, &wal)),
             Err(error) => return Err(error),

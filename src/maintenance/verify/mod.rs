@@ -17,7 +17,7 @@ use std::sync::Arc;
 use tidestone_format::header::{FileHeader, FileKind, HEADER_LEN, Specific};
 use tidestone_format::log::{FrameCursor, LogIdentity, Record};
 use tidestone_format::manifest::{Replay, State};
-use tidestone_format::{FileUuid, FormatError, Lsn};
+use tidestone_format::{FileUuid, FormatError, FormatErrorKind, Lsn};
 
 use super::{Damage, FileReport, VerifyReport};
 use crate::db::Builder;
@@ -69,7 +69,7 @@ pub(super) fn verify(builder: &Builder) -> Result<VerifyReport> {
     Ok(verifier.report)
 }
 
-/// Whether an error is about bytes, not about getting at them.
+/// Whether an error is about bytes, damaged or of a newer version, not about getting at them.
 pub(super) fn is_damage(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Unsupported)
 }
@@ -86,6 +86,7 @@ impl Verifier {
             path: path.to_owned(),
             offset: Some(error.offset),
             what: error.to_string(),
+            newer: error.kind == FormatErrorKind::Unsupported,
         });
     }
 
@@ -249,6 +250,7 @@ impl Verifier {
                         what: format!(
                             "LSN {from} to {to} are not readable; nothing is lost: they were flushed"
                         ),
+                        newer: false,
                     });
                 }
                 if let Some(tail) = replayed.tail {

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use tidestone_format::header::{FileHeader, FileKind};
+use tidestone_format::header::{FileHeader, FileKind, HEADER_LEN};
 use tidestone_format::manifest::{ManifestIdentity, Replay, SegmentEntry, replay};
 use tidestone_format::{FormatError, FormatErrorKind};
 
@@ -53,7 +53,9 @@ impl Unusable {
         match self {
             Self::Io(_) => Failure::CouldNotRun(message),
             Self::Format(error) if error.kind == FormatErrorKind::Unsupported => {
-                Failure::CouldNotRun(message)
+                Failure::CouldNotRun(format!(
+                    "{message}; use the version that wrote it or a newer one"
+                ))
             }
             Self::Format(_) => Failure::Damaged(message),
         }
@@ -103,6 +105,15 @@ impl DbFiles {
             _ => Failure::file("list the manifests of", &self.root, &e),
         })?;
         let path = list.last().ok_or_else(no_database)?;
+        // Without a sound one the files are still worth looking at; a newer one is of another layout.
+        let identity = self.identity();
+        let bytes = read_head(&identity, HEADER_LEN).unwrap_or_default();
+        match FileHeader::decode_kind(&bytes, FileKind::Identity) {
+            Err(error) if error.kind == FormatErrorKind::Unsupported => {
+                return Err(Unusable::Format(error).of(&identity));
+            }
+            _ => {}
+        }
         read_manifest(path).map_err(|e| e.of(path))
     }
 }
@@ -121,6 +132,13 @@ pub(crate) fn read_tail(path: &Path, len: u64) -> std::io::Result<Vec<u8>> {
     file.seek(SeekFrom::Start(end.saturating_sub(len)))?;
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// The first bytes of a file, at most `len`.
+pub(crate) fn read_head(path: &Path, len: usize) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(len as u64).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

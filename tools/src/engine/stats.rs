@@ -9,11 +9,12 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 use tidestone::TableSchema;
+use tidestone_format::header::{FileHeader, FileKind, HEADER_LEN};
 use tidestone_format::manifest::{SegmentEntry, State, Tier};
 use tidestone_format::segment::{GroupPage, Region, Root, TRAILER_LEN, Trailer};
 use tidestone_format::{FieldId, FormatError, TableId};
 
-use super::files::{DbFiles, Unusable, read_tail};
+use super::files::{DbFiles, Unusable, read_head, read_tail};
 use crate::outcome::{Failure, Outcome, Run};
 use crate::text::{TextTable, one_line, ratio};
 
@@ -130,7 +131,10 @@ fn add(group: &mut Group, entry: &SegmentEntry, files: &DbFiles) -> Result<(), U
     if entry.tier == Tier::Archive {
         return Ok(());
     }
-    let tail = read_tail(&files.segment(entry), u64::from(entry.tail_len))?;
+    let path = files.segment(entry);
+    // It says whether a newer version wrote the rest.
+    FileHeader::decode_kind(&read_head(&path, HEADER_LEN)?, FileKind::Segment)?;
+    let tail = read_tail(&path, u64::from(entry.tail_len))?;
     let start = tail.len().saturating_sub(TRAILER_LEN);
     let trailer = Trailer::decode(&tail[start..], entry.file_len)?;
     let bytes = |region: &Region| -> Result<&[u8], FormatError> {

@@ -40,7 +40,11 @@ pub(crate) fn run(args: &VerifyArgs, out: &mut dyn Write) -> Run {
     } else {
         print(report, &args.dir, out)?;
     }
-    Ok(Outcome::sound(sound))
+    Ok(match report.is_damaged() {
+        true => Outcome::Damaged,
+        false if sound => Outcome::Sound,
+        false => Outcome::Newer,
+    })
 }
 
 fn print(report: &VerifyReport, dir: &Path, out: &mut dyn Write) -> io::Result<()> {
@@ -51,10 +55,17 @@ fn print(report: &VerifyReport, dir: &Path, out: &mut dyn Write) -> io::Result<(
             "segment" => format!(", {} rows", report.rows),
             _ => String::new(),
         };
-        let is_bad = |path: &Path| report.damage.iter().any(|d| d.path == path);
-        let verdict = match of_kind().filter(|f| is_bad(&f.path)).count() {
-            0 => "VALID".to_owned(),
-            bad => format!("BAD: {bad} of them"),
+        let count = |newer: bool| {
+            let is_one = |path: &Path| {
+                let mut damage = report.damage.iter();
+                damage.any(|d| d.path == path && d.newer == newer)
+            };
+            of_kind().filter(|f| is_one(&f.path)).count()
+        };
+        let verdict = match (count(false), count(true)) {
+            (0, 0) => "VALID".to_owned(),
+            (0, newer) => format!("NEWER: {newer} of them"),
+            (bad, _) => format!("BAD: {bad} of them"),
         };
         writeln!(
             out,
@@ -63,15 +74,18 @@ fn print(report: &VerifyReport, dir: &Path, out: &mut dyn Write) -> io::Result<(
     }
     for damage in &report.damage {
         let path = damage.path.strip_prefix(dir).unwrap_or(&damage.path);
-        writeln!(out, "damage    {}: {}", path.display(), damage.what)?;
+        let what = if damage.newer { "newer" } else { "damage" };
+        writeln!(out, "{what:<9} {}: {}", path.display(), damage.what)?;
     }
     for note in &report.notes {
         writeln!(out, "note      {note}")?;
     }
-    let verdict = if report.damage.is_empty() {
-        "VALID"
-    } else {
-        "BAD"
+    let verdict = match report.is_damaged() {
+        true => "BAD",
+        false if report.damage.is_empty() => "VALID",
+        false => {
+            "NEWER: not all could be checked; verify it with the version that wrote it or a newer one"
+        }
     };
     writeln!(out, "{verdict}")
 }

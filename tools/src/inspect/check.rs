@@ -3,7 +3,9 @@
 use std::io::{self, Write};
 
 use serde::Serialize;
-use tidestone_format::FormatError;
+use tidestone_format::{FormatError, FormatErrorKind};
+
+use crate::outcome::Outcome;
 
 /// How a check came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -13,6 +15,8 @@ pub(crate) enum Verdict {
     Valid,
     /// They are not.
     Bad,
+    /// A newer version wrote them: they may be sound.
+    Newer,
     /// What says what they must be is itself unreadable.
     Unchecked,
 }
@@ -20,10 +24,18 @@ pub(crate) enum Verdict {
 impl Verdict {
     /// Valid unless there is damage.
     pub(crate) fn of(damage: &[Damage]) -> Self {
-        if damage.is_empty() {
-            Self::Valid
-        } else {
-            Self::Bad
+        match damage.iter().all(|d| d.newer) {
+            true if damage.is_empty() => Self::Valid,
+            true => Self::Newer,
+            false => Self::Bad,
+        }
+    }
+
+    /// How a command ends that came to this.
+    pub(crate) fn outcome(self) -> Outcome {
+        match self {
+            Self::Newer => Outcome::Newer,
+            _ => Outcome::sound(self == Self::Valid),
         }
     }
 
@@ -32,6 +44,7 @@ impl Verdict {
         match self {
             Self::Valid => "VALID",
             Self::Bad => "BAD",
+            Self::Newer => "NEWER",
             Self::Unchecked => "UNCHECKED",
         }
     }
@@ -48,6 +61,8 @@ pub(crate) struct Damage {
     pub(crate) expected: String,
     /// What is there.
     pub(crate) actual: String,
+    /// A newer version wrote it: it may be sound.
+    pub(crate) newer: bool,
 }
 
 impl From<FormatError> for Damage {
@@ -57,6 +72,7 @@ impl From<FormatError> for Damage {
             offset: error.offset,
             expected: error.expected,
             actual: error.actual,
+            newer: error.kind == FormatErrorKind::Unsupported,
         }
     }
 }
@@ -68,6 +84,7 @@ impl std::fmt::Display for Damage {
             offset,
             expected,
             actual,
+            newer: _,
         } = self;
         write!(f, "{what} at {offset}: expected {expected}, found {actual}")
     }
@@ -84,10 +101,14 @@ pub(crate) fn merge(into: &mut Vec<Damage>, more: impl IntoIterator<Item = Damag
 
 /// The last lines of a report.
 pub(crate) fn print_damage(damage: &[Damage], out: &mut dyn Write) -> io::Result<()> {
-    if damage.is_empty() {
-        return writeln!(out, "VALID: no damage found");
+    match Verdict::of(damage) {
+        Verdict::Valid => return writeln!(out, "VALID: no damage found"),
+        Verdict::Newer => writeln!(
+            out,
+            "NEWER: not all could be checked; inspect it with the version that wrote it or a newer one"
+        )?,
+        _ => writeln!(out, "BAD: {} found damaged", things(damage.len()))?,
     }
-    writeln!(out, "BAD: {} found damaged", things(damage.len()))?;
     damage.iter().try_for_each(|d| writeln!(out, "  {d}"))
 }
 

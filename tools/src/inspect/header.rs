@@ -71,6 +71,10 @@ impl HeaderReport {
         }
     }
 
+    pub(super) fn verdict(&self) -> Verdict {
+        self.verdict
+    }
+
     pub(super) fn is_valid(&self) -> bool {
         self.verdict == Verdict::Valid
     }
@@ -83,7 +87,7 @@ impl HeaderReport {
         let word = self.verdict.word();
         writeln!(out, "header at 0, {} bytes: {word}", self.length)?;
         if let Some(damage) = &self.damage {
-            writeln!(out, "  BAD       {damage}")?;
+            writeln!(out, "  {word:<9} {damage}")?;
         }
         match (&self.says, &self.decoded) {
             (Some(says), Some(decoded)) => says.print(decoded.kind(), out),
@@ -106,6 +110,7 @@ pub(super) fn bytes_behind_identity(bytes: &[u8]) -> Option<Damage> {
         offset: HEADER_LEN as u64,
         expected: format!("the end of the file, at {HEADER_LEN}"),
         actual: format!("{} bytes more", bytes.len() - HEADER_LEN),
+        newer: false,
     })
 }
 

@@ -32,7 +32,7 @@ use serde::Serialize;
 use tidestone_format::header::FileKind;
 
 use crate::outcome::{Failure, Outcome, Run};
-use check::Damage;
+use check::{Damage, Verdict};
 use header::HeaderReport;
 
 #[cfg(feature = "engine")]
@@ -115,9 +115,8 @@ pub(crate) fn run(args: &InspectArgs, out: &mut dyn Write) -> Run {
             return Err(Failure::new(message));
         }
         let dump = segment::dump_vector(&bytes, vector, args.column.as_deref())?;
-        return finish(args, &dump, dump.damage.is_empty(), out, |out| {
-            dump.print(out)
-        });
+        let outcome = Verdict::of(&dump.damage).outcome();
+        return finish(args, &dump, outcome, out, |out| dump.print(out));
     }
     let header = HeaderReport::of(&bytes, kind);
     let mut damage = header.damage();
@@ -142,7 +141,8 @@ pub(crate) fn run(args: &InspectArgs, out: &mut dyn Write) -> Run {
         sound: damage.is_empty(),
         damage,
     };
-    finish(args, &report, report.sound, out, |out| report.print(out))
+    let outcome = Verdict::of(&report.damage).outcome();
+    finish(args, &report, outcome, out, |out| report.print(out))
 }
 
 fn region(
@@ -163,9 +163,8 @@ fn region(
     }
     if offset < tidestone_format::header::HEADER_LEN as u64 {
         let header = HeaderReport::of(bytes, kind);
-        return finish(args, &header, header.is_valid(), out, |out| {
-            header.print(out)
-        });
+        let outcome = header.verdict().outcome();
+        return finish(args, &header, outcome, out, |out| header.print(out));
     }
     match kind {
         FileKind::Identity => Err(Failure::new(
@@ -173,17 +172,25 @@ fn region(
         )),
         FileKind::Log => {
             let place = log::place_at(bytes, offset);
-            finish(args, &place, place.is_sound(), out, |out| place.print(out))
+            finish(args, &place, Outcome::sound(place.is_sound()), out, |out| {
+                place.print(out)
+            })
         }
         FileKind::Manifest => {
             let place = manifest::place_at(bytes, offset);
-            finish(args, &place, place.is_sound(), out, |out| place.print(out))
+            finish(args, &place, Outcome::sound(place.is_sound()), out, |out| {
+                place.print(out)
+            })
         }
         FileKind::Segment => {
             let region = segment::region_at(bytes, offset);
-            finish(args, &region, region.is_sound(), out, |out| {
-                region.print(out)
-            })
+            finish(
+                args,
+                &region,
+                Outcome::sound(region.is_sound()),
+                out,
+                |out| region.print(out),
+            )
         }
     }
 }
@@ -192,7 +199,7 @@ fn region(
 fn finish(
     args: &InspectArgs,
     report: &impl Serialize,
-    sound: bool,
+    outcome: Outcome,
     out: &mut dyn Write,
     text: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
 ) -> Run {
@@ -202,7 +209,7 @@ fn finish(
     } else {
         text(out)?;
     }
-    Ok(Outcome::sound(sound))
+    Ok(outcome)
 }
 
 impl Report {
