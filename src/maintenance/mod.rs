@@ -16,7 +16,8 @@ use serde::Serialize;
 
 use crate::config::Options;
 use crate::db::{Builder, Tidestone};
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
+use crate::store::Folders;
 pub use repair::{RepairPlan, Step};
 
 /// [`Builder::verify`], on the machine's own disk.
@@ -66,7 +67,24 @@ impl Builder {
     /// There is no database, its folders cannot be listed, or another process writes to it and no
     /// lease can be had. Damage is no error: it is in the report.
     pub fn verify(&self) -> Result<VerifyReport> {
-        verify::verify(self)
+        let report = verify::verify(self)?;
+        self.list_minor_folders()?;
+        Ok(report)
+    }
+
+    /// Fails where opening the database would, because a file lies where a folder should be whose content
+    /// is of no account.
+    fn list_minor_folders(&self) -> Result<()> {
+        let folders = Folders::new(&self.path);
+        for folder in [folders.tmp(), folders.readers()] {
+            match self.components.disk.list(&folder) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::io("list the folder", &folder, e));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// Says what [`repair`](Builder::repair) would drop. Nothing is changed.
@@ -79,6 +97,7 @@ impl Builder {
     /// a backup), a newer version wrote a file (which may be sound: repair it with that version), or another
     /// process has it open for writing.
     pub fn plan_repair(&self) -> Result<RepairPlan> {
+        self.list_minor_folders()?;
         repair::plan(self)
     }
 
@@ -93,6 +112,7 @@ impl Builder {
     /// As [`plan_repair`](Builder::plan_repair), or the disk refuses. A repair that was interrupted, at
     /// whatever moment, is run again: nothing is lost by that.
     pub fn repair(&self) -> Result<RepairPlan> {
+        self.list_minor_folders()?;
         repair::repair(self)
     }
 }

@@ -490,3 +490,52 @@ fn files_of_a_newer_version_are_told_and_are_no_damage() {
         assert!(out.contains("BAD"), "{kind}: {out}");
     }
 }
+
+/// Neither may say that a database is sound which does not open.
+#[test]
+fn a_file_in_the_place_of_a_folder_and_a_folder_in_that_of_a_file_are_named() {
+    let folders = ["wal", "manifest", "segments", "tmp", "readers"];
+    for name in folders.into_iter().chain(["IDENTITY", "LOCK"]) {
+        let place = Place::with_weather();
+        let path = place.path(&format!("db/{name}"));
+        let (is, due) = match path.is_dir() {
+            true => {
+                std::fs::remove_dir_all(&path).unwrap();
+                std::fs::write(&path, "a file").unwrap();
+                ("a file is", "where a folder should be")
+            }
+            false => {
+                std::fs::remove_file(&path).unwrap();
+                std::fs::create_dir(&path).unwrap();
+                ("a folder is", "where a file should be")
+            }
+        };
+        for args in [
+            &["verify", "db"][..],
+            &["repair", "db"],
+            &["repair", "db", "--yes"],
+            &["flush", "db"],
+        ] {
+            let (out, error) = place.check(2, args);
+            assert_eq!(out, "", "{name}: {args:?}");
+            check_error(
+                &format!("{name}: {args:?}"),
+                &error,
+                [due, is, "move it away"],
+            );
+            assert!(error.contains(name), "{args:?}: {error}");
+        }
+    }
+    // Made anew, as if it were not there.
+    let place = Place::with_weather();
+    let index = place.path("db/index");
+    std::fs::remove_dir_all(&index).unwrap();
+    std::fs::write(&index, "a file").unwrap();
+    let (out, _) = place.check(0, &["verify", "db"]);
+    assert!(
+        out.contains("note      db/index: it is made anew at the next open"),
+        "{out}"
+    );
+    let (_, told) = place.check(0, &["flush", "db"]);
+    assert!(told.contains("the index was rebuilt: "), "{told}");
+}
