@@ -75,7 +75,10 @@ fn open(fields: usize, options: Options) -> Bench {
     }
 }
 
-fn row(i: u64) -> [Value<'static>; 10] {
+/// A row of ten doubles.
+type Row = [Value<'static>; 10];
+
+fn row(i: u64) -> Row {
     std::array::from_fn(|f| Value::F64((i % 1000) as f64 / 100.0 + f as f64))
 }
 
@@ -132,28 +135,108 @@ fn append_rate() {
     }
 }
 
+/// What took longer than this is a stall: neither an append nor a look at the clock does.
+const STALL_NS: u64 = 1_000;
+
+/// How often the machine interrupted this thread or took its core away, as it counts them itself.
+#[derive(Clone, Copy, Default)]
+struct Interruptions {
+    timer: u64,
+    switches: u64,
+}
+
+impl Interruptions {
+    fn now() -> Self {
+        let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+        let numbers =
+            |line: &str| -> u64 { line.split_whitespace().flat_map(str::parse::<u64>).sum() };
+        let sum = |text: &str, name: &str| {
+            let mut lines = text.lines();
+            lines
+                .find(|l| l.trim_start().starts_with(name))
+                .map_or(0, numbers)
+        };
+        Self {
+            timer: sum(&read("/proc/interrupts"), "LOC:"),
+            switches: sum(
+                &read("/proc/thread-self/status"),
+                "nonvoluntary_ctxt_switches:",
+            ),
+        }
+    }
+}
+
+/// Stalls of the loop that offers appends: while it looked at the clock, and within appends.
+#[derive(Default)]
+struct Stalls {
+    outside: (u64, u64),
+    inside: (u64, u64),
+}
+
+impl Stalls {
+    fn note(of: &mut (u64, u64), took: u64) {
+        if took > STALL_NS {
+            of.0 += 1;
+            of.1 += took;
+        }
+    }
+
+    fn print(&self, seconds: u64, before: Interruptions, inside_ns: u64) {
+        let after = Interruptions::now();
+        let rate = |n: u64| n as f64 / seconds as f64;
+        let mean = |(count, ns): (u64, u64)| ns as f64 / count.max(1) as f64 / 1000.0;
+        println!(
+            "  {:<44} stalls over 1 us: {:.0}/s between appends (mean {:.1} us), {:.0}/s within (mean {:.1} us), \
+             which are {:.0} % of the time; timer interrupts {:.0}/s, switched out {:.0}/s",
+            "",
+            rate(self.outside.0),
+            mean(self.outside),
+            rate(self.inside.0),
+            mean(self.inside),
+            inside_ns as f64 / seconds as f64 / 1e7,
+            rate(after.timer - before.timer),
+            rate(after.switches - before.switches),
+        );
+    }
+}
+
 /// Latency of single appends at an offered rate. Where a machine takes its cores away for
-/// milliseconds the tail of the whole run is the machine's; that of short windows shows the engine.
+/// milliseconds the tail of the whole run is the machine's; that of short windows shows the engine, and so
+/// do the stalls: those that fall between appends are none of the engine's.
 fn append_latency() {
     const RATE: u64 = 500_000;
     const SECONDS: u64 = 6;
     const WINDOW: u64 = RATE / 5;
     println!("append through a handle at an offered {RATE} rows/s, 10 f64 fields");
     let gap = 1_000_000_000 / RATE;
-    let measure = |what: &str, mut operation: Box<dyn FnMut(u64)>| {
+    let measure = |what: &str, operation: &mut dyn FnMut(u64, &Row)| {
         let empty = || Histogram::<u64>::new_with_bounds(1, 60_000_000_000, 3).unwrap();
         let (mut whole, mut windows) = (empty(), Vec::new());
+        let (mut stalls, mut inside) = (Stalls::default(), 0);
+        let before = Interruptions::now();
         let started = Instant::now();
+        let mut now = 0;
         for i in 0..RATE * SECONDS {
             if i % WINDOW == 0 {
                 windows.push(empty());
             }
+            // The row is there before it is due: only what the engine does with it is measured.
+            let row = std::hint::black_box(row(i));
             let due = i * gap;
-            while nanos(started.elapsed()) < due {
+            loop {
+                let last = std::mem::replace(&mut now, nanos(started.elapsed()));
+                Stalls::note(&mut stalls.outside, now - last);
+                if now >= due {
+                    break;
+                }
                 std::hint::spin_loop();
             }
-            operation(i);
-            let late = nanos(started.elapsed()).saturating_sub(due).max(1);
+            operation(i, &row);
+            let done = nanos(started.elapsed());
+            Stalls::note(&mut stalls.inside, done - now);
+            inside += done - now;
+            now = done;
+            let late = now.saturating_sub(due).max(1);
             whole.saturating_record(late);
             windows.last_mut().unwrap().saturating_record(late);
         }
@@ -170,9 +253,16 @@ fn append_latency() {
             tails[tails.len() / 2] as f64 / 1000.0,
             tails[0] as f64 / 1000.0
         );
+        stalls.print(SECONDS, before, inside);
     };
-    measure("empty loop", Box::new(|_| {}));
-    for durability in [Durability::Memory, Durability::Os] {
+    measure("empty loop", &mut |_, _| {});
+    for (durability, commit_every) in [
+        (Durability::Memory, 1_000),
+        (Durability::Os, 1_000),
+        (Durability::Memory, 16),
+        (Durability::Os, 16),
+        (Durability::Memory, u64::MAX),
+    ] {
         let options = Options {
             memory_budget_bytes: 2 << 30,
             ..Options::default()
@@ -180,44 +270,20 @@ fn append_latency() {
         let bench = open(10, options);
         let series = bench.table.series(&[("host", "a")]).unwrap();
         let mut writer = bench.db.writer();
-        measure(
-            &format!("{durability:?}, commit every 1,000 rows included"),
-            Box::new(move |i| {
-                writer
-                    .append(&series, START + i.cast_signed() * 2000, &row(i))
-                    .unwrap();
-                if i % 1000 == 999 {
-                    let _ticket = writer.commit_as(durability).unwrap();
-                }
-            }),
-        );
-    }
-    for (what, commit_every) in [
-        ("Memory, commit every 16 rows included", 16),
-        ("append alone, nothing committed", u64::MAX),
-    ] {
-        let bench = open(
-            10,
-            Options {
-                memory_budget_bytes: 2 << 30,
-                ..Options::default()
-            },
-        );
-        let series = bench.table.series(&[("host", "a")]).unwrap();
-        let mut writer = bench.db.writer();
-        measure(
-            what,
-            Box::new(move |i| {
-                writer
-                    .append(&series, START + i.cast_signed() * 2000, &row(i))
-                    .unwrap();
-                if i % commit_every == commit_every - 1 {
-                    let _ticket = writer.commit_as(Durability::Memory).unwrap();
-                } else if i % 100_000 == 99_999 {
-                    writer.clear();
-                }
-            }),
-        );
+        let what = match commit_every {
+            u64::MAX => "append alone, nothing committed".to_owned(),
+            rows => format!("{durability:?}, commit every {rows} rows included"),
+        };
+        measure(&what, &mut |i, row| {
+            writer
+                .append(&series, START + i.cast_signed() * 2000, row)
+                .unwrap();
+            if i % commit_every == commit_every - 1 {
+                let _ticket = writer.commit_as(durability).unwrap();
+            } else if commit_every == u64::MAX && i % 100_000 == 99_999 {
+                writer.clear();
+            }
+        });
     }
 }
 
