@@ -1,6 +1,9 @@
 //! The command line.
 
-use clap::{Parser, Subcommand};
+use std::path::Path;
+
+use clap::error::{ContextKind, ContextValue};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::inspect::InspectArgs;
 
@@ -21,4 +24,34 @@ pub(crate) enum Command {
     #[cfg(feature = "engine")]
     #[command(flatten)]
     Engine(crate::engine::EngineCommand),
+}
+
+impl Args {
+    /// The command line; where it is wrong the process ends here, and says what is.
+    pub(crate) fn read() -> Self {
+        Self::try_parse().unwrap_or_else(|mut error| {
+            if let Some(tip) = tip(&error) {
+                let tips = ContextValue::StyledStrs(vec![tip.into()]);
+                error.insert(ContextKind::Suggested, tips);
+            }
+            error.exit()
+        })
+    }
+}
+
+/// What to do where the folder of a database is named in the way of another command.
+fn tip(error: &clap::Error) -> Option<&'static str> {
+    let Some(ContextValue::String(wrong)) = error.get(ContextKind::InvalidArg) else {
+        return None;
+    };
+    let args = Args::command();
+    let command = args.find_subcommand(std::env::args_os().nth(1)?)?;
+    let has = |name: &str| command.get_arguments().any(|arg| arg.get_id() == name);
+    if has("db") && Path::new(wrong).is_dir() {
+        return Some("this command takes the folder of the database as `--db DIR`");
+    }
+    if has("dir") && wrong == "--db" {
+        return Some("this command takes the folder of the database without `--db`");
+    }
+    None
 }

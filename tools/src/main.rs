@@ -19,13 +19,11 @@ mod time;
 use std::io::{BufWriter, Write};
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use args::{Args, Command};
 use outcome::{Failure, Outcome, Run};
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = Args::read();
     let mut out = BufWriter::new(std::io::stdout().lock());
     let result = run(&args.command, &mut out).and_then(|outcome| {
         out.flush()?;
