@@ -27,7 +27,9 @@ use crate::io::{self, Disk, Lock};
 use crate::random::Random;
 use crate::rows::Rows;
 use crate::sharing::{Leases, Publisher};
-use crate::store::{Folders, Manifest, Store, Version, read_manifest};
+use crate::store::{
+    Folders, Manifest, Store, Version, newest_manifest, read_manifest, segment_files,
+};
 use crate::threads::Threads;
 use crate::wal::{self, Log, LogSettings};
 
@@ -104,6 +106,9 @@ pub(crate) fn create(path: &Path, components: &Components, options: &Options) ->
     }
     let unfinished = is_unfinished(&**disk, &folders, &names).map_err(io)?;
     if !names.is_empty() && !unfinished {
+        if has_parts(&**disk, &folders) {
+            return Err(lost_identity(&folders));
+        }
         let message = "the folder is not empty; name an empty one, or one that is not there";
         return Err(Error::new(ErrorKind::Exists, message).with_path(path));
     }
@@ -228,11 +233,7 @@ fn is_unfinished(
 pub(crate) fn identity(disk: &dyn Disk, folders: &Folders) -> Result<(FileUuid, i64)> {
     let path = folders.identity();
     let file = disk.open(&path).map_err(|e| match e.kind() {
-        std::io::ErrorKind::NotFound => {
-            let message = "there is no database here: expected an IDENTITY file, found none; create one, or \
-                           name another folder";
-            Error::new(ErrorKind::NotFound, message).with_path(&folders.root)
-        }
+        std::io::ErrorKind::NotFound => no_identity(disk, folders),
         _ => Error::io("open the identity file", &path, e),
     })?;
     let bytes = io::read_all(&*file).map_err(|e| Error::io("read the identity file", &path, e))?;
@@ -243,6 +244,32 @@ pub(crate) fn identity(disk: &dyn Disk, folders: &Folders) -> Result<(FileUuid, 
         _ => 0,
     };
     Ok((header.database, created))
+}
+
+/// There is no IDENTITY: either no database, or one that has lost it.
+fn no_identity(disk: &dyn Disk, folders: &Folders) -> Error {
+    let names = disk.list(&folders.root).unwrap_or_default();
+    let unfinished = is_unfinished(disk, folders, &names).unwrap_or(false);
+    if !unfinished && has_parts(disk, folders) {
+        return lost_identity(folders);
+    }
+    let message = "there is no database here: expected an IDENTITY file, found none; create one, or \
+                   name another folder";
+    Error::new(ErrorKind::NotFound, message).with_path(&folders.root)
+}
+
+/// Whether a folder has files of a log, a manifest or segments.
+fn has_parts(disk: &dyn Disk, folders: &Folders) -> bool {
+    let log = disk.list(&folders.wal()).unwrap_or_default();
+    log.iter().any(|file| wal::number_of(&file.name).is_some())
+        || newest_manifest(disk, &folders.manifest()).is_ok()
+        || segment_files(disk, &folders.segments()).is_ok_and(|files| !files.is_empty())
+}
+
+fn lost_identity(folders: &Folders) -> Error {
+    let message = "expected the IDENTITY of the database whose files are in this folder, found none; restore it \
+                   from a backup of this database, however old: it never changes";
+    Error::corrupt(&folders.identity(), 0, message)
 }
 
 /// Takes the lock that one writer holds.

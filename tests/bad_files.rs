@@ -18,9 +18,9 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use common::gate::Gate;
-use common::wrong::{check, check_damage, fill, open};
+use common::wrong::{builder, check, check_damage, fill, open};
 use common::{Row, contents, copy_tree, quiet};
-use tidestone::io::{Call, SimDisk};
+use tidestone::io::{Call, Disk, SimDisk};
 use tidestone::{ErrorKind, Result, TagMatch, Tidestone, Value};
 
 /// Opens the database and reads all of it.
@@ -478,6 +478,63 @@ fn folders_that_are_not_what_they_should_be_are_named() {
         fs::set_permissions(at(name), fs::Permissions::from_mode(mode)).unwrap();
     }
     Tidestone::open(at("db"), quiet()).unwrap();
+}
+
+/// Whoever followed the advice to create a database there would have lost what is there.
+#[test]
+fn a_database_that_lost_its_identity_is_told_and_left_as_it_is() {
+    let disk = SimDisk::new();
+    fill(&open(&disk).unwrap());
+    let identity = PathBuf::from("/db/IDENTITY");
+    let mut bytes = Vec::new();
+    disk.damage(&identity, |b| bytes.clone_from(b)).unwrap();
+    let expected = read_all(&disk).unwrap();
+    // Each part alone tells that there was a database.
+    let parts = ["/db/wal", "/db/manifest", "/db/segments"];
+    for kept in parts.into_iter().map(Some).chain([None]) {
+        let disk = disk.after_power_loss(|_| false);
+        disk.remove(&identity).unwrap();
+        for path in disk.paths() {
+            if kept.is_some_and(|kept| !path.starts_with(kept)) {
+                disk.remove(&path).unwrap();
+            }
+        }
+        let before = files(&disk);
+        let opened: [(&str, Result<()>); 6] = [
+            ("open", builder(&disk).open().map(drop)),
+            ("open_or_create", builder(&disk).open_or_create().map(drop)),
+            ("open_read_only", builder(&disk).open_read_only().map(drop)),
+            ("create", builder(&disk).create().map(drop)),
+            ("plan_repair", builder(&disk).plan_repair().map(drop)),
+            ("repair", builder(&disk).repair().map(drop)),
+        ];
+        for (what, opened) in opened {
+            let what = format!("{what}, {kept:?}");
+            let says = [
+                "expected the IDENTITY of the database whose files are in this folder",
+                "/db/IDENTITY: ",
+                "restore it from a backup of this database",
+            ];
+            check(&what, opened, ErrorKind::Corrupt, says);
+        }
+        if kept.is_none() {
+            let damage = builder(&disk).verify().unwrap().damage;
+            let [damage] = &damage[..] else {
+                panic!("{damage:?}");
+            };
+            assert_eq!(damage.path, identity);
+            assert!(
+                damage.what.contains("restore it from a backup"),
+                "{damage:?}"
+            );
+        }
+        assert!(files(&disk) == before, "{kept:?}: something was changed");
+        if kept.is_none() {
+            let file = disk.create(&identity).unwrap();
+            file.write_all_at(&bytes, 0).unwrap();
+            assert!(read_all(&disk).unwrap() == expected);
+        }
+    }
 }
 
 #[test]

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::quiet;
 use tidestone::io::SimDisk;
 use tidestone::{
-    DuplicatePolicy, ErrorKind, FieldType, ManualClock, Result, SeededRandom, TableOptions,
-    Tidestone, Value,
+    Builder, DuplicatePolicy, ErrorKind, FieldType, ManualClock, Result, SeededRandom,
+    TableOptions, Tidestone, Value,
 };
 
 /// Checks that `result` is an error of this kind which says what was expected, what there was instead,
@@ -92,12 +92,15 @@ pub(crate) fn check_damage<T>(what: &str, result: Result<T>, path: &Path) {
 }
 
 pub(crate) fn open(disk: &SimDisk) -> Result<Tidestone> {
+    builder(disk).open_or_create()
+}
+
+pub(crate) fn builder(disk: &SimDisk) -> Builder {
     Tidestone::builder("/db")
         .options(quiet())
         .disk(Arc::new(disk.clone()))
         .clock(Arc::new(ManualClock::new(1_000_000_000_000)))
         .random(Arc::new(SeededRandom::new(77)))
-        .open_or_create()
 }
 
 pub(crate) fn table_options() -> TableOptions {

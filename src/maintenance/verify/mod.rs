@@ -38,6 +38,10 @@ pub(super) fn verify(builder: &Builder) -> Result<VerifyReport> {
     };
     let database = match recover::identity(&**disk, &folders) {
         Err(error) if !is_damage(&error) => return Err(error),
+        Err(error) if disk.open(&folders.identity()).is_err() => {
+            verifier.lost_identity(&error);
+            None
+        }
         _ => verifier.identity(),
     };
     let _lock = match disk.open(&folders.lock()) {
@@ -149,6 +153,18 @@ impl Verifier {
         }
         let header = self.header(&path, &bytes, FileKind::Identity, None);
         header.map(|header| header.database)
+    }
+
+    /// Takes note that the other files of a database are there without one.
+    fn lost_identity(&mut self, error: &Error) {
+        let path = self.folders.identity();
+        self.report.damage.push(Damage::of(error, &path));
+        self.report.files.push(FileReport {
+            path,
+            kind: "identity",
+            bytes: 0,
+            rows: None,
+        });
     }
 
     fn manifest(&mut self, database: Option<FileUuid>) -> Result<Option<Replay>> {

@@ -119,7 +119,8 @@ fn open(dir: &Path) -> Run<Tidestone> {
 }
 
 fn is_database(dir: &Path) -> Run<()> {
-    if DbFiles::new(dir).identity().exists() {
+    // One that has lost its identity is told by whoever opens it.
+    if DbFiles::new(dir).identity().exists() || dir.join("manifest").exists() {
         return Ok(());
     }
     let dir = dir.display();
