@@ -90,11 +90,12 @@ impl Builder {
     /// Says what [`repair`](Builder::repair) would drop. Nothing is changed.
     ///
     /// Every byte of every segment is read. A damaged block costs the rows of its row group (65,536 at
-    /// most), a damaged index page or dictionary the segment.
+    /// most), a damaged index page or dictionary the segment. Where the zeros between them are damaged, the
+    /// segment is written anew and nothing is dropped.
     ///
     /// # Errors
-    /// There is no database, its identity or the first edit of its manifest is damaged (restore them from
-    /// a backup), a newer version wrote a file (which may be sound: repair it with that version), or another
+    /// There is no database, its identity is gone or damaged, or the first edit of its manifest is damaged
+    /// (restore them from a backup), a newer version wrote a file (which may be sound: repair it with that version), or another
     /// process has it open for writing.
     pub fn plan_repair(&self) -> Result<RepairPlan> {
         self.list_minor_folders()?;
@@ -103,7 +104,8 @@ impl Builder {
 
     /// Does what [`plan_repair`](Builder::plan_repair) says: cuts the manifest before its damage, drops
     /// damaged segments, keeps what the log gives before its damage, keeps the damaged files in `lost/`,
-    /// starts a new log in a new incarnation. Where only rows of segments are dropped, the log stays.
+    /// starts a new log in a new incarnation. Where only rows of segments are dropped, or segments written
+    /// anew, the log stays.
     ///
     /// In a new incarnation the index is made anew at the next open: series of which nothing is left are
     /// gone. Their ids are not given again.

@@ -7,8 +7,8 @@
 //!    made anew. Before it the database is as damaged as it was; after it the log is one of an earlier
 //!    incarnation, all of which is flushed.
 //! 3. Until then the log is only read. Then its files are moved to `lost/`, and a new one is begun.
-//! 4. Of a segment that is written anew without its damaged row groups a copy is in `lost/` before; each
-//!    is an edit of its own, behind that one.
+//! 4. Of a segment that is written anew, without its damaged row groups or with all of them, a copy is in
+//!    `lost/` before; each is an edit of its own, behind that one.
 //! 5. What is put into `lost/` replaces nothing there but its own copy.
 //!
 //! So a repair may be interrupted anywhere and is run again: what it had yet to do is damage that the next
@@ -102,6 +102,21 @@ pub enum Step {
         /// The numbers of the row groups.
         groups: Vec<usize>,
         /// What is wrong with the first.
+        what: String,
+    },
+    /// A segment is written anew, with all its rows: what is damaged are bytes between its parts, which
+    /// hold nothing.
+    RewriteSegment {
+        /// The file.
+        path: PathBuf,
+        /// The rows it has, all of which stay.
+        rows: u64,
+        /// The table's id.
+        table: u32,
+        /// The segment.
+        #[serde(skip)]
+        uuid: FileUuid,
+        /// What is wrong.
         what: String,
     },
     /// A segment is dropped: too little of it can be read.
@@ -295,8 +310,14 @@ impl<'a> Repair<'a> {
             self.replace_log(incarnation, engine.store.version().flushed)?;
         }
         for step in &plan.steps {
-            if let Step::DropRows { uuid, groups, .. } = step {
-                compaction::give_up(engine, *uuid, groups.clone())?;
+            match step {
+                Step::DropRows { uuid, groups, .. } => {
+                    compaction::give_up(engine, *uuid, groups.clone())?;
+                }
+                Step::RewriteSegment { uuid, .. } => {
+                    compaction::give_up(engine, *uuid, Vec::new())?;
+                }
+                _ => {}
             }
         }
         engine.store.close()
@@ -314,7 +335,9 @@ impl<'a> Repair<'a> {
                 }
                 // Of one that is to be dropped the keys of its series are read again where this is
                 // interrupted; then no manifest names it, and it goes with the next open.
-                Step::DropRows { path, .. } | Step::DropSegment { path, .. } => {
+                Step::DropRows { path, .. }
+                | Step::RewriteSegment { path, .. }
+                | Step::DropSegment { path, .. } => {
                     self.copy_to_lost(path)?;
                 }
                 Step::CutLog { .. } | Step::NewLog { .. } | Step::DropNameless { .. } => {}
@@ -453,7 +476,12 @@ const LOST: u64 = 1 << 32;
 /// Whether the database gets a new log in a new incarnation. So it does where a segment is dropped: of
 /// its series the index would have more than the files, and who follows the log rows that are gone.
 fn replaces_log(steps: &[Step]) -> bool {
-    let keeps = |step: &Step| matches!(step, Step::DropRows { .. } | Step::DropNameless { .. });
+    let keeps = |step: &Step| {
+        matches!(
+            step,
+            Step::DropRows { .. } | Step::RewriteSegment { .. } | Step::DropNameless { .. }
+        )
+    };
     !steps.iter().all(keeps)
 }
 
@@ -478,7 +506,7 @@ fn step_for(segment: &Segment) -> Result<Option<Step>> {
         Err(error) => return Err(error),
     };
     let Some((_, first)) = damaged.first() else {
-        return Ok(None);
+        return rewrite_if_padded_wrongly(segment);
     };
     let group_rows = GROUP_ROWS as u64;
     let rows_of = |group: usize| {
@@ -497,4 +525,19 @@ fn step_for(segment: &Segment) -> Result<Option<Step>> {
         what: first.to_string(),
         groups: damaged.iter().map(|(group, _)| *group).collect(),
     }))
+}
+
+/// A segment of which every row can be read is written anew if the bytes between its parts are damaged.
+fn rewrite_if_padded_wrongly(segment: &Segment) -> Result<Option<Step>> {
+    match segment.check_padding() {
+        Ok(()) => Ok(None),
+        Err(error) if error.kind() == ErrorKind::Corrupt => Ok(Some(Step::RewriteSegment {
+            path: segment.path().to_owned(),
+            rows: segment.entry.rows,
+            table: segment.entry.table.0,
+            uuid: segment.entry.uuid,
+            what: error.to_string(),
+        })),
+        Err(error) => Err(error),
+    }
 }

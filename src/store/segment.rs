@@ -94,6 +94,7 @@ pub(crate) struct OpenSegment {
     path: PathBuf,
     map: Mapping,
     uuid: FileUuid,
+    root_region: Region,
     root: Root,
     checked: Checked,
     given_up: Option<Arc<[usize]>>,
@@ -284,6 +285,11 @@ impl Segment {
         Ok(damaged)
     }
 
+    /// Fails if anything but zeros lies between its regions, of a segment whose regions are sound.
+    pub(crate) fn check_padding(&self) -> Result<()> {
+        self.open()?.check_padding()
+    }
+
     /// Reads these row groups no more, as if their rows were not there.
     pub(crate) fn give_up(&self, groups: Arc<[usize]>) {
         // Who gives up twice means the same.
@@ -404,6 +410,7 @@ impl OpenSegment {
             map,
             uuid: trailer.file,
             checked: Checked::new(&root),
+            root_region: region,
             root,
             given_up: segment.given_up.get().cloned(),
         })
@@ -546,6 +553,32 @@ impl OpenSegment {
             self.block(group, column.field)?;
         }
         Ok(())
+    }
+
+    /// Checks the zeros behind every region.
+    fn check_padding(&self) -> Result<()> {
+        let root = &self.root;
+        self.check_zeros(&self.root_region)?;
+        let series = root.series_pages.iter().map(|page| &page.region);
+        let dictionaries = root.dictionaries.iter().map(|d| &d.region);
+        let groups = root.group_pages.iter().map(|page| &page.region);
+        for region in series.chain(dictionaries).chain(groups) {
+            self.check_zeros(region)?;
+        }
+        for group in 0..root.group_pages.len() {
+            for column in self.group_page(group)?.columns() {
+                self.check_zeros(&column.block)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_zeros(&self, region: &Region) -> Result<()> {
+        let range = region.padding();
+        let start = usize::try_from(range.start).unwrap_or(usize::MAX);
+        let end = usize::try_from(range.end).unwrap_or(usize::MAX);
+        let bytes = self.map.get(start..end).unwrap_or_default();
+        region.check_padding(bytes).map_err(|e| self.damaged(e))
     }
 
     /// The error that `error`, met in this segment's bytes, is to the engine.

@@ -578,3 +578,85 @@ fn every_reading_command_prints_json() {
     let plot = json(&["plot", "--every", "1d", "--agg", "max(degrees)"]);
     assert_eq!(plot[0]["points"][1][1], 3.0);
 }
+
+#[test]
+fn damage_between_the_parts_of_a_segment_is_mended_without_a_loss() {
+    let place = Place::with_weather();
+    let export = ["export", "--db", "db", "--table", "weather"];
+    let expected = place.ok(&export);
+    let file = segment(&place.path("db"));
+    let mut bytes = std::fs::read(&file).unwrap();
+    let mut at = None;
+    tidestone_format::segment::Segment::open(&bytes)
+        .unwrap()
+        .verify(|region, _| at = at.or(region.padding().last()));
+    bytes[usize::try_from(at.unwrap()).unwrap()] = 1;
+    std::fs::write(&file, &bytes).unwrap();
+    for args in [&["verify", "db"], &["inspect", file.to_str().unwrap()]] {
+        let (out, _) = place.check(1, args);
+        assert!(out.contains("padding of a region"), "{args:?}: {out}");
+        assert!(out.contains("BAD"), "{args:?}: {out}");
+    }
+    let (out, _) = place.check(1, &["repair", "db"]);
+    assert!(out.starts_with("would write a segment of "), "{out}");
+    assert!(out.contains(" anew, with all of them, "), "{out}");
+    assert!(std::fs::read(&file).unwrap() == bytes);
+    let out = place.ok(&["repair", "db", "--yes"]);
+    assert!(out.starts_with("wrote a segment of "), "{out}");
+    assert!(place.ok(&["verify", "db"]).ends_with("VALID\n"));
+    assert_eq!(place.ok(&["repair", "db"]), "nothing to repair\n");
+    assert_eq!(place.ok(&export), expected);
+}
+
+#[test]
+fn a_database_that_lost_its_identity_is_damage_for_every_command() {
+    let place = Place::with_weather();
+    place.file("more.lp", "weather,city=Bern degrees=1 1\n");
+    let identity = place.path("db/IDENTITY");
+    let bytes = std::fs::read(&identity).unwrap();
+    std::fs::remove_file(&identity).unwrap();
+    for args in [
+        &["query", "--db", "db", "--table", "weather"][..],
+        &["import", "--db", "db", "more.lp"],
+        &["flush", "db"],
+        &["rebuild-index", "db"],
+        &["repair", "db"],
+        &["repair", "db", "--yes"],
+        &["verify", "db"],
+    ] {
+        let (out, error) = place.check(1, args);
+        let told = format!("{out}{error}");
+        assert!(told.contains("IDENTITY"), "{args:?}: {told}");
+        assert!(
+            told.contains("restore it from a backup"),
+            "{args:?}: {told}"
+        );
+        assert!(!told.contains("create"), "{args:?}: {told}");
+        assert!(!identity.exists(), "{args:?}");
+    }
+    std::fs::write(&identity, bytes).unwrap();
+    assert!(place.ok(&["verify", "db"]).ends_with("VALID\n"));
+}
+
+#[test]
+fn the_folder_of_a_database_named_in_the_way_of_another_command_gets_a_tip() {
+    let place = Place::with_weather();
+    for args in [
+        &["query", "db", "--table", "weather"][..],
+        &["tables", "db"],
+        &["delete", "db", "--table", "weather", "--all"],
+    ] {
+        let (_, error) = place.check(2, args);
+        let tip = "tip: this command takes the folder of the database as `--db DIR`";
+        assert!(error.contains(tip), "{args:?}: {error}");
+    }
+    for command in ["verify", "repair", "stats", "flush"] {
+        let (_, error) = place.check(2, &[command, "--db", "db"]);
+        let tip = "tip: this command takes the folder of the database without `--db`";
+        assert!(error.contains(tip), "{command}: {error}");
+    }
+    for args in [&["verify", "db", "db"][..], &["query", "nowhere"]] {
+        let (_, error) = place.check(2, args);
+        assert!(!error.contains("this command takes"), "{args:?}: {error}");
+    }
+}

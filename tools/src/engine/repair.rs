@@ -90,6 +90,20 @@ fn print(plan: &RepairPlan, done: bool, out: &mut dyn Write) -> std::io::Result<
                 "{verb} {rows} rows of table {table} and keep {kept} of the same segment, {}: {what}",
                 path.display()
             )?,
+            Step::RewriteSegment {
+                path,
+                rows,
+                table,
+                what,
+                ..
+            } => {
+                let verb = if done { "wrote" } else { "would write" };
+                writeln!(
+                    out,
+                    "{verb} a segment of {rows} rows of table {table} anew, with all of them, {}: {what}",
+                    path.display()
+                )?;
+            }
             Step::DropSegment {
                 path,
                 rows,
