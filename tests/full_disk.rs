@@ -11,11 +11,11 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{Dice, contents, quiet};
+use common::{Dice, contents, quiet, until};
 use tidestone::io::{Fault, SimDisk};
 use tidestone::{
-    Error, ErrorKind, FieldType, ManualClock, Result, SeededRandom, Table, TableOptions, Tidestone,
-    TimeRange, Value,
+    Error, ErrorKind, FieldType, ManualClock, Result, SeededRandom, Table, TableOptions, TagMatch,
+    Tidestone, TimeRange, Value,
 };
 
 const SECOND: i64 = 1_000_000_000;
@@ -150,8 +150,18 @@ fn a_table_with_one_partition_keeps_it() {
     assert_eq!(partitions(&table), [1]);
 }
 
-#[test]
-fn a_delete_makes_space_where_every_write_was_refused() {
+fn is_refused(error: &Error) {
+    assert_eq!(error.kind(), ErrorKind::DiskFull, "{error}");
+}
+
+const DELETED: TimeRange = TimeRange {
+    start: 0,
+    end: 100 * SECOND - 1,
+};
+
+/// A database whose disk refuses writes and flushes, with a row in each of the partitions 0 to 99 in a
+/// segment, and some more rows in memory.
+fn refusing() -> (SimDisk, Tidestone, Table) {
     let disk = SimDisk::new();
     let db = open(&disk);
     let table = db.create_table("t", options()).unwrap();
@@ -160,35 +170,44 @@ fn a_delete_makes_space_where_every_write_was_refused() {
     }
     db.flush().unwrap();
     disk.inject(Fault::Capacity(disk.used()));
-    let refused = |error: Error| assert_eq!(error.kind(), ErrorKind::DiskFull, "{error}");
     // A flush that the refusals ask for may let go of log files: it, too, comes to an end.
-    let mut left = 1_000;
     let mut refused_in_a_row = 0;
-    for n in (100..200).cycle() {
+    for n in (100..200).cycle().take(1_000) {
         match write(&db, &table, n) {
             Ok(()) => refused_in_a_row = 0,
             Err(error) => {
-                refused(error);
+                is_refused(&error);
                 refused_in_a_row += 1;
             }
         }
-        left -= 1;
-        assert!(left > 0, "the disk never fills");
         if refused_in_a_row == 20 {
             break;
         }
     }
-    db.flush()
-        .map_or_else(refused, |()| panic!("there was room for a flush"));
-    let before = partitions(&table);
+    assert_eq!(refused_in_a_row, 20, "the disk never fills");
+    is_refused(&db.flush().unwrap_err());
+    (disk, db, table)
+}
 
-    let range = TimeRange {
-        start: 0,
-        end: 100 * SECOND - 1,
-    };
-    table.delete(&[], range).unwrap().wait().unwrap();
+/// Flushes once nobody has the segments any more that deletes hide: a thread in the background may have
+/// looked at what there was.
+fn makes_space(db: &Tidestone) {
+    until("space", || match db.flush() {
+        Ok(()) => true,
+        Err(error) => {
+            is_refused(&error);
+            false
+        }
+    });
+}
+
+#[test]
+fn a_delete_makes_space_where_every_write_was_refused() {
+    let (disk, db, table) = refusing();
+    let before = partitions(&table);
+    table.delete(&[], DELETED).unwrap().wait().unwrap();
     assert_eq!(partitions(&table), before[100..]);
-    db.flush().unwrap();
+    makes_space(&db);
     for n in 200..210 {
         write(&db, &table, n).unwrap();
     }
@@ -197,4 +216,63 @@ fn a_delete_makes_space_where_every_write_was_refused() {
     let image = disk.after_power_loss(|_| false);
     drop(db);
     assert_eq!(partitions(&open(&image).table("t").unwrap()), after);
+}
+
+#[test]
+fn a_power_loss_while_deletes_make_space_loses_no_row_and_brings_none_back() {
+    let (disk, db, table) = refusing();
+    table.delete(&[], DELETED).unwrap().wait().unwrap();
+    let expected = partitions(&table);
+    let full = || {
+        let image = disk.after_power_loss(|_| false);
+        image.inject(Fault::Capacity(image.used()));
+        let db = open(&image);
+        (image, db)
+    };
+    let (whole, again) = full();
+    let segments = |disk: &SimDisk| {
+        let mut paths = disk.paths();
+        paths.retain(|p| p.extension().is_some_and(|e| e == "seg"));
+        paths
+    };
+    let (calls, before) = (whole.changes(), segments(&whole));
+    makes_space(&again);
+    let (calls, after) = (whole.changes() - calls, segments(&whole));
+    assert!(
+        before.iter().all(|path| !after.contains(path)),
+        "all of them go"
+    );
+    let mut dice = Dice(5);
+    for call in 0..calls {
+        let (image, again) = full();
+        image.inject(Fault::FromCall(call));
+        let _ = again.flush();
+        let left = image.after_torn_power_loss(|| dice.roll(2) == 0);
+        drop(again);
+        let again = open(&left);
+        let there = partitions(&again.table("t").unwrap());
+        assert_eq!(there, expected, "call {call} of {calls}");
+    }
+    drop((db, table));
+}
+
+#[test]
+fn a_damaged_segment_that_a_delete_may_hide_keeps_no_space_from_being_made() {
+    let (disk, db, drops, keeps) = full(1);
+    // Nothing of them was read so far.
+    let mut segments = disk.paths();
+    segments.retain(|p| p.starts_with(format!("/db/segments/{}", keeps.schema().id)));
+    assert_eq!(segments.len(), 10);
+    for path in segments {
+        disk.damage(&path, |bytes| bytes[192..].fill(0xaa)).unwrap();
+    }
+    let one = [TagMatch::equal("host", "h3")];
+    keeps.delete(&one, TimeRange::ALL).unwrap().wait().unwrap();
+    for n in 10..40 {
+        write(&db, &drops, n).unwrap_or_else(|e| panic!("{n}: {e}"));
+        if n % 3 == 0 {
+            db.flush().unwrap_or_else(|e| panic!("flush at {n}: {e}"));
+        }
+    }
+    assert!(partitions(&drops)[0] > 10);
 }

@@ -222,10 +222,15 @@ fn is_deleted<'a>(
         }
         let mut all = true;
         if tombstone.selection != Selection::All {
-            segment.each_series(|definition| {
+            let read = segment.each_series(|definition| {
                 all &= tombstone.selects(definition.id);
                 Ok(())
-            })?;
+            });
+            match read {
+                // Whose rows it has is not known. It keeps space from being made nowhere else.
+                Err(error) if error.kind() == ErrorKind::Corrupt => all = false,
+                outcome => outcome?,
+            }
         }
         if all {
             return Ok(true);
