@@ -106,7 +106,7 @@ pub(crate) fn create(path: &Path, components: &Components, options: &Options) ->
     }
     let unfinished = is_unfinished(&**disk, &folders, &names).map_err(io)?;
     if !names.is_empty() && !unfinished {
-        if has_parts(&**disk, &folders) {
+        if has_parts(&**disk, &folders)? {
             return Err(lost_identity(&folders));
         }
         let message = "the folder is not empty; name an empty one, or one that is not there";
@@ -233,7 +233,7 @@ fn is_unfinished(
 pub(crate) fn identity(disk: &dyn Disk, folders: &Folders) -> Result<(FileUuid, i64)> {
     let path = folders.identity();
     let file = disk.open(&path).map_err(|e| match e.kind() {
-        std::io::ErrorKind::NotFound => no_identity(disk, folders),
+        std::io::ErrorKind::NotFound => no_identity(disk, folders).unwrap_or_else(|e| e),
         _ => Error::io("open the identity file", &path, e),
     })?;
     let bytes = io::read_all(&*file).map_err(|e| Error::io("read the identity file", &path, e))?;
@@ -247,23 +247,41 @@ pub(crate) fn identity(disk: &dyn Disk, folders: &Folders) -> Result<(FileUuid, 
 }
 
 /// There is no IDENTITY: either no database, or one that has lost it.
-fn no_identity(disk: &dyn Disk, folders: &Folders) -> Error {
-    let names = disk.list(&folders.root).unwrap_or_default();
-    let unfinished = is_unfinished(disk, folders, &names).unwrap_or(false);
-    if !unfinished && has_parts(disk, folders) {
-        return lost_identity(folders);
+fn no_identity(disk: &dyn Disk, folders: &Folders) -> Result<Error> {
+    let names = list_if_there(disk, &folders.root)?;
+    let unfinished = is_unfinished(disk, folders, &names)
+        .map_err(|e| Error::io("look for a database", &folders.root, e))?;
+    if !unfinished && has_parts(disk, folders)? {
+        return Ok(lost_identity(folders));
     }
     let message = "there is no database here: expected an IDENTITY file, found none; create one, or \
                    name another folder";
-    Error::new(ErrorKind::NotFound, message).with_path(&folders.root)
+    Ok(Error::new(ErrorKind::NotFound, message).with_path(&folders.root))
 }
 
 /// Whether a folder has files of a log, a manifest or segments.
-fn has_parts(disk: &dyn Disk, folders: &Folders) -> bool {
-    let log = disk.list(&folders.wal()).unwrap_or_default();
-    log.iter().any(|file| wal::number_of(&file.name).is_some())
-        || newest_manifest(disk, &folders.manifest()).is_ok()
-        || segment_files(disk, &folders.segments()).is_ok_and(|files| !files.is_empty())
+fn has_parts(disk: &dyn Disk, folders: &Folders) -> Result<bool> {
+    let is_log = |file: &io::DirEntry| wal::number_of(&file.name).is_some();
+    if list_if_there(disk, &folders.wal())?.iter().any(is_log) {
+        return Ok(true);
+    }
+    match newest_manifest(disk, &folders.manifest()) {
+        // There is none in it.
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Corrupt) => {}
+        found => return found.map(|_| true),
+    }
+    match segment_files(disk, &folders.segments()) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        found => found.map(|files| !files.is_empty()),
+    }
+}
+
+/// What is in a folder: nothing, if it is not there.
+fn list_if_there(disk: &dyn Disk, folder: &Path) -> Result<Vec<io::DirEntry>> {
+    match disk.list(folder) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        list => list.map_err(|e| Error::io("look for a database", folder, e)),
+    }
 }
 
 fn lost_identity(folders: &Folders) -> Error {
