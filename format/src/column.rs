@@ -537,13 +537,10 @@ impl Column {
         }
     }
 
-    /// Forgets all rows and keeps the memory, that of a null map too: which may then say of every row
-    /// that it has a value.
+    /// Forgets all rows and keeps the memory.
     pub fn clear(&mut self) {
         self.values.clear();
-        if let Some(validity) = &mut self.validity {
-            validity.truncate(0);
-        }
+        self.validity = None;
     }
 }
 

@@ -557,7 +557,8 @@ impl Staged {
         self.rows.series.clear();
         self.rows.times.clear();
         for (_, column) in &mut self.rows.columns {
-            column.clear();
+            // Unlike `clear` it keeps the null map, which the next nulls would have to allocate.
+            column.truncate(0);
         }
     }
 
