@@ -325,6 +325,20 @@ fn a_segment_that_is_dropped_and_tells_its_series() {
 }
 
 #[test]
+fn a_segment_that_is_written_anew() {
+    let damage = |disk: &SimDisk, made: &Made| {
+        let padding = |bytes: &[u8]| {
+            let segment = tidestone_format::segment::Segment::open(bytes).unwrap();
+            let mut at = None;
+            segment.verify(|region, _| at = at.or(region.padding().last()));
+            usize::try_from(at.unwrap()).unwrap()
+        };
+        flip(disk, &made.segments[1], padding);
+    };
+    interrupt(damage, &["RewriteSegment"]);
+}
+
+#[test]
 fn a_segment_that_loses_rows() {
     let damage = |disk: &SimDisk, made: &Made| {
         flip(disk, &made.segments[0], |bytes| bytes.len() / 3);

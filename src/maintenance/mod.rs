@@ -67,9 +67,8 @@ impl Builder {
     /// There is no database, its folders cannot be listed, or another process writes to it and no
     /// lease can be had. Damage is no error: it is in the report.
     pub fn verify(&self) -> Result<VerifyReport> {
-        let report = verify::verify(self)?;
         self.list_minor_folders()?;
-        Ok(report)
+        verify::verify(self)
     }
 
     /// Fails where opening the database would, because a file lies where a folder should be whose content
