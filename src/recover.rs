@@ -104,7 +104,7 @@ pub(crate) fn create(path: &Path, components: &Components, options: &Options) ->
                        another place";
         return Err(Error::new(ErrorKind::Exists, message).with_path(path));
     }
-    let unfinished = is_unfinished(&**disk, &folders, &names).map_err(io)?;
+    let unfinished = is_unfinished(&**disk, &folders, &names)?;
     if !names.is_empty() && !unfinished {
         if has_parts(&**disk, &folders)? {
             return Err(lost_identity(&folders));
@@ -193,35 +193,35 @@ fn folders_above(disk: &dyn Disk, path: &Path) -> std::io::Result<Vec<PathBuf>> 
 
 /// Whether a folder holds no more than the creation of a database, ended by a crash, leaves in it: a
 /// first manifest without tables, a first log file without frames, no segments.
-fn is_unfinished(
-    disk: &dyn Disk,
-    folders: &Folders,
-    names: &[io::DirEntry],
-) -> std::io::Result<bool> {
+fn is_unfinished(disk: &dyn Disk, folders: &Folders, names: &[io::DirEntry]) -> Result<bool> {
     const OWN: [&str; 6] = ["LOCK", "manifest", "readers", "segments", "tmp", "wal"];
     if names.iter().any(|n| !OWN.contains(&n.name.as_str())) {
         return Ok(false);
     }
     let has = |name: &str| names.iter().any(|n| n.name == name && n.is_dir);
-    if has("segments") && !disk.list(&folders.segments())?.is_empty() {
+    if has("segments") && !list_if_there(disk, &folders.segments())?.is_empty() {
         return Ok(false);
     }
-    let files = |folder: PathBuf, name: &str| -> std::io::Result<Vec<PathBuf>> {
+    let files = |folder: PathBuf, name: &str| -> Result<Vec<PathBuf>> {
         let list = match has(name) {
-            true => disk.list(&folder)?,
+            true => list_if_there(disk, &folder)?,
             false => Vec::new(),
         };
         Ok(list.into_iter().map(|e| folder.join(e.name)).collect())
     };
+    let read = |path: &Path| {
+        let bytes = disk.open(path).and_then(|file| io::read_all(&*file));
+        bytes.map_err(|e| Error::io("look for a database", path, e))
+    };
     for path in files(folders.manifest(), "manifest")? {
-        let bytes = io::read_all(&*disk.open(&path)?)?;
+        let bytes = read(&path)?;
         match read_manifest(&path, &bytes) {
             Ok((_, found)) if found.state.tables().is_empty() && found.version == 1 => {}
             _ => return Ok(false),
         }
     }
     for path in files(folders.wal(), "wal")? {
-        let bytes = io::read_all(&*disk.open(&path)?)?;
+        let bytes = read(&path)?;
         if bytes.iter().skip(LOG_PAGE).any(|&b| b != 0) {
             return Ok(false);
         }
@@ -249,8 +249,7 @@ pub(crate) fn identity(disk: &dyn Disk, folders: &Folders) -> Result<(FileUuid, 
 /// There is no IDENTITY: either no database, or one that has lost it.
 fn no_identity(disk: &dyn Disk, folders: &Folders) -> Result<Error> {
     let names = list_if_there(disk, &folders.root)?;
-    let unfinished = is_unfinished(disk, folders, &names)
-        .map_err(|e| Error::io("look for a database", &folders.root, e))?;
+    let unfinished = is_unfinished(disk, folders, &names)?;
     if !unfinished && has_parts(disk, folders)? {
         return Ok(lost_identity(folders));
     }

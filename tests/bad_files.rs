@@ -537,6 +537,34 @@ fn a_database_that_lost_its_identity_is_told_and_left_as_it_is() {
     }
 }
 
+/// What cannot be listed may be a database: it is not said that there is none.
+#[test]
+fn a_folder_without_identity_that_cannot_be_listed_is_named() {
+    let disk = SimDisk::new();
+    fill(&open(&disk).unwrap());
+    disk.remove(Path::new("/db/IDENTITY")).unwrap();
+    for folder in ["/db/wal", "/db/manifest", "/db/segments"] {
+        let disk = disk.after_power_loss(|_| false);
+        // The parts before it do not tell that there was a database.
+        for path in disk.paths() {
+            if !path.starts_with(folder) {
+                disk.remove(&path).unwrap();
+            }
+        }
+        let gate = Gate::before(&disk);
+        gate.refuse(Call::List, folder);
+        let opened = builder(&disk).open();
+        let named = |e: &tidestone::Error| e.path().is_some_and(|p| p.starts_with(folder));
+        assert!(opened.as_ref().is_err_and(named), "{folder}: {opened:?}");
+        let says = [
+            "needs permission",
+            "permission denied",
+            "the user this process",
+        ];
+        check(folder, opened, ErrorKind::Io, says);
+    }
+}
+
 #[test]
 fn a_folder_without_permission_is_named_and_nothing_is_changed() {
     let sound = SimDisk::new();
