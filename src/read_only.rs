@@ -24,6 +24,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashSet;
 use tidestone_format::log::{Frame, SeriesDefinition};
+use tidestone_format::manifest::State;
 use tidestone_format::sharing::Published;
 use tidestone_format::{FileUuid, Lsn, SeriesId, TableId};
 
@@ -34,7 +35,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::forgetting;
 use crate::head::Head;
 use crate::index::{Applied, Forgetting, Index};
-use crate::recover::{self, Components};
+use crate::recover::{self, Components, Given};
 use crate::sharing::{self, Lease};
 use crate::store::{Folders, Manifest, Store, Version};
 use crate::wal::{self, Followed, Follower, LogFiles};
@@ -53,6 +54,8 @@ pub(crate) struct Reader {
     place: Option<Follower>,
     /// The series that the manifest of the current version defines.
     lone: BTreeMap<SeriesId, SeriesDefinition>,
+    /// The ids that the manifest of the current version has given.
+    given: Given,
     /// Why no lease keeps the files of the current version, if none does.
     unleased: Option<String>,
 }
@@ -119,9 +122,11 @@ impl Reader {
             incarnation: FileUuid::default(),
             place: None,
             lone: BTreeMap::new(),
+            given: Given::of(&State::new()),
             unleased: None,
         };
         let found = reader.find()?;
+        reader.given = Given::of(found.manifest.state());
         reader.take_note(&found);
         let next_series = found.manifest.state().next_series();
         let lease = found.lease.as_ref();
@@ -196,12 +201,12 @@ impl Reader {
             return Ok(None);
         };
         let wal = self.folders.wal();
-        let (series, tables) = (&engine.series, engine.tables());
+        let (series, tables, given) = (&engine.series, engine.tables(), &self.given);
         // What was seen before an error is not handed out again.
         let seen = engine.visible_lsn();
         let followed = place.read(&self.log(&wal), seen, durable, |frame| {
             engine.see_more(|head| {
-                recover::take_in(head, series, tables, TableId(u32::MAX), frame)?;
+                recover::take_in(head, series, tables, Some(given), frame)?;
                 Ok(frame.header.lsn)
             })
         })?;
@@ -249,6 +254,7 @@ impl Reader {
                            open it again";
             return Err(Error::new(ErrorKind::Closed, message).with_path(&self.folders.root));
         }
+        self.given = Given::of(found.manifest.state());
         let store = &engine.store;
         let before = store.version();
         let version = store.read_version(&found.manifest, found.lease.as_ref());
@@ -373,8 +379,19 @@ impl Reader {
             Err(error) => (None, Some(error.to_string())),
         };
         let incarnation = manifest.state().incarnation();
+        let published = published.filter(|p| p.incarnation == incarnation);
+        let version = manifest.version();
+        if let Some(published) = published.filter(|p| p.version > version) {
+            let message = format!(
+                "the writer has published version {} of the manifest, the file ends with version {version}: \
+                 its last edits are missing; restore it from a backup, or run `tidestone repair` to go on \
+                 without them",
+                published.version
+            );
+            return Err(Error::corrupt(&self.folders.manifest(), 0, message));
+        }
         Ok(Found {
-            published: published.filter(|p| p.incarnation == incarnation),
+            published,
             lease,
             unleased,
             manifest,
@@ -412,9 +429,10 @@ impl Reader {
         let files = self.log(&wal);
         let mut head = Head::default();
         let mut read_upto = version.flushed;
+        let given = &self.given;
         let mut visit = |frame: &Frame<'_>| {
             read_upto = frame.header.lsn;
-            recover::take_in(&mut head, series, tables, TableId(u32::MAX), frame)
+            recover::take_in(&mut head, series, tables, Some(given), frame)
         };
         if let Some(published) = published {
             let durable = published.durable.max(version.flushed);

@@ -5,6 +5,8 @@
 //! was read and nothing proves to be durable, again, or a manifest without a torn edit; the index;
 //! a new log file that names the cut.
 
+mod lost_edits;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,6 +17,7 @@ use tidestone_format::manifest::Entry;
 use tidestone_format::version::LOG_PAGE;
 use tidestone_format::{FileUuid, FormatError, FormatErrorKind, Lsn, SeriesId, TableId};
 
+pub(crate) use self::lost_edits::Given;
 pub(crate) use crate::catalog::catch_up;
 use crate::catalog::{Ground, SeriesRegistry, Tables, applied, nothing};
 use crate::clock::Clock;
@@ -344,7 +347,7 @@ pub(crate) fn open(
     report.manifest_tail = found.torn;
     let incarnation = manifest.state().incarnation();
     let next_series = manifest.state().next_series();
-    let next_table = manifest.state().next_table();
+    let given = Given::of(manifest.state());
     let cursors = manifest.state().cursors().clone();
     let lone: Vec<SeriesDefinition> = manifest.state().series().values().cloned().collect();
     let memory = options.segment_memory();
@@ -372,7 +375,7 @@ pub(crate) fn open(
         },
         version.flushed,
         wal::Missing::Refused,
-        |frame| take_in(&mut head, &series, &tables, next_table, frame),
+        |frame| take_in(&mut head, &series, &tables, Some(&given), frame),
     )?;
     report.replayed = replayed.frames;
     report.log_damage = replayed.stepped_over.iter().map(describe).collect();
@@ -382,7 +385,12 @@ pub(crate) fn open(
             tail.file, tail.offset, tail.why
         )
     });
-    // From here on files are written: manifest and log have been read, and do not contradict each other.
+    let strays = store.find_strays()?;
+    for stray in &strays.files {
+        given.check_stray(&*disk, stray, database)?;
+    }
+    // From here on files are written: manifest, log and the names of segments have been read, and do not
+    // contradict each other.
     store.settle()?;
     wal::make_durable(&*disk, &wal, &replayed.unproven)?;
     let ground = Ground {
@@ -401,7 +409,7 @@ pub(crate) fn open(
     for definition in &lone {
         series.suspect(definition.table);
     }
-    let strays = store.remove_strays()?;
+    let strays = store.remove_strays(strays)?;
     report.strays_removed = strays.removed;
     report.strays_kept = strays.kept;
     report.segments_missing = strays.missing;
@@ -489,11 +497,9 @@ pub(crate) fn open_to_repair(
             incarnation,
             exclusive: true,
         };
-        // It may be of tables that the manifest has lost.
-        let any = TableId(u32::MAX);
         let missing = wal::Missing::Cut(&mut None);
         let replayed = wal::replay(&files, version.flushed, missing, |frame| {
-            take_in(&mut head, &series, &tables, any, frame)
+            take_in(&mut head, &series, &tables, None, frame)
         })?;
         read_upto = Lsn(replayed.start.next_lsn.0 - 1);
     }
@@ -625,37 +631,32 @@ pub(crate) fn judge(opened: Opened, ground: Applied) -> std::result::Result<(Ind
     }
 }
 
-/// Fails for a table that the manifest has yet to number: edits of it are missing.
-fn check_table(table: TableId, next: TableId, frame: &Frame<'_>) -> Result<()> {
-    if table < next {
-        return Ok(());
-    }
-    let message = format!(
-        "LSN {} of the log is of table {table}, the manifest knows those below {next}: its last edits \
-         are missing; restore it from a backup",
-        frame.header.lsn
-    );
-    Err(Error::corrupt(Path::new("log"), frame.offset, message))
-}
-
-/// Takes a frame of the log into head and registry; `next_table` is the id the manifest gives next.
+/// Takes a frame of the log into head and registry. It fails for one with ids that the manifest has not
+/// `given`; where that is not said, edits are known to be lost, and what they had added is left out.
 pub(crate) fn take_in(
     head: &mut Head,
     series: &SeriesRegistry,
     tables: &Tables,
-    next_table: TableId,
+    given: Option<&Given>,
     frame: &Frame<'_>,
 ) -> Result<()> {
     let at = |e: FormatError| Error::format(Path::new("log"), e.at_base(frame.payload_offset()));
     let lsn = frame.header.lsn;
-    match Record::decode(frame.header.kind, frame.payload).map_err(at)? {
+    let record = Record::decode(frame.header.kind, frame.payload).map_err(at)?;
+    if let Some(given) = given {
+        given.check(frame, &record)?;
+    }
+    match record {
         Record::Batch(sections) => {
-            for section in sections {
-                check_table(section.table, next_table, frame)?;
+            for mut section in sections {
                 // Rows of a table that was dropped are gone with it.
                 let Some(table) = tables.by_id(section.table) else {
                     continue;
                 };
+                if given.is_none() {
+                    let next = table.schema().next_field_id;
+                    section.columns.retain(|(field, _)| field.0 < next);
+                }
                 let ids = match section.series {
                     SectionSeries::One(id) => vec![id; section.times.len()],
                     SectionSeries::PerRow(ids) => ids,
@@ -671,7 +672,6 @@ pub(crate) fn take_in(
         }
         Record::SeriesDefinitions(definitions) => {
             for definition in definitions {
-                check_table(definition.table, next_table, frame)?;
                 let known = tables.by_id(definition.table).is_some();
                 series.replay(definition, lsn, known);
             }

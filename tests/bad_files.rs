@@ -107,19 +107,7 @@ fn damage_to_each_kind_of_file_is_found_and_named() {
             disk.damage(&path, change).unwrap();
             let what = format!("{name}: {what}");
             match read_all(&disk) {
-                Err(error) => {
-                    // An older manifest is sound by itself: the log shows that it is older.
-                    if name == "manifest" && what.ends_with("cut in half") {
-                        let says = [
-                            "only what is up to",
-                            "the log starts behind LSN",
-                            "restore the file from a backup",
-                        ];
-                        check::<()>(&what, Err(error), ErrorKind::Corrupt, says);
-                    } else {
-                        check_damage::<()>(&what, Err(error), &path);
-                    }
-                }
+                Err(error) => check_damage::<()>(&what, Err(error), &path),
                 Ok(rows) => panic!(
                     "{what}: {} of {} rows, no error",
                     rows.len(),

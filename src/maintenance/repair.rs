@@ -17,8 +17,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustc_hash::FxHashSet;
 use serde::Serialize;
-use tidestone_format::manifest::Entry;
+use tidestone_format::manifest::{Entry, State};
 use tidestone_format::version::GROUP_ROWS;
 use tidestone_format::{FileUuid, Lsn, SeriesId};
 
@@ -31,7 +32,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::flush;
 use crate::index::Index;
 use crate::io::{self, Disk, Lock};
-use crate::recover;
+use crate::recover::{self, Given};
 use crate::store::{
     Folders, Segment, Segments, newest_manifest, place_of, read_manifest_up_to_damage,
     segment_files,
@@ -49,8 +50,9 @@ pub struct RepairPlan {
 /// One step of a repair.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub enum Step {
-    /// Changes of the manifest are dropped, from one that is damaged on: which tables and segments
-    /// there are is as it was before them. What they had added is moved to `lost/`.
+    /// Changes of the manifest are dropped, from one that is damaged on, or they are missing at its end:
+    /// which tables and segments there are is as it was before them. What they had added is moved to
+    /// `lost/`.
     CutManifest {
         /// The file.
         path: PathBuf,
@@ -58,7 +60,7 @@ pub enum Step {
         offset: u64,
         /// The version of the manifest that stays.
         version: u64,
-        /// How many versions are dropped.
+        /// How many versions are dropped, as far as that is known: 0 where the end of the file is missing.
         lost: u64,
         /// Segments that no manifest names then.
         unnamed: Vec<PathBuf>,
@@ -83,6 +85,8 @@ pub enum Step {
     NewLog {
         /// The last LSN that is flushed.
         flushed: u64,
+        /// Segments that no manifest names: they are moved to `lost/`.
+        unnamed: Vec<PathBuf>,
         /// What is wrong.
         what: String,
     },
@@ -202,21 +206,29 @@ impl<'a> Repair<'a> {
         let bytes =
             io::read_all(&*file).map_err(|e| Error::io("read the manifest", &manifest, e))?;
         let (_, replay, damage) = read_manifest_up_to_damage(&manifest, &bytes)?;
+        let given = Given::of(&replay.state);
+        let unnamed = self.unnamed(&replay.state)?;
+        let (of_log, mut told) = self.step_for_log(&replay.state, &given, &unnamed)?;
+        for file in &unnamed {
+            match given.check_stray(&**disk, file, self.database) {
+                Err(error) if error.kind() == ErrorKind::Corrupt => drop(told.get_or_insert(error)),
+                checked => checked?,
+            }
+        }
         let mut steps = Vec::new();
         let mut last_version = replay.version;
-        if let Some(damage) = damage {
+        let cut = damage.map(|damage| {
             last_version = damage.last_version;
-            let mut unnamed = segment_files(&**disk, &folders.segments())?;
-            let live = replay.state.segments().values();
-            let live: Vec<PathBuf> = live.map(|e| place_of(&folders.segments(), e)).collect();
-            unnamed.retain(|file| !live.contains(file));
+            (damage.error.offset, damage.error.to_string())
+        });
+        if let Some((offset, what)) = cut.or(told.map(|error| (replay.end, error.to_string()))) {
             steps.push(Step::CutManifest {
                 path: manifest.clone(),
-                offset: damage.error.offset,
+                offset,
                 version: replay.version,
-                lost: damage.last_version - replay.version,
+                lost: last_version - replay.version,
                 unnamed,
-                what: damage.error.to_string(),
+                what,
             });
         }
         let memory = self.options.segment_memory();
@@ -230,7 +242,7 @@ impl<'a> Repair<'a> {
             }
             steps.extend(step);
         }
-        steps.extend(self.step_for_log(replay.state.incarnation(), replay.state.flushed())?);
+        steps.extend(of_log);
         if steps.is_empty() {
             let plan = RepairPlan { steps };
             return Ok(Found { plan, engine: None });
@@ -273,9 +285,25 @@ impl<'a> Repair<'a> {
         nameless.drop_rows(engine)
     }
 
-    /// What has to be dropped of the log, if anything.
-    fn step_for_log(&self, incarnation: FileUuid, flushed: Lsn) -> Result<Option<Step>> {
-        let mut cut = None;
+    /// The segment files that the manifest does not name.
+    fn unnamed(&self, state: &State) -> Result<Vec<PathBuf>> {
+        let folder = self.folders.segments();
+        let live = state.segments().values().map(|e| place_of(&folder, e));
+        let live: FxHashSet<PathBuf> = live.collect();
+        let mut files = segment_files(&**self.disk(), &folder)?;
+        files.retain(|file| !live.contains(file));
+        Ok(files)
+    }
+
+    /// What has to be dropped of the log, if anything; and what it has beyond the ids that were `given`.
+    fn step_for_log(
+        &self,
+        state: &State,
+        given: &Given,
+        unnamed: &[PathBuf],
+    ) -> Result<(Option<Step>, Option<Error>)> {
+        let (incarnation, flushed) = (state.incarnation(), state.flushed());
+        let (mut cut, mut beyond) = (None, None);
         let wal = self.folders.wal();
         let files = wal::LogFiles {
             disk: &**self.disk(),
@@ -285,22 +313,30 @@ impl<'a> Repair<'a> {
             exclusive: true,
         };
         let missing = wal::Missing::Cut(&mut cut);
-        match wal::replay(&files, flushed, missing, |_| Ok(())) {
-            Ok(_) => Ok(cut.map(|cut| Step::CutLog {
+        let replayed = wal::replay(&files, flushed, missing, |frame| {
+            if beyond.is_none() {
+                beyond = given.beyond_in(frame);
+            }
+            Ok(())
+        });
+        let step = match replayed {
+            Ok(_) => cut.map(|cut| Step::CutLog {
                 path: cut.path,
                 offset: cut.offset,
                 first_lost: cut.first_lost.0,
                 last_acknowledged: cut.last_acknowledged.0,
                 what: cut.what,
-            })),
+            }),
             Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) => {
-                Ok(Some(Step::NewLog {
+                Some(Step::NewLog {
                     flushed: flushed.0,
+                    unnamed: unnamed.to_vec(),
                     what: error.to_string(),
-                }))
+                })
             }
-            Err(error) => Err(error),
-        }
+            Err(error) => return Err(error),
+        };
+        Ok((step, beyond))
     }
 
     fn carry_out(&self, plan: &RepairPlan, engine: &Engine) -> Result<()> {
@@ -329,9 +365,7 @@ impl<'a> Repair<'a> {
             match step {
                 Step::CutManifest { path, unnamed, .. } => {
                     self.copy_to_lost(path)?;
-                    for segment in unnamed {
-                        self.move_to_lost(segment)?;
-                    }
+                    self.move_all_to_lost(unnamed)?;
                 }
                 // Of one that is to be dropped the keys of its series are read again where this is
                 // interrupted; then no manifest names it, and it goes with the next open.
@@ -340,7 +374,9 @@ impl<'a> Repair<'a> {
                 | Step::DropSegment { path, .. } => {
                     self.copy_to_lost(path)?;
                 }
-                Step::CutLog { .. } | Step::NewLog { .. } | Step::DropNameless { .. } => {}
+                // The manifest may be older than the log: what it does not name may be all there is.
+                Step::NewLog { unnamed, .. } => self.move_all_to_lost(unnamed)?,
+                Step::CutLog { .. } | Step::DropNameless { .. } => {}
             }
         }
         Ok(())
@@ -431,6 +467,10 @@ impl<'a> Repair<'a> {
             }
         };
         copy().map_err(|e| Error::io("copy a damaged file to lost/", path, e))
+    }
+
+    fn move_all_to_lost(&self, files: &[PathBuf]) -> Result<()> {
+        files.iter().try_for_each(|file| self.move_to_lost(file))
     }
 
     /// Moves a file to `lost/`, if it is still where it was.

@@ -12,6 +12,8 @@
 //! 5. An edit that was synced is followed by an empty one, its *seal*, which is written and not
 //!    synced. So the last edit too, if it is damaged, is told from one that was torn when the power
 //!    failed: behind a torn one stands no seal.
+//! 6. The file was synced with room for an edit, its seal and a header more before the edit is written. So
+//!    one that ends with its edits, or in the midst of one, was cut short, and is told from a torn one.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -43,6 +45,8 @@ pub(crate) struct Manifest {
     position: u64,
     /// Length of the file; bytes from `position` on are zero.
     len: u64,
+    /// The length that survives a power loss.
+    synced_len: u64,
     snapshot_len: u64,
     version: u64,
     state: State,
@@ -129,10 +133,14 @@ pub(crate) fn read(path: &Path, bytes: &[u8]) -> Result<(FileHeader, Replay)> {
     let format = |e| Error::format(path, e);
     let header = FileHeader::decode_kind(bytes, FileKind::Manifest).map_err(format)?;
     let replay = replay(bytes, ManifestIdentity::of(&header)).map_err(format)?;
-    Ok((header, replay))
+    match replay.cut_short(bytes.len() as u64) {
+        Some(error) => Err(format(error)),
+        None => Ok((header, replay)),
+    }
 }
 
-/// Reads a manifest file as if it ended before an edit that is damaged, which is told.
+/// Reads a manifest file as if it ended before an edit that is damaged, which is told, or where it was cut
+/// short.
 pub(crate) fn read_up_to_damage(
     path: &Path,
     bytes: &[u8],
@@ -141,6 +149,13 @@ pub(crate) fn read_up_to_damage(
     let header = FileHeader::decode_kind(bytes, FileKind::Manifest).map_err(format)?;
     let (replay, damage) =
         replay_up_to_damage(bytes, ManifestIdentity::of(&header)).map_err(format)?;
+    let cut_short = || {
+        Some(DamagedEdit {
+            error: replay.cut_short(bytes.len() as u64)?,
+            last_version: replay.version,
+        })
+    };
+    let damage = damage.or_else(cut_short);
     Ok((header, replay, damage))
 }
 
@@ -204,6 +219,7 @@ impl Manifest {
             file,
             position: replay.end,
             len: bytes.len() as u64,
+            synced_len: 0,
             snapshot_len: 0,
             version: replay.version,
             state: replay.state,
@@ -248,6 +264,7 @@ impl Manifest {
             file,
             position: replay.end,
             len: bytes.len() as u64,
+            synced_len: 0,
             snapshot_len: 0,
             version: damage.map_or(replay.version, |damage| damage.last_version),
             state,
@@ -277,6 +294,7 @@ impl Manifest {
                     self.disk.sync_dir(&self.dir)
                 };
                 rewrite().map_err(|e| Error::io("sync the manifest that was read", &path, e))?;
+                self.synced_len = self.len;
                 self.unsettled = None;
                 self.remove_older();
                 if !self.sealed {
@@ -318,6 +336,7 @@ impl Manifest {
             file,
             position: end,
             len: bytes.len() as u64,
+            synced_len: 0,
             snapshot_len: 0,
             version,
             state,
@@ -390,10 +409,20 @@ impl Manifest {
         let mut bytes = Vec::new();
         append_edit(&mut bytes, self.identity, edit).map_err(|e| Unfinished::before(e.into()))?;
         let end = self.position + bytes.len() as u64;
-        if end + EDIT_HEADER_LEN as u64 > self.len {
-            self.reserve(end + EDIT_HEADER_LEN as u64).map_err(|e| {
+        // Of its seal, and of an edit more.
+        let room = end + 2 * EDIT_HEADER_LEN as u64;
+        if room > self.len {
+            self.reserve(room).map_err(|e| {
                 Unfinished::before(Error::io("reserve space for the manifest", path, e))
             })?;
+        }
+        if room > self.synced_len {
+            if let Err(error) = self.file.sync() {
+                let error = Error::io("sync space for the manifest", path, error);
+                self.poisoned = Some(error.clone());
+                return Err(Unfinished::before(error));
+            }
+            self.synced_len = self.len;
         }
         let written = self.file.write_all_at(&bytes, self.position);
         let written = written.map_err(|e| Error::io("write the manifest", path, e));
@@ -406,6 +435,7 @@ impl Manifest {
             return Err(Unfinished::perhaps(error));
         }
         self.position = end;
+        self.synced_len = self.len;
         Ok(())
     }
 
@@ -557,7 +587,8 @@ impl Manifest {
             identity,
             file,
             position,
-            len: bytes.len() as u64,
+            len,
+            synced_len: len,
             snapshot_len: position,
             version,
             state,

@@ -71,6 +71,8 @@ pub(crate) struct TableVersion {
 /// Where manifest and segment files do not agree.
 #[derive(Debug, Default)]
 pub(crate) struct Strays {
+    /// Files that the manifest does not name.
+    pub(crate) files: Vec<PathBuf>,
     /// Files that the manifest names and that are not there.
     pub(crate) missing: Vec<PathBuf>,
     /// How many were removed because the manifest does not name them.
@@ -274,28 +276,37 @@ impl Store {
         self.manifest.lock().len()
     }
 
-    /// Removes files of segments that no manifest names: left by a crash between a segment and
-    /// its edit, or between an edit and the removal. Called at open, before anything else. While a
-    /// segment that the manifest names is not there none is removed: it may be what that one was
-    /// merged to, by an edit that is lost. What readers in other processes may need stays for them.
-    pub(crate) fn remove_strays(&self) -> Result<Strays> {
+    /// Looks for files of segments that the manifest does not name, and for those it names that are not
+    /// there.
+    pub(crate) fn find_strays(&self) -> Result<Strays> {
         let version = self.version();
         let mut missing: FxHashSet<PathBuf> = version
             .tables
             .values()
             .flat_map(|t| t.segments.iter().map(|s| s.path().to_owned()))
             .collect();
-        let mut strays = segment_files(&*self.disk, &self.folders.segments())?;
-        strays.retain(|file| !missing.remove(file));
-        let mut found = Strays {
-            missing: missing.into_iter().collect(),
+        let mut files = segment_files(&*self.disk, &self.folders.segments())?;
+        files.retain(|file| !missing.remove(file));
+        let mut missing: Vec<PathBuf> = missing.into_iter().collect();
+        missing.sort_unstable();
+        Ok(Strays {
+            files,
+            missing,
             ..Strays::default()
-        };
-        found.missing.sort_unstable();
+        })
+    }
+
+    /// Removes files of segments that no manifest names: left by a crash between a segment and
+    /// its edit, or between an edit and the removal. Called at open, before anything else. While a
+    /// segment that the manifest names is not there none is removed: it may be what that one was
+    /// merged to, by an edit that is lost. What readers in other processes may need stays for them.
+    pub(crate) fn remove_strays(&self, mut found: Strays) -> Result<Strays> {
+        let version = self.version();
         let pinned = self.segments.pinned()?;
         let needed = pinned
             .first()
             .is_some_and(|oldest| *oldest < version.number);
+        let strays = std::mem::take(&mut found.files);
         for file in strays.into_iter().filter(|_| found.missing.is_empty()) {
             let io = |e| Error::io("remove a segment no manifest names", &file, e);
             if needed {

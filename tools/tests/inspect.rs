@@ -395,6 +395,15 @@ fn a_flipped_byte_before_the_last_acknowledged_frame_or_edit_is_damage() {
 #[test]
 fn truncated_files_are_damaged_and_shown_as_far_as_they_go() {
     let copies = Copies::new();
+    // Anywhere in its last edit.
+    for len in [921, 930, 944, 945, 1100, 1263] {
+        let output = copies.inspect("manifest.bin", |bytes| bytes.truncate(len));
+        assert_code(&output, 1, &format!("a manifest of {len} bytes"));
+        assert!(
+            text(&output.stdout).contains("the file was cut short"),
+            "{len}"
+        );
+    }
     for file in SEGMENTS {
         let len = std::fs::metadata(golden().join(file)).unwrap().len();
         let len = usize::try_from(len).unwrap();

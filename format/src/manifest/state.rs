@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::edit::{EDITS_START, EditCursor, ManifestIdentity, Stop, find_later_edit};
+use super::edit::{
+    EDIT_HEADER_LEN, EDITS_START, EditCursor, ManifestIdentity, Stop, find_later_edit,
+};
 use super::entry::{ClockTrust, Entry};
 use super::undo::{Before, WholeTable};
 use crate::bytes::Reader;
@@ -11,9 +13,10 @@ use crate::header::HEADER_LEN;
 use crate::log::record::{SeriesDefinition, Tombstone};
 use crate::schema::TableSchema;
 use crate::segment_entry::SegmentEntry;
-use crate::{FileUuid, FormatError, Lsn, Result, SeriesId, TableId, Timestamp};
+use crate::{FileUuid, FormatError, FormatErrorKind, Lsn, Result, SeriesId, TableId, Timestamp};
 
 const WHAT: &str = "manifest";
+const BEHIND: &str = "space behind the edits of a manifest";
 
 /// Everything a manifest holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -370,6 +373,23 @@ pub struct Replay {
     pub sealed: bool,
     /// What stands there, if it is neither nothing nor zeros: an edit that was never synced.
     pub torn: Option<FormatError>,
+}
+
+impl Replay {
+    /// What tells that a file of `len` bytes was cut short, if it was: its last edit runs past its end, or
+    /// less stands behind the edits than [`EDIT_HEADER_LEN`] bytes. A writer has that much synced behind an
+    /// edit and its seal before it writes the edit, so that no power loss leaves such a file.
+    pub fn cut_short(&self, len: u64) -> Option<FormatError> {
+        let left = len.saturating_sub(self.end);
+        match &self.torn {
+            Some(error) if error.kind == FormatErrorKind::Truncated => Some(error.clone()),
+            None if left < EDIT_HEADER_LEN as u64 => {
+                let expected = EDIT_HEADER_LEN as u64;
+                Some(FormatError::truncated(BEHIND, self.end, expected, left))
+            }
+            _ => None,
+        }
+    }
 }
 
 /// An edit of a manifest that was synced and is damaged.

@@ -23,7 +23,7 @@ use super::{Damage, FileReport, VerifyReport};
 use crate::db::Builder;
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::{self, Disk};
-use crate::recover;
+use crate::recover::{self, Given};
 use crate::store::{Folders, newest_manifest, read_manifest, segment_files};
 use crate::wal;
 
@@ -61,7 +61,7 @@ pub(super) fn verify(builder: &Builder) -> Result<VerifyReport> {
     if let Some(replayed) = &replayed {
         let state = &replayed.state;
         let live = verifier.segments(state, database)?;
-        verifier.strays(&live)?;
+        verifier.strays(&live, state, database)?;
         if let Some(database) = database {
             verifier.log_as_a_whole(state, database)?;
             // One that is kept in memory is made anew whenever the database is opened.
@@ -244,6 +244,7 @@ impl Verifier {
     /// All log files together, which tell where the log ends: as opening the database reads them.
     fn log_as_a_whole(&mut self, state: &State, database: FileUuid) -> Result<()> {
         let folder = self.folders.wal();
+        let (given, mut beyond) = (Given::of(state), None);
         let replayed = wal::replay(
             &wal::LogFiles {
                 disk: &*self.disk.clone(),
@@ -254,8 +255,15 @@ impl Verifier {
             },
             state.flushed(),
             wal::Missing::Refused,
-            |_| Ok(()),
+            |frame| {
+                if beyond.is_none() {
+                    beyond = given.beyond_in(frame);
+                }
+                Ok(())
+            },
         );
+        let beyond = beyond.map(|error| Damage::of(&error, &folder));
+        self.report.damage.extend(beyond);
         match replayed {
             Ok(replayed) => {
                 for over in replayed.stepped_over {
@@ -284,11 +292,26 @@ impl Verifier {
         Ok(())
     }
 
-    /// Notes segment files that no manifest names, of a database that nobody writes to.
-    fn strays(&mut self, live: &[PathBuf]) -> Result<()> {
+    /// Notes segment files that no manifest names, of a database that nobody writes to, unless they tell
+    /// that its last edits are missing.
+    fn strays(
+        &mut self,
+        live: &[PathBuf],
+        state: &State,
+        database: Option<FileUuid>,
+    ) -> Result<()> {
+        let given = Given::of(state);
         for file in segment_files(&*self.disk, &self.folders.segments())? {
-            if !live.contains(&file) {
-                self.note(&file, "no manifest names it; the next open removes it");
+            if live.contains(&file) {
+                continue;
+            }
+            let of_database = database.map(|d| given.check_stray(&*self.disk, &file, d));
+            match of_database.unwrap_or(Ok(())) {
+                Ok(()) => self.note(&file, "no manifest names it; the next open removes it"),
+                Err(error) if is_damage(&error) => {
+                    self.report.damage.push(Damage::of(&error, &file));
+                }
+                Err(error) => return Err(error),
             }
         }
         Ok(())

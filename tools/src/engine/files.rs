@@ -122,7 +122,11 @@ impl DbFiles {
 pub(crate) fn read_manifest(path: &Path) -> Result<Replay, Unusable> {
     let bytes = fs::read(path)?;
     let header = FileHeader::decode_kind(&bytes, FileKind::Manifest)?;
-    Ok(replay(&bytes, ManifestIdentity::of(&header))?)
+    let replay = replay(&bytes, ManifestIdentity::of(&header))?;
+    match replay.cut_short(bytes.len() as u64) {
+        Some(error) => Err(error.into()),
+        None => Ok(replay),
+    }
 }
 
 /// The last `len` bytes of a file.

@@ -52,15 +52,20 @@ fn print(plan: &RepairPlan, done: bool, out: &mut dyn Write) -> std::io::Result<
                 unnamed,
                 what,
             } => {
-                writeln!(
-                    out,
-                    "{verb} the last {lost} versions of the manifest, back to version {version}: {} at offset \
-                     {offset}: {what}",
-                    path.display()
-                )?;
-                for segment in unnamed {
-                    writeln!(out, "  and so segment {}", segment.display())?;
+                let path = path.display();
+                match lost {
+                    0 => writeln!(
+                        out,
+                        "what followed version {version} of the manifest is lost: {path} at offset {offset}: \
+                         {what}"
+                    )?,
+                    _ => writeln!(
+                        out,
+                        "{verb} the last {lost} versions of the manifest, back to version {version}: {path} at \
+                         offset {offset}: {what}"
+                    )?,
                 }
+                print_unnamed(unnamed, out)?;
             }
             Step::CutLog {
                 path,
@@ -74,10 +79,17 @@ fn print(plan: &RepairPlan, done: bool, out: &mut dyn Write) -> std::io::Result<
                  {} at offset {offset}: {what}",
                 path.display()
             )?,
-            Step::NewLog { flushed, what } => writeln!(
-                out,
-                "{verb} the whole log, everything behind LSN {flushed}: {what}"
-            )?,
+            Step::NewLog {
+                flushed,
+                unnamed,
+                what,
+            } => {
+                writeln!(
+                    out,
+                    "{verb} the whole log, everything behind LSN {flushed}: {what}"
+                )?;
+                print_unnamed(unnamed, out)?;
+            }
             Step::DropRows {
                 path,
                 rows,
@@ -129,4 +141,11 @@ fn print(plan: &RepairPlan, done: bool, out: &mut dyn Write) -> std::io::Result<
     } else {
         writeln!(out, "nothing was changed; `--yes` does it")
     }
+}
+
+/// Names segments that no manifest names, and that are moved aside.
+fn print_unnamed(unnamed: &[PathBuf], out: &mut dyn Write) -> std::io::Result<()> {
+    unnamed
+        .iter()
+        .try_for_each(|segment| writeln!(out, "  and so segment {}", segment.display()))
 }

@@ -86,7 +86,15 @@ impl ManifestReport {
             reason = format!("{error}; edit {version} at {offset} follows, so this one was synced");
         }
         let state = match replay(bytes, identity(bytes)) {
-            Ok(replay) => Some(StateReport::of(&replay)),
+            Ok(replay) => {
+                // Of a file that ends with an edit the database may tell more, not the file alone.
+                let cut_short = replay.cut_short(bytes.len() as u64);
+                if let Some(error) = cut_short.filter(|_| replay.torn.is_some()) {
+                    reason = format!("{error}: the file was cut short");
+                    damage.push(error.into());
+                }
+                Some(StateReport::of(&replay))
+            }
             Err(error) => {
                 merge(damage, [error.into()]);
                 None

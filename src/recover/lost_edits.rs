@@ -1,0 +1,106 @@
+//! Whether log and segments tell of edits that the manifest has lost.
+//!
+//! An edit that makes a table, or gives it a field, is synced before a row of it is taken. So where the
+//! log, or a segment that no manifest names, has a table or field whose id the manifest has yet to give,
+//! its last edits are gone: cut off, or written over with zeros, as no power loss does it. Segments that
+//! no manifest names are then not the leftovers of a crash, and stay.
+
+use std::path::Path;
+
+use rustc_hash::FxHashMap;
+use tidestone_format::log::{Frame, Record};
+use tidestone_format::manifest::State;
+use tidestone_format::segment::Segment;
+use tidestone_format::{FieldId, FileUuid, TableId};
+
+use crate::error::{Error, Result};
+use crate::io::Disk;
+
+/// The ids that a manifest has given.
+#[derive(Debug, Clone)]
+pub(crate) struct Given {
+    next_table: TableId,
+    /// The id that the next field of a table gets. What a table had that was dropped is not known.
+    next_fields: FxHashMap<TableId, u32>,
+}
+
+impl Given {
+    /// Those of a manifest in this state.
+    pub(crate) fn of(state: &State) -> Self {
+        let tables = state.tables().values();
+        Self {
+            next_table: state.next_table(),
+            next_fields: tables.map(|t| (t.id, t.next_field_id)).collect(),
+        }
+    }
+
+    /// Fails for a record of the log that has a table or field beyond them.
+    pub(crate) fn check(&self, frame: &Frame<'_>, record: &Record) -> Result<()> {
+        let missing = match record {
+            Record::Batch(sections) => sections.iter().find_map(|section| {
+                let last = section.columns.last().map(|(field, _)| *field);
+                self.beyond(section.table, last)
+            }),
+            Record::SeriesDefinitions(definitions) => {
+                definitions.iter().find_map(|d| self.beyond(d.table, None))
+            }
+            _ => None,
+        };
+        let Some(missing) = missing else {
+            return Ok(());
+        };
+        let message = format!("LSN {} of the log is of {missing}", frame.header.lsn);
+        Err(Error::corrupt(Path::new("log"), frame.offset, message))
+    }
+
+    /// What a frame of the log has beyond them; nothing, if it cannot be read.
+    pub(crate) fn beyond_in(&self, frame: &Frame<'_>) -> Option<Error> {
+        let record = Record::decode(frame.header.kind, frame.payload).ok()?;
+        self.check(frame, &record).err()
+    }
+
+    /// Fails for a segment, which no manifest names, that has a table or field beyond them. One that
+    /// cannot be read, or is of another database, tells nothing.
+    pub(crate) fn check_stray(
+        &self,
+        disk: &dyn Disk,
+        path: &Path,
+        database: FileUuid,
+    ) -> Result<()> {
+        let map = disk.open(path).and_then(|file| {
+            let len = usize::try_from(file.len()?).unwrap_or(usize::MAX);
+            file.map(len)
+        });
+        let map = map.map_err(|e| Error::io("read a segment no manifest names", path, e))?;
+        let Ok(segment) = Segment::open(&map) else {
+            return Ok(());
+        };
+        let root = segment.root();
+        let last = root.columns.last().map(|field| field.id);
+        match self.beyond(root.table, last) {
+            Some(missing) if segment.header().database == database => {
+                let message = format!("no manifest names it, and it is of {missing}");
+                Err(Error::corrupt(path, 0, message))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What is beyond them of a table and the last of some fields of it.
+    fn beyond(&self, table: TableId, last: Option<FieldId>) -> Option<String> {
+        const ADVICE: &str = "its last edits are missing; restore the manifest from a backup, or run \
+                              `tidestone repair` to go on without them";
+        if table >= self.next_table {
+            let next = self.next_table;
+            return Some(format!(
+                "table {table}, the manifest knows those below {next}: {ADVICE}"
+            ));
+        }
+        let (last, next) = (last?, *self.next_fields.get(&table)?);
+        (last.0 >= next).then(|| {
+            format!(
+                "field {last} of table {table}, the manifest knows those below {next}: {ADVICE}"
+            )
+        })
+    }
+}

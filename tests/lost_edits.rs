@@ -1,0 +1,162 @@
+//! A manifest that has lost its last edits: cut off anywhere, or written over with zeros. It is told
+//! before a query is answered short and before a file goes that only those edits named, and a repair
+//! keeps what is left.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test may fail"
+)]
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use common::{contents, quiet};
+use tidestone::io::SimDisk;
+use tidestone::{Builder, Error, ErrorKind, Result, Table, TableOptions, Tidestone};
+use tidestone_format::header::FileHeader;
+use tidestone_format::manifest::{EditCursor, ManifestIdentity};
+
+const MANIFEST: &str = "/db/manifest/00000000000000000001.manifest";
+
+fn builder(disk: &SimDisk) -> Builder {
+    Tidestone::builder("/db")
+        .options(quiet())
+        .disk(Arc::new(disk.clone()))
+}
+
+/// Two tables whose fields come with their rows, some of them flushed, others in the log alone.
+fn fill() -> SimDisk {
+    let disk = SimDisk::new();
+    let db = builder(&disk).create().unwrap();
+    let mut writer = db.writer();
+    for (name, round) in [("a", 0), ("a", 1), ("b", 2), ("b", 3), ("a", 4)] {
+        let options = TableOptions::new().future_bound(None).open_schema();
+        let table = db.table_or_create(name, options).unwrap();
+        let series = table.series(&[("tag", "x")]).unwrap();
+        for field in 0..=round {
+            let values = vec![f64::from(field); 3];
+            let times = (0..3).map(|t| i64::from(round) * 10 + t).collect();
+            let batch = tidestone::Batch::of_series(&series, times);
+            let batch = batch.f64(format!("f{field}"), values);
+            writer.append_batch(batch).unwrap();
+        }
+        writer.commit_and_wait().unwrap();
+        if round % 2 == 1 {
+            db.flush().unwrap();
+        }
+    }
+    drop((writer, db));
+    disk
+}
+
+/// All rows of all tables, with all their fields, and how many fields there are.
+fn read(db: &Tidestone) -> Result<Vec<(String, usize, Vec<common::Row>)>> {
+    let rows = |table: Table| {
+        for batch in table.query().scan()? {
+            batch?;
+        }
+        let fields = table.schema().fields.len();
+        Ok((table.name().to_owned(), fields, contents(&table)))
+    };
+    db.tables().into_iter().map(rows).collect()
+}
+
+fn segments(disk: &SimDisk) -> BTreeSet<String> {
+    let names = disk.paths().into_iter().filter_map(|path| {
+        let name = path.file_name()?.to_str()?.to_owned();
+        name.ends_with(".seg").then_some(name)
+    });
+    names.collect()
+}
+
+/// Where the edits of the manifest end.
+fn ends(disk: &SimDisk) -> Vec<usize> {
+    let mut bytes = Vec::new();
+    disk.damage(&PathBuf::from(MANIFEST), |b| bytes.clone_from(b))
+        .unwrap();
+    let header = FileHeader::decode(&bytes).unwrap();
+    let edits = EditCursor::new(&bytes, ManifestIdentity::of(&header));
+    edits.map(|e| usize::try_from(e.end).unwrap()).collect()
+}
+
+fn is_told(error: &Error, what: &str) {
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{what}: {error}");
+    let text = error.to_string();
+    let advises = text.contains("tidestone repair") || text.contains("backup");
+    assert!(advises, "{what}: {text}");
+}
+
+/// Changes the manifest and looks at what becomes of the database. Returns whether that was told.
+fn lose(sound: &SimDisk, what: &str, change: impl Fn(&mut Vec<u8>)) -> bool {
+    let expected = read(&builder(&sound.after_power_loss(|_| false)).open().unwrap()).unwrap();
+    let damaged = || {
+        let disk = sound.after_power_loss(|_| false);
+        disk.damage(&PathBuf::from(MANIFEST), &change).unwrap();
+        disk
+    };
+    let disk = damaged();
+    let files = segments(&disk);
+    let report = builder(&disk).verify().unwrap();
+    let told = report.is_damaged();
+    match builder(&disk).open_read_only().and_then(|db| read(&db)) {
+        Err(error) => is_told(&error, what),
+        Ok(rows) => assert_eq!(rows, expected, "{what}: a reader answers short"),
+    }
+    let opened = builder(&disk).open().and_then(|db| read(&db));
+    match &opened {
+        Err(error) => {
+            is_told(error, what);
+            assert_eq!(segments(&disk), files, "{what}: segments went");
+        }
+        Ok(rows) => assert_eq!(rows, &expected, "{what}: a writer answers short"),
+    }
+    assert_eq!(opened.is_err(), told, "{what}: {report:?}");
+
+    let disk = damaged();
+    let plan = builder(&disk).plan_repair().unwrap();
+    assert_eq!(plan.steps.is_empty(), !told, "{what}: {plan:?}");
+    assert_eq!(builder(&disk).repair().unwrap(), plan, "{what}");
+    if told {
+        assert_eq!(builder(&disk).plan_repair().unwrap().steps, [], "{what}");
+        let db = builder(&disk).open().unwrap();
+        let rows = read(&db).unwrap();
+        db.close().unwrap();
+        assert_eq!(builder(&disk).verify().unwrap().damage, [], "{what}");
+        assert!(segments(&disk).is_superset(&files), "{what}: {rows:?}");
+    }
+    told
+}
+
+#[test]
+fn a_manifest_that_is_cut_short_is_damaged_wherever_it_is_cut() {
+    let sound = fill();
+    let ends = ends(&sound);
+    assert!(ends.len() > 20, "{ends:?}");
+    // Without its first edit there is nothing to go back to.
+    for end in ends.into_iter().skip(1) {
+        for at in [end - 20, end - 1, end, end + 1, end + 23] {
+            let what = format!("cut at {at}");
+            assert!(lose(&sound, &what, |b| b.truncate(at)), "{what}");
+        }
+    }
+}
+
+#[test]
+fn edits_that_were_written_over_with_zeros_are_missed() {
+    let sound = fill();
+    let ends = ends(&sound);
+    let mut told = Vec::new();
+    for &end in &ends {
+        told.push(lose(&sound, &format!("zeros from {end}"), |b| {
+            b[end..].fill(0)
+        }));
+    }
+    // Behind the last edit that made something there are only those that log and segments do without.
+    let missed = told.iter().filter(|told| **told).count();
+    assert!(missed > ends.len() / 2, "{told:?}");
+    assert!(!told[ends.len() - 1]);
+}
