@@ -12,10 +12,11 @@ mod common;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use common::{Dice, Row, Step, Val, contents, difference, quiet, replay, seeds, try_contents};
-use tidestone::io::SimDisk;
+use tidestone::io::{Call, SimDisk};
 use tidestone::{
     DuplicatePolicy, Durability, ErrorKind, FieldType, ManualClock, SeededRandom, Table,
     TableOptions, Tidestone, TimeRange, Value,
@@ -279,6 +280,52 @@ fn a_page_from_before_a_power_loss_hides_nothing() {
     assert_eq!(times(&reader.table("t").unwrap()), [1, 2, 3]);
     next.close().unwrap();
     drop(db);
+}
+
+#[test]
+fn what_a_writer_that_was_killed_had_only_written_is_seen() {
+    let disk = SimDisk::new();
+    let (db, table) = database(&disk);
+    let write = |db: &Tidestone, table: &Table, time: i64| {
+        let series = table.series(&[("host", "a")]).unwrap();
+        let mut writer = db.writer();
+        writer.append(&series, time, &[Value::I64(time)]).unwrap();
+        writer.commit_as(Durability::Os).unwrap().wait().unwrap();
+    };
+    append(&db, &table, "a", 1);
+    write(&db, &table, 2);
+    let killed = disk.after_kill();
+    db.close().unwrap();
+
+    let reader = Arc::new(builder(&killed, 2).open_read_only().unwrap());
+    let seen = reader.table("t").unwrap();
+    assert_eq!(times(&seen), [1, 2]);
+    assert!(!reader.refresh().unwrap(), "nothing is new");
+
+    // The next writer has the lock before it has published that it recovered the same.
+    let asked = Arc::new(AtomicUsize::new(0));
+    let (beside, count) = (reader.clone(), asked.clone());
+    killed.watch(move |call, path| {
+        if call == Call::Write && path.starts_with("/db/readers/published") {
+            count.fetch_add(1, Ordering::SeqCst);
+            beside.refresh().unwrap();
+            let seen = beside.table("t").unwrap();
+            assert_eq!(times(&seen)[..2], [1, 2], "what was seen is gone");
+        }
+        Ok(())
+    });
+    let db = builder(&killed, 3).open().unwrap();
+    assert!(asked.load(Ordering::SeqCst) > 0);
+    let table = db.table("t").unwrap();
+    append(&db, &table, "a", 3);
+    assert!(reader.refresh().unwrap());
+    assert_eq!(times(&seen), [1, 2, 3]);
+    write(&db, &table, 4);
+    assert!(!reader.refresh().unwrap());
+    assert_eq!(times(&seen), [1, 2, 3], "a writer lives");
+    drop((db, table));
+    assert!(reader.refresh().unwrap());
+    assert_eq!(times(&seen), [1, 2, 3, 4]);
 }
 
 #[test]

@@ -75,8 +75,8 @@ pub trait Disk: Send + Sync + Debug {
     /// [`io::ErrorKind::WouldBlock`] if another holds it; else as the operating system says.
     fn lock(&self, path: &Path) -> io::Result<Lock>;
 
-    /// Whether somebody, of this process or another, holds the lock on a file that is there. For a
-    /// moment it may itself keep others from taking the lock.
+    /// Whether somebody, of this process or another, holds the lock on a file that is there. It keeps
+    /// nobody from taking the lock.
     ///
     /// # Errors
     /// As the operating system says.

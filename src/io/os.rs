@@ -28,11 +28,21 @@ struct OsLock(fs::File);
 
 impl OsLock {
     fn take(file: fs::File) -> io::Result<Self> {
-        file.try_lock().map_err(|e| match e {
-            fs::TryLockError::WouldBlock => io::Error::from(io::ErrorKind::WouldBlock),
-            fs::TryLockError::Error(e) => e,
-        })?;
-        Ok(Self(file))
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Self(file)),
+                Err(fs::TryLockError::Error(e)) => return Err(e),
+                Err(fs::TryLockError::WouldBlock) => {}
+            }
+            // Who only asks whether it is held shares it, for a moment.
+            match file.try_lock_shared() {
+                Ok(()) => file.unlock()?,
+                Err(fs::TryLockError::Error(e)) => return Err(e),
+                Err(fs::TryLockError::WouldBlock) => {
+                    return Err(io::Error::from(io::ErrorKind::WouldBlock));
+                }
+            }
+        }
     }
 }
 
