@@ -288,7 +288,8 @@ fn list_if_there(disk: &dyn Disk, folder: &Path) -> Result<Vec<io::DirEntry>> {
 
 fn lost_identity(folders: &Folders) -> Error {
     let message = "expected the IDENTITY of the database whose files are in this folder, found none; restore it \
-                   from a backup of this database, however old: it never changes";
+                   from a backup of this database, however old, or run `tidestone repair`, which writes it anew \
+                   as the other files say";
     Error::corrupt(&folders.identity(), 0, message)
 }
 
@@ -458,6 +459,7 @@ pub(crate) fn open(
 /// read, or nothing if it is not `with_log`.
 pub(crate) fn open_to_repair(
     folders: &Folders,
+    database: FileUuid,
     components: &Components,
     options: Options,
     given_up: &[FileUuid],
@@ -470,7 +472,6 @@ pub(crate) fn open_to_repair(
         threads,
         ..
     } = components.clone();
-    let (database, _) = identity(&*disk, folders)?;
     let (dir, tmp, wal) = (folders.manifest(), folders.tmp(), folders.wal());
     let manifest = Manifest::open_to_repair(disk.clone(), &dir, &tmp, database, given_up)?;
     let incarnation = manifest.state().incarnation();

@@ -138,6 +138,11 @@ fn bytes(disk: &SimDisk, path: &Path) -> Vec<u8> {
     read_all(&*disk.open(path).unwrap()).unwrap()
 }
 
+fn identity(disk: &SimDisk) -> Option<Vec<u8>> {
+    let file = disk.open(Path::new("/db/IDENTITY")).ok()?;
+    Some(read_all(&*file).unwrap())
+}
+
 fn flip(disk: &SimDisk, path: &Path, at: impl FnOnce(&[u8]) -> usize) {
     let change = |bytes: &mut Vec<u8>| {
         let at = at(bytes);
@@ -174,6 +179,7 @@ fn damage_manifest(disk: &SimDisk, edits: usize) {
 /// What a repair leaves.
 struct Left {
     rows: BTreeMap<String, Vec<Row>>,
+    identity: Option<Vec<u8>>,
     /// The files in `lost/`, with their bytes.
     lost: BTreeMap<PathBuf, Vec<u8>>,
 }
@@ -189,6 +195,7 @@ impl Left {
         let lost = lost.filter(|path| path.starts_with("/db/lost"));
         let lost = lost.map(|path| (path.clone(), bytes(disk, &path)));
         let lost = lost.collect();
+        let identity = identity(disk);
         let db = builder(disk).open();
         let db = db.unwrap_or_else(|e| panic!("{what}: {e}"));
         let tables = db.tables().into_iter();
@@ -200,13 +207,18 @@ impl Left {
         assert!(series > given.series, "{what}: series {series}");
         assert!(db.durable_lsn() > given.lsn, "{what}: {}", db.durable_lsn());
         db.close().unwrap();
-        Self { rows, lost }
+        Self {
+            rows,
+            identity,
+            lost,
+        }
     }
 
     /// Fails if what a repair that was interrupted left lacks something, or has other rows.
     fn check(&self, disk: &SimDisk, given: Given, what: &str) {
         let left = Self::on(disk, given, what);
         assert!(left.rows == self.rows, "{what}: other rows");
+        assert!(left.identity == self.identity, "{what}: another IDENTITY");
         for (path, bytes) in &self.lost {
             let kept = left.lost.get(path);
             assert!(kept.is_some(), "{what}: {} is gone", path.display());
@@ -234,6 +246,7 @@ fn interrupt(damage: impl FnOnce(&SimDisk, &Made), steps: &[&str]) {
     assert_eq!(done, steps, "{plan:?}");
     let calls = whole.changes();
     let expected = Left::on(&whole, given, "in one go");
+    let damaged_identity = identity(&disk);
     let mut dice = Dice(7);
     // Where each takes long, each call is interrupted in one way.
     let all_ways = !steps.contains(&"DropRows");
@@ -267,6 +280,11 @@ fn interrupt(damage: impl FnOnce(&SimDisk, &Made), steps: &[&str]) {
             // The second one may be interrupted too.
             let second = dice.roll(2 * calls);
             let what = format!("call {call} of {calls}, {how}, then call {second}");
+            let identity = identity(&left);
+            assert!(
+                identity == expected.identity || identity == damaged_identity,
+                "{what}: IDENTITY is neither the damaged one nor the new one"
+            );
             left.inject(Fault::FromCall(second));
             let _ = builder(&left).repair();
             let left = left.after_torn_power_loss(|| dice.roll(2) == 0);
@@ -347,14 +365,34 @@ fn a_segment_that_loses_rows() {
 }
 
 #[test]
+fn an_identity_that_is_written_anew() {
+    let half = |disk: &SimDisk, _: &Made| {
+        let identity = Path::new("/db/IDENTITY");
+        disk.damage(identity, |bytes| bytes.truncate(96)).unwrap();
+    };
+    interrupt(half, &["WriteIdentity"]);
+}
+
+#[test]
+fn an_identity_that_is_gone() {
+    let gone = |disk: &SimDisk, _: &Made| {
+        disk.remove(Path::new("/db/IDENTITY")).unwrap();
+        disk.sync_dir(Path::new("/db")).unwrap();
+    };
+    interrupt(gone, &["WriteIdentity"]);
+}
+
+#[test]
 fn everything_at_once() {
     let damage = |disk: &SimDisk, made: &Made| {
+        flip(disk, Path::new("/db/IDENTITY"), |_| 30);
         damage_manifest(disk, made.edits);
         flip(disk, &made.segments[0], |bytes| bytes.len() / 3);
         flip(disk, &made.segments[1], |bytes| bytes.len() - 20);
         damage_log(disk);
     };
     let steps = [
+        "WriteIdentity",
         "CutManifest",
         "DropRows",
         "DropSegment",

@@ -130,7 +130,7 @@ pub struct LogHeader {
 pub enum Specific {
     /// Of the identity file.
     Identity {
-        /// When the database was made, ns since 1970 UTC.
+        /// When the database was made, ns since 1970 UTC; 0 if that is not known.
         created_at: Timestamp,
     },
     /// Of a log file.

@@ -3,9 +3,10 @@
 //! All of it is done by a [`Builder`], which may name a disk other than the machine's own.
 //! [`verify()`] reads every byte and changes nothing. [`repair()`] first tells what it would drop; told to
 //! go on, it keeps everything that is readable, keeps the files of the rest in `lost/`, and gives the database
-//! a new incarnation (unless only row groups of segments go), so that indexes and followers of the old one
-//! are not mistaken for this one's.
+//! a new incarnation (unless only row groups of segments go, or nothing does), so that indexes and followers of
+//! the old one are not mistaken for this one's.
 
+mod identity;
 mod keys;
 mod repair;
 mod verify;
@@ -92,10 +93,14 @@ impl Builder {
     /// most), a damaged index page or dictionary the segment. Where the zeros between them are damaged, the
     /// segment is written anew and nothing is dropped.
     ///
+    /// An IDENTITY that is damaged or gone is written anew: the header of the manifest says which database
+    /// this is, and that of every log file and segment has to agree. When the database was made is lost, unless
+    /// what is left of the file proves it by its checksum.
+    ///
     /// # Errors
-    /// There is no database, its identity is gone or damaged, or the first edit of its manifest is damaged
-    /// (restore them from a backup), a newer version wrote a file (which may be sound: repair it with that version), or another
-    /// process has it open for writing.
+    /// There is no database; the first edit of its manifest is damaged; or IDENTITY is, or is gone, and so is the header
+    /// of the manifest, or the others do not agree with it (restore what is damaged from a backup). A newer
+    /// version wrote a file, which may be sound: repair it with that version. Or another process has it open for writing.
     pub fn plan_repair(&self) -> Result<RepairPlan> {
         self.list_minor_folders()?;
         repair::plan(self)
@@ -103,8 +108,8 @@ impl Builder {
 
     /// Does what [`plan_repair`](Builder::plan_repair) says: cuts the manifest before its damage, drops
     /// damaged segments, keeps what the log gives before its damage, keeps the damaged files in `lost/`,
-    /// starts a new log in a new incarnation. Where only rows of segments are dropped, or segments written
-    /// anew, the log stays.
+    /// starts a new log in a new incarnation. Where only rows of segments are dropped, or segments or IDENTITY
+    /// written anew, the log stays.
     ///
     /// In a new incarnation the index is made anew at the next open: series of which nothing is left are
     /// gone. Their ids are not given again.

@@ -1,15 +1,17 @@
 //! Cutting damage out of a closed database.
 //!
 //! # Invariants
-//! 1. What is damaged is in `lost/`, durably, before the manifest stops naming it.
-//! 2. One edit of the manifest, which is written as a new file, drops what is damaged of it and damaged
+//! 1. What is damaged is in `lost/`, durably, before the manifest stops naming it, or IDENTITY is replaced.
+//! 2. IDENTITY is written anew before all else, as a whole: where the power is lost there is the damaged
+//!    file, or the new one.
+//! 3. One edit of the manifest, which is written as a new file, drops what is damaged of it and damaged
 //!    segments, adds the rows that the log still gives, and begins a new incarnation, for which the index is
 //!    made anew. Before it the database is as damaged as it was; after it the log is one of an earlier
 //!    incarnation, all of which is flushed.
-//! 3. Until then the log is only read. Then its files are moved to `lost/`, and a new one is begun.
-//! 4. Of a segment that is written anew, without its damaged row groups or with all of them, a copy is in
+//! 4. Until then the log is only read. Then its files are moved to `lost/`, and a new one is begun.
+//! 5. Of a segment that is written anew, without its damaged row groups or with all of them, a copy is in
 //!    `lost/` before; each is an edit of its own, behind that one.
-//! 5. What is put into `lost/` replaces nothing there but its own copy.
+//! 6. What is put into `lost/` replaces nothing there but its own copy.
 //!
 //! So a repair may be interrupted anywhere and is run again: what it had yet to do is damage that the next
 //! one finds.
@@ -18,11 +20,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustc_hash::FxHashSet;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use tidestone_format::manifest::{Entry, State};
 use tidestone_format::version::GROUP_ROWS;
-use tidestone_format::{FileUuid, Lsn, SeriesId};
+use tidestone_format::{FileUuid, Lsn, SeriesId, Timestamp};
 
+use super::identity::{self, Identity, Mended};
 use super::keys::Nameless;
 use crate::compaction;
 use crate::config::Options;
@@ -50,6 +53,20 @@ pub struct RepairPlan {
 /// One step of a repair.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub enum Step {
+    /// IDENTITY is written anew: it is damaged or gone, and the header of the manifest says which database
+    /// this is, as does every other sound header.
+    WriteIdentity {
+        /// The file.
+        path: PathBuf,
+        /// The database.
+        #[serde(serialize_with = "as_text")]
+        database: FileUuid,
+        /// When the database was made, ns since 1970 UTC, if what is left of the file proves it. Otherwise
+        /// that is lost, and 0 is written in its place; nothing depends on it.
+        created_at: Option<Timestamp>,
+        /// What is wrong.
+        what: String,
+    },
     /// Changes of the manifest are dropped, from one that is damaged on, or they are missing at its end:
     /// which tables and segments there are is as it was before them. What they had added is moved to
     /// `lost/`.
@@ -146,6 +163,10 @@ pub enum Step {
     },
 }
 
+fn as_text<S: Serializer>(uuid: &FileUuid, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(uuid)
+}
+
 /// Carries out [`Builder::plan_repair`].
 pub(super) fn plan(builder: &Builder) -> Result<RepairPlan> {
     Ok(Repair::begin(builder)?.find()?.plan)
@@ -155,6 +176,8 @@ pub(super) fn plan(builder: &Builder) -> Result<RepairPlan> {
 pub(super) fn repair(builder: &Builder) -> Result<RepairPlan> {
     let repair = Repair::begin(builder)?;
     let Found { plan, engine } = repair.find()?;
+    repair.keep_aside(&plan)?;
+    repair.write_identity()?;
     if let Some(engine) = engine {
         repair.carry_out(&plan, &engine)?;
     }
@@ -166,7 +189,7 @@ struct Repair<'a> {
     builder: &'a Builder,
     options: Options,
     folders: Folders,
-    database: FileUuid,
+    identity: Identity,
     /// Held, not read.
     _lock: Lock,
 }
@@ -174,7 +197,7 @@ struct Repair<'a> {
 /// What there is to repair.
 struct Found {
     plan: RepairPlan,
-    /// What can be read without what the plan drops, if there is anything to do.
+    /// What can be read without what the plan drops, if there is more to do than to mend IDENTITY.
     engine: Option<Engine>,
 }
 
@@ -183,12 +206,14 @@ impl<'a> Repair<'a> {
         builder.options.validate()?;
         let disk = &*builder.components.disk;
         let folders = Folders::new(&builder.path);
-        let (database, _) = recover::identity(disk, &folders)?;
+        // Before the lock, which what is no database does not get; and under it, as others wrote until then.
+        identity::find(disk, &folders)?;
+        let lock = recover::lock(disk, &folders)?;
         Ok(Self {
             builder,
             options: builder.options.clone(),
-            database,
-            _lock: recover::lock(disk, &folders)?,
+            identity: identity::find(disk, &folders)?,
+            _lock: lock,
             folders,
         })
     }
@@ -210,7 +235,7 @@ impl<'a> Repair<'a> {
         let unnamed = self.unnamed(&replay.state)?;
         let (of_log, mut told) = self.step_for_log(&replay.state, &given, &unnamed)?;
         for file in &unnamed {
-            match given.check_stray(&**disk, file, self.database) {
+            match given.check_stray(&**disk, file, self.identity.database) {
                 Err(error) if error.kind() == ErrorKind::Corrupt => drop(told.get_or_insert(error)),
                 checked => checked?,
             }
@@ -232,7 +257,7 @@ impl<'a> Repair<'a> {
             });
         }
         let memory = self.options.segment_memory();
-        let segments = Segments::new(disk.clone(), folders, self.database, memory)?;
+        let segments = Segments::new(disk.clone(), folders, self.identity.database, memory)?;
         let mut dropped = Vec::new();
         for entry in replay.state.segments().values() {
             let segment = segments.segment(entry);
@@ -244,12 +269,13 @@ impl<'a> Repair<'a> {
         }
         steps.extend(of_log);
         if steps.is_empty() {
-            let plan = RepairPlan { steps };
+            let plan = self.plan(steps);
             return Ok(Found { plan, engine: None });
         }
         let given_up: Vec<FileUuid> = dropped.iter().map(|s| s.entry.uuid).collect();
         let engine = recover::open_to_repair(
             folders,
+            self.identity.database,
             &self.builder.components,
             self.options.clone(),
             &given_up,
@@ -257,9 +283,17 @@ impl<'a> Repair<'a> {
         )?;
         steps.extend(self.drop_nameless(&engine, &dropped, last_version)?);
         Ok(Found {
-            plan: RepairPlan { steps },
+            plan: self.plan(steps),
             engine: Some(engine),
         })
+    }
+
+    /// What mends IDENTITY, and the other steps.
+    fn plan(&self, others: Vec<Step>) -> RepairPlan {
+        let first = self.identity.mended.iter().map(|m| m.step.clone());
+        RepairPlan {
+            steps: first.chain(others).collect(),
+        }
     }
 
     /// Looks for the keys of series that the log has rows of and that only dropped segments defined, and
@@ -279,7 +313,8 @@ impl<'a> Repair<'a> {
         }
         if !nameless.is_empty() && !self.builder.components.index_in_memory {
             let memory = self.options.index_bytes();
-            let opened = Index::open_read_only(&self.folders.index(), memory, self.database)?;
+            let opened =
+                Index::open_read_only(&self.folders.index(), memory, self.identity.database)?;
             nameless.look_in_index(engine, opened, last_version)?;
         }
         nameless.drop_rows(engine)
@@ -308,7 +343,7 @@ impl<'a> Repair<'a> {
         let files = wal::LogFiles {
             disk: &**self.disk(),
             dir: &wal,
-            database: self.database,
+            database: self.identity.database,
             incarnation,
             exclusive: true,
         };
@@ -339,8 +374,16 @@ impl<'a> Repair<'a> {
         Ok((step, beyond))
     }
 
+    fn write_identity(&self) -> Result<()> {
+        let Some(Mended { bytes, .. }) = &self.identity.mended else {
+            return Ok(());
+        };
+        let path = self.folders.identity();
+        self.write(&path, &path, bytes)
+            .map_err(|e| Error::io("write the identity file anew", &path, e))
+    }
+
     fn carry_out(&self, plan: &RepairPlan, engine: &Engine) -> Result<()> {
-        self.keep_aside(plan)?;
         if replaces_log(&plan.steps) {
             let incarnation = self.begin_incarnation(engine)?;
             self.replace_log(incarnation, engine.store.version().flushed)?;
@@ -369,7 +412,8 @@ impl<'a> Repair<'a> {
                 }
                 // Of one that is to be dropped the keys of its series are read again where this is
                 // interrupted; then no manifest names it, and it goes with the next open.
-                Step::DropRows { path, .. }
+                Step::WriteIdentity { path, .. }
+                | Step::DropRows { path, .. }
                 | Step::RewriteSegment { path, .. }
                 | Step::DropSegment { path, .. } => {
                     self.copy_to_lost(path)?;
@@ -433,8 +477,12 @@ impl<'a> Repair<'a> {
             flushed,
             recycle: None,
         };
-        let settings =
-            recover::log_settings(&self.folders, &self.options, self.database, incarnation);
+        let settings = recover::log_settings(
+            &self.folders,
+            &self.options,
+            self.identity.database,
+            incarnation,
+        );
         wal::Log::start(disk.clone(), settings, start).map(drop)
     }
 
@@ -451,22 +499,32 @@ impl<'a> Repair<'a> {
 
     /// Copies a file to `lost/`, whole or not at all, if it is there.
     fn copy_to_lost(&self, path: &Path) -> Result<()> {
-        let (disk, lost) = (&**self.disk(), self.lost_folder()?);
-        let Some(name) = path.file_name() else {
-            return Ok(());
+        let disk = &**self.disk();
+        let io = |e| Error::io("copy a damaged file to lost/", path, e);
+        let file = match disk.open(path) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            file => file.map_err(io)?,
         };
-        let copy = || -> std::io::Result<()> {
-            let file = match disk.open(path) {
-                Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-                file => file?,
-            };
-            let (tmp, to) = (self.folders.tmp().join(name), place_in(disk, &lost, path)?);
-            match disk.remove(&tmp) {
-                Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e),
-                _ => io::write_atomically(disk, &tmp, &to, &io::read_all(&*file)?),
-            }
+        let lost = self.lost_folder()?;
+        let copy = || {
+            let to = place_in(disk, &lost, path)?;
+            self.write(path, &to, &io::read_all(&*file)?)
         };
-        copy().map_err(|e| Error::io("copy a damaged file to lost/", path, e))
+        copy().map_err(io)
+    }
+
+    /// Writes a file `to`, whole or not at all, under the name of `path` until then.
+    fn write(&self, path: &Path, to: &Path, bytes: &[u8]) -> std::io::Result<()> {
+        let disk = &**self.disk();
+        let tmp = self
+            .folders
+            .tmp()
+            .join(path.file_name().unwrap_or_default());
+        // A repair that was interrupted may have left it.
+        match disk.remove(&tmp) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e),
+            _ => io::write_atomically(disk, &tmp, to, bytes),
+        }
     }
 
     fn move_all_to_lost(&self, files: &[PathBuf]) -> Result<()> {
@@ -519,7 +577,10 @@ fn replaces_log(steps: &[Step]) -> bool {
     let keeps = |step: &Step| {
         matches!(
             step,
-            Step::DropRows { .. } | Step::RewriteSegment { .. } | Step::DropNameless { .. }
+            Step::WriteIdentity { .. }
+                | Step::DropRows { .. }
+                | Step::RewriteSegment { .. }
+                | Step::DropNameless { .. }
         )
     };
     !steps.iter().all(keeps)

@@ -621,7 +621,6 @@ fn a_database_that_lost_its_identity_is_damage_for_every_command() {
         &["flush", "db"],
         &["rebuild-index", "db"],
         &["repair", "db"],
-        &["repair", "db", "--yes"],
         &["verify", "db"],
     ] {
         let (out, error) = place.check(1, args);
@@ -634,8 +633,79 @@ fn a_database_that_lost_its_identity_is_damage_for_every_command() {
         assert!(!told.contains("create"), "{args:?}: {told}");
         assert!(!identity.exists(), "{args:?}");
     }
-    std::fs::write(&identity, bytes).unwrap();
+    let out = place.ok(&["repair", "db", "--yes"]);
+    assert!(out.starts_with("wrote db/IDENTITY anew, "), "{out}");
+    assert!(!out.contains("lost/"), "there was nothing to keep: {out}");
     assert!(place.ok(&["verify", "db"]).ends_with("VALID\n"));
+    // But for the time in it and the checksum it is what it was.
+    let written = std::fs::read(&identity).unwrap();
+    assert_eq!(written[..136], bytes[..136]);
+}
+
+/// Every error about it advised to repair it, and that was refused.
+#[test]
+fn a_damaged_identity_is_written_anew_and_what_that_loses_is_said() {
+    let place = Place::with_weather();
+    let (db, identity) = (place.path("db"), place.path("db/IDENTITY"));
+    let was = std::fs::read(&identity).unwrap();
+    let shown = place.ok(&["inspect", "db/IDENTITY"]);
+    let said = |word: &str| {
+        let line = shown.lines().find_map(|l| l.trim().strip_prefix(word));
+        line.unwrap().trim().to_owned()
+    };
+    let (uuid, made) = (said("database"), said("made"));
+    let rows = ["export", "--db", "db", "--table", "weather"];
+    let expected = place.ok(&rows);
+    type Damage = fn(&mut Vec<u8>);
+    let cases: [(Damage, bool); 5] = [
+        (|b| b[30] ^= 1, true),
+        (|b| b.resize(4_096, 1), true),
+        (|b| b.truncate(100), false),
+        (|b| b.fill(0), false),
+        (Vec::clear, false),
+    ];
+    for (damage, is_proven) in cases {
+        let mut damaged = was.clone();
+        damage(&mut damaged);
+        std::fs::write(&identity, &damaged).unwrap();
+        let (out, _) = place.check(1, &["verify", "db"]);
+        assert!(out.contains("identity  1 files, "), "{out}");
+        assert!(out.contains("damage    IDENTITY: "), "{out}");
+        for kind in ["manifest ", "log ", "segment "] {
+            let line = out.lines().find(|l| l.starts_with(kind)).unwrap();
+            assert!(line.ends_with(": VALID"), "{out}");
+        }
+        let before = tree(&db);
+        let (plan, _) = place.check(1, &["repair", "db"]);
+        let time = match is_proven {
+            true => format!("made {made}"),
+            false => "when it was made is lost".to_owned(),
+        };
+        let would = format!("would write db/IDENTITY anew, of database {uuid}, {time}: ");
+        assert!(plan.starts_with(&would), "{plan}");
+        let (json, _) = place.check(1, &["repair", "db", "--json"]);
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        let step = &json["steps"][0]["WriteIdentity"];
+        assert_eq!(step["database"], uuid, "{json}");
+        assert_eq!(step["created_at"].is_null(), !is_proven, "{json}");
+        assert_eq!(tree(&db), before, "a plan changes nothing");
+
+        let out = place.ok(&["repair", "db", "--yes"]);
+        let wrote = would.replace("would write", "wrote");
+        assert!(out.starts_with(&wrote), "{out}");
+        assert!(out.ends_with("damaged files are in lost/\n"), "{out}");
+        assert_eq!(std::fs::read(db.join("lost/IDENTITY")).unwrap(), damaged);
+        let shown = place.ok(&["inspect", "db/IDENTITY"]);
+        let unknown = shown.contains("made         it is not known when");
+        assert_eq!(unknown, !is_proven, "{shown}");
+        if is_proven {
+            assert_eq!(std::fs::read(&identity).unwrap(), was);
+        }
+        assert!(place.ok(&["verify", "db"]).ends_with("VALID\n"));
+        assert_eq!(place.ok(&["repair", "db"]), "nothing to repair\n");
+        assert_eq!(place.ok(&rows), expected);
+        std::fs::remove_dir_all(db.join("lost")).unwrap();
+    }
 }
 
 #[test]

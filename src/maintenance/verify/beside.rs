@@ -4,7 +4,7 @@ use tidestone_format::log::Record;
 use tidestone_format::manifest::Replay;
 use tidestone_format::{FileUuid, Lsn};
 
-use super::{Damage, Verifier, is_damage};
+use super::{Damage, Named, Verifier, is_damage};
 use crate::error::{Error, ErrorKind, Result};
 use crate::random::Random;
 use crate::sharing::{self, Lease};
@@ -47,7 +47,11 @@ impl Verifier {
             // It has just taken the lock, or is a writer that publishes nothing.
             return Err(locked.clone());
         };
-        let Some(Replay { state, .. }) = self.manifest(Some(database))? else {
+        let named = Named {
+            database,
+            by: "IDENTITY",
+        };
+        let Some((_, Replay { state, .. })) = self.manifest(Some(named))? else {
             // It may have been written anew under another name meanwhile.
             let newest = Manifest::open_read_only(disk, &self.folders.manifest(), database);
             return Ok(newest.is_err());
@@ -61,7 +65,7 @@ impl Verifier {
             &self.folders.root.clone(),
             "another process writes to it: what was durable was read, and not its index",
         );
-        self.segments(&state, Some(database))?;
+        self.segments(&state, named)?;
         let wal = self.folders.wal();
         let files = LogFiles {
             disk: &*disk,

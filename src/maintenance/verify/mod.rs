@@ -19,6 +19,7 @@ use tidestone_format::log::{FrameCursor, LogIdentity, Record};
 use tidestone_format::manifest::{Replay, State};
 use tidestone_format::{FileUuid, FormatError, FormatErrorKind, Lsn};
 
+use super::identity::bytes_behind;
 use super::{Damage, FileReport, VerifyReport};
 use crate::db::Builder;
 use crate::error::{Error, ErrorKind, Result};
@@ -44,6 +45,12 @@ pub(super) fn verify(builder: &Builder) -> Result<VerifyReport> {
         }
         _ => verifier.identity(),
     };
+    let named = database.map(|database| Named {
+        database,
+        by: "IDENTITY",
+    });
+    // What a newer version makes of log and index is not known.
+    let is_newer = !verifier.report.is_damaged() && !verifier.report.damage.is_empty();
     let _lock = match disk.open(&folders.lock()) {
         // Nobody holds a lock that is not there, and taking it would make its file.
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
@@ -56,21 +63,45 @@ pub(super) fn verify(builder: &Builder) -> Result<VerifyReport> {
             (lock, _) => Some(lock?),
         },
     };
-    let replayed = verifier.manifest(database)?;
-    verifier.log_files(database)?;
-    if let Some(replayed) = &replayed {
+    let manifest = verifier.manifest(named)?;
+    // Where IDENTITY does not say which database this is, the manifest does.
+    let by_manifest = manifest.as_ref().map(|(header, _)| Named {
+        database: header.database,
+        by: "the manifest",
+    });
+    let named = named.or(by_manifest);
+    verifier.log_files(named)?;
+    if let (Some((_, replayed)), Some(named)) = (&manifest, named) {
         let state = &replayed.state;
-        let live = verifier.segments(state, database)?;
-        verifier.strays(&live, state, database)?;
-        if let Some(database) = database {
-            verifier.log_as_a_whole(state, database)?;
+        let live = verifier.segments(state, named)?;
+        verifier.strays(&live, state, named.database)?;
+        if !is_newer {
+            verifier.log_as_a_whole(state, named.database)?;
             // One that is kept in memory is made anew whenever the database is opened.
             if !builder.components.index_in_memory {
-                verifier.index(replayed, database)?;
+                verifier.index(replayed, named.database)?;
             }
         }
     }
     Ok(verifier.report)
+}
+
+/// Which database the files are to be of, and what says so.
+#[derive(Debug, Clone, Copy)]
+struct Named {
+    database: FileUuid,
+    by: &'static str,
+}
+
+impl Named {
+    /// What is wrong with a file whose header is sound.
+    fn differs(self, header: &FileHeader) -> Option<FormatError> {
+        let Self { database, by } = self;
+        (header.database != database).then(|| {
+            let expected = format_args!("database {database}, as {by} says");
+            FormatError::invalid("file header", 24, expected, header.database)
+        })
+    }
 }
 
 /// Whether an error is about bytes, damaged or of a newer version, not about getting at them.
@@ -124,14 +155,11 @@ impl Verifier {
         path: &Path,
         bytes: &[u8],
         kind: FileKind,
-        database: Option<FileUuid>,
+        named: Option<Named>,
     ) -> Option<FileHeader> {
         match FileHeader::decode_kind(bytes, kind) {
             Ok(header) => {
-                if let Some(database) = database.filter(|&d| d != header.database) {
-                    let expected = format_args!("database {database}, as IDENTITY says");
-                    let of = header.database;
-                    let error = FormatError::invalid("file header", 24, expected, of);
+                if let Some(error) = named.and_then(|named| named.differs(&header)) {
                     self.damaged(path, &error);
                 }
                 Some(header)
@@ -146,9 +174,7 @@ impl Verifier {
     fn identity(&mut self) -> Option<FileUuid> {
         let path = self.folders.identity();
         let bytes = self.read(&path, "identity", None)?;
-        if bytes.len() > HEADER_LEN {
-            let expected = format_args!("{HEADER_LEN} bytes");
-            let error = FormatError::invalid("identity file", 0, expected, bytes.len());
+        if let Some(error) = bytes_behind(&bytes) {
             self.damaged(&path, &error);
         }
         let header = self.header(&path, &bytes, FileKind::Identity, None);
@@ -167,7 +193,7 @@ impl Verifier {
         });
     }
 
-    fn manifest(&mut self, database: Option<FileUuid>) -> Result<Option<Replay>> {
+    fn manifest(&mut self, named: Option<Named>) -> Result<Option<(FileHeader, Replay)>> {
         let path = match newest_manifest(&*self.disk, &self.folders.manifest()) {
             Ok((_, path)) => path,
             Err(error) if is_damage(&error) => {
@@ -181,20 +207,20 @@ impl Verifier {
             return Ok(None);
         };
         if self
-            .header(&path, &bytes, FileKind::Manifest, database)
+            .header(&path, &bytes, FileKind::Manifest, named)
             .is_none()
         {
             return Ok(None);
         }
         match read_manifest(&path, &bytes) {
-            Ok((_, replay)) => {
+            Ok((header, replay)) => {
                 if let Some(torn) = &replay.torn {
                     self.note(
                         &path,
                         format_args!("the last edit was never synced: {torn}"),
                     );
                 }
-                Ok(Some(replay))
+                Ok(Some((header, replay)))
             }
             Err(error) => {
                 self.report.damage.push(Damage::of(&error, &path));
@@ -204,7 +230,7 @@ impl Verifier {
     }
 
     /// Each log file by itself: its header, and what the frames up to the first that is not there hold.
-    fn log_files(&mut self, database: Option<FileUuid>) -> Result<()> {
+    fn log_files(&mut self, named: Option<Named>) -> Result<()> {
         let folder = self.folders.wal();
         let list = self.disk.list(&folder);
         let list = list.map_err(|e| Error::io("list the log folder", &folder, e))?;
@@ -220,7 +246,7 @@ impl Verifier {
                 // Made ahead of its use.
                 continue;
             }
-            let Some(header) = self.header(&path, &bytes, FileKind::Log, database) else {
+            let Some(header) = self.header(&path, &bytes, FileKind::Log, named) else {
                 continue;
             };
             let first = match header.specific {
@@ -294,19 +320,13 @@ impl Verifier {
 
     /// Notes segment files that no manifest names, of a database that nobody writes to, unless they tell
     /// that its last edits are missing.
-    fn strays(
-        &mut self,
-        live: &[PathBuf],
-        state: &State,
-        database: Option<FileUuid>,
-    ) -> Result<()> {
+    fn strays(&mut self, live: &[PathBuf], state: &State, database: FileUuid) -> Result<()> {
         let given = Given::of(state);
         for file in segment_files(&*self.disk, &self.folders.segments())? {
             if live.contains(&file) {
                 continue;
             }
-            let of_database = database.map(|d| given.check_stray(&*self.disk, &file, d));
-            match of_database.unwrap_or(Ok(())) {
+            match given.check_stray(&*self.disk, &file, database) {
                 Ok(()) => self.note(&file, "no manifest names it; the next open removes it"),
                 Err(error) if is_damage(&error) => {
                     self.report.damage.push(Damage::of(&error, &file));

@@ -2,21 +2,17 @@
 
 use std::path::PathBuf;
 
+use tidestone_format::FormatError;
 use tidestone_format::manifest::{SegmentEntry, State, Tier};
 use tidestone_format::segment::Segment;
-use tidestone_format::{FileUuid, FormatError};
 
-use super::Verifier;
+use super::{Named, Verifier};
 use crate::error::Result;
 use crate::store::place_of;
 
 impl Verifier {
     /// Reads the segments that the manifest names, and says where they are.
-    pub(super) fn segments(
-        &mut self,
-        state: &State,
-        database: Option<FileUuid>,
-    ) -> Result<Vec<PathBuf>> {
+    pub(super) fn segments(&mut self, state: &State, named: Named) -> Result<Vec<PathBuf>> {
         let mut live = Vec::new();
         for entry in state.segments().values() {
             let path = place_of(&self.folders.segments(), entry);
@@ -29,7 +25,7 @@ impl Verifier {
             let Some(bytes) = self.read(&path, "segment", Some(entry.rows)) else {
                 continue;
             };
-            for error in self.differences(&bytes, entry, database) {
+            for error in self.differences(&bytes, entry, named) {
                 self.damaged(&path, &error);
             }
         }
@@ -41,18 +37,14 @@ impl Verifier {
         &mut self,
         bytes: &[u8],
         entry: &SegmentEntry,
-        database: Option<FileUuid>,
+        named: Named,
     ) -> Vec<FormatError> {
         let segment = match Segment::open(bytes) {
             Ok(segment) => segment,
             Err(error) => return vec![error],
         };
         let mut wrong = Vec::new();
-        if let Some(database) = database.filter(|&d| d != segment.header().database) {
-            let expected = format_args!("database {database}, as IDENTITY says");
-            let actual = segment.header().database;
-            wrong.push(FormatError::invalid("file header", 24, expected, actual));
-        }
+        wrong.extend(named.differs(segment.header()));
         wrong.extend(said_otherwise(&segment, entry));
         segment.verify(|_, result| {
             self.report.regions += 1;

@@ -7,6 +7,7 @@ use clap::Args;
 use tidestone::maintenance::{RepairPlan, Step, plan_repair, repair};
 
 use crate::outcome::{Outcome, Run};
+use crate::time::rfc3339;
 
 /// A damaged database.
 #[derive(Debug, Args)]
@@ -32,18 +33,36 @@ pub(crate) fn run(args: &RepairArgs, out: &mut dyn Write) -> Run {
         serde_json::to_writer_pretty(&mut *out, &plan)?;
         writeln!(out)?;
     } else {
-        print(&plan, args.yes, out)?;
+        print(&plan, args, out)?;
     }
     Ok(Outcome::sound(plan.steps.is_empty() || args.yes))
 }
 
-fn print(plan: &RepairPlan, done: bool, out: &mut dyn Write) -> std::io::Result<()> {
+fn print(plan: &RepairPlan, args: &RepairArgs, out: &mut dyn Write) -> std::io::Result<()> {
+    let done = args.yes;
     if plan.steps.is_empty() {
         return writeln!(out, "nothing to repair");
     }
     let verb = if done { "dropped" } else { "would drop" };
+    let writes = if done { "wrote" } else { "would write" };
     for step in &plan.steps {
         match step {
+            Step::WriteIdentity {
+                path,
+                database,
+                created_at,
+                what,
+            } => {
+                let made = match created_at {
+                    Some(at) => format!("made {}", rfc3339(*at)),
+                    None => "when it was made is lost".to_owned(),
+                };
+                writeln!(
+                    out,
+                    "{writes} {} anew, of database {database}, {made}: {what}",
+                    path.display()
+                )?;
+            }
             Step::CutManifest {
                 path,
                 offset,
@@ -108,14 +127,11 @@ fn print(plan: &RepairPlan, done: bool, out: &mut dyn Write) -> std::io::Result<
                 table,
                 what,
                 ..
-            } => {
-                let verb = if done { "wrote" } else { "would write" };
-                writeln!(
-                    out,
-                    "{verb} a segment of {rows} rows of table {table} anew, with all of them, {}: {what}",
-                    path.display()
-                )?;
-            }
+            } => writeln!(
+                out,
+                "{writes} a segment of {rows} rows of table {table} anew, with all of them, {}: {what}",
+                path.display()
+            )?,
             Step::DropSegment {
                 path,
                 rows,
@@ -136,10 +152,11 @@ fn print(plan: &RepairPlan, done: bool, out: &mut dyn Write) -> std::io::Result<
             )?,
         }
     }
-    if done {
-        writeln!(out, "damaged files are in lost/")
-    } else {
-        writeln!(out, "nothing was changed; `--yes` does it")
+    match done {
+        false => writeln!(out, "nothing was changed; `--yes` does it"),
+        true if args.dir.join("lost").is_dir() => writeln!(out, "damaged files are in lost/"),
+        // What was mended was not there.
+        true => Ok(()),
     }
 }
 

@@ -170,8 +170,10 @@ impl Says {
         if self.cipher != 0 {
             writeln!(out, "  cipher       {}", self.cipher)?;
         }
-        if let Some(at) = self.created_at {
-            writeln!(out, "  made         {}", rfc3339(at))?;
+        match self.created_at {
+            None => {}
+            Some(0) => writeln!(out, "  made         it is not known when")?,
+            Some(at) => writeln!(out, "  made         {}", rfc3339(at))?,
         }
         let Some(log) = &self.log else { return Ok(()) };
         writeln!(out, "  file length  {}", log.file_length)?;
