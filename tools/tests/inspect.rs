@@ -454,3 +454,143 @@ fn what_is_left_of_a_damaged_file_is_shown() {
         bytes[500] ^= 1
     });
 }
+
+/// Changes a byte of the header of the frame at `at` of the golden log, as a newer version might write it.
+fn newer_frame(bytes: &mut [u8], at: usize, byte: usize, value: u8) {
+    bytes[at + byte] = value;
+    let covered = [&bytes[40..56], &bytes[at + 8..at + 64]].concat();
+    let crc = tidestone_format::checksum::crc32(&covered);
+    bytes[at + 4..at + 8].copy_from_slice(&crc.to_le_bytes());
+}
+
+/// Gives the first entry of the edit at `at` of the golden manifest an unknown tag.
+fn newer_edit(bytes: &mut [u8], at: usize) {
+    bytes[at + 24] = 200;
+    let len = u32::from_le_bytes(*bytes[at + 4..].first_chunk().unwrap());
+    let payload = at + 24..at + 24 + usize::try_from(len).unwrap();
+    let covered = [&bytes[24..64], &bytes[at..at + 16], &bytes[payload]].concat();
+    let crc = tidestone_format::checksum::crc32(&covered);
+    bytes[at + 16..at + 20].copy_from_slice(&crc.to_le_bytes());
+}
+
+/// What this version does not know may be sound: it is NEWER, and what is behind it is still shown.
+#[test]
+fn unknown_frames_and_entries_are_of_a_newer_version_and_no_damage() {
+    let copies = Copies::new();
+    let log = |at, byte, value| {
+        let change = move |bytes: &mut Vec<u8>| newer_frame(bytes, at, byte, value);
+        (
+            "log.bin",
+            vec![at],
+            Box::new(change) as Box<dyn Fn(&mut Vec<u8>)>,
+        )
+    };
+    let manifest = |places: &[usize]| {
+        let places = places.to_vec();
+        let at = places.clone();
+        let change = move |bytes: &mut Vec<u8>| at.iter().for_each(|at| newer_edit(bytes, *at));
+        (
+            "manifest.bin",
+            places,
+            Box::new(change) as Box<dyn Fn(&mut Vec<u8>)>,
+        )
+    };
+    for (file, places, change) in [
+        // An unknown kind, in each place of a group; unknown flags, lengths and tags.
+        log(4096, 20, 6),
+        log(4264, 20, 6),
+        log(8192, 20, 200),
+        log(8304, 20, 6),
+        log(12_288, 20, 6),
+        log(8192, 21, 1),
+        log(8192, 16, 8),
+        log(8192, 48, 1),
+        manifest(&[256]),
+        manifest(&[464]),
+        manifest(&[920]),
+        manifest(&[464, 920]),
+        manifest(&[256, 464]),
+    ] {
+        let what = format!("{file}, {places:?}");
+        let whole = copies.inspect(file, change);
+        let out = text(&whole.stdout);
+        assert_eq!(whole.status.code(), Some(2), "{what}: {out}");
+        assert!(out.contains("NEWER: not all could be checked"), "{out}");
+        assert!(!out.contains("BAD"), "{what}: {out}");
+        assert!(!out.contains("acknowledged"), "{what}: {out}");
+
+        let listed = inspect(copies.0.path(), &["--json", file]);
+        assert_eq!(listed.status.code(), Some(2), "{what}");
+        let region = |offset: u64| {
+            let offset = offset.to_string();
+            let args = ["--region", &offset, file];
+            let output = inspect(copies.0.path(), &args);
+            let json = inspect(copies.0.path(), &[&["--json"], &args[..]].concat());
+            assert_eq!(json.status, output.status, "{what}, {offset}");
+            let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+            (output.status.code(), text(&output.stdout), json)
+        };
+        // At its start, within its header, and within its payload where it has one.
+        for at in places.iter().flat_map(|at| [*at, at + 8, at + 63]) {
+            let (code, out, json) = region(at as u64);
+            assert_eq!(code, Some(2), "{what}, {at}: {out}");
+            let says = ["of a newer version at", ": NEWER", "its header says:"];
+            for expected in says {
+                assert!(out.contains(expected), "{what}, {at}: {out}");
+            }
+            assert!(!out.contains("BAD"), "{what}, {at}: {out}");
+            assert_eq!(json["verdict"], "NEWER", "{what}, {at}");
+            assert_eq!(json["damage"]["newer"], true, "{what}, {at}");
+        }
+        let golden = inspect(&golden(), &["--json", file]);
+        let mut offsets = offsets(&text(&golden.stdout));
+        offsets.retain(|offset| !places.iter().any(|at| *at as u64 == *offset));
+        for offset in offsets {
+            let (code, out, _) = region(offset);
+            assert_eq!(code, Some(0), "{what}, {offset}: {out}");
+        }
+    }
+}
+
+#[test]
+fn a_segment_trailer_of_a_newer_version_is_no_damage() {
+    let copies = Copies::new();
+    let file = "segment-example.bin";
+    let output = copies.inspect(file, |bytes| {
+        bytes[640 + 48] = 9;
+        let crc = tidestone_format::checksum::crc32(&bytes[640..640 + 52]);
+        bytes[640 + 52..640 + 56].copy_from_slice(&crc.to_le_bytes());
+    });
+    for output in [output, inspect(copies.0.path(), &["--region", "640", file])] {
+        let out = text(&output.stdout);
+        assert_eq!(output.status.code(), Some(2), "{out}");
+        assert!(out.contains("NEWER") && !out.contains("BAD"), "{out}");
+    }
+    for offset in ["192", "320", "512"] {
+        let output = inspect(copies.0.path(), &["--region", offset, file]);
+        assert_eq!(output.status.code(), Some(0), "{offset}: {output:?}");
+    }
+}
+
+#[test]
+fn damage_beside_what_is_newer_decides() {
+    let copies = Copies::new();
+    let output = copies.inspect("log.bin", |bytes| {
+        newer_frame(bytes, 8192, 20, 6);
+        bytes[300] = 1;
+    });
+    let out = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{out}");
+    let verdict = "BAD: 1 place found damaged, and 1 place of a newer version";
+    assert!(out.contains(verdict), "{out}");
+    let output = inspect(copies.0.path(), &["--region", "8192", "log.bin"]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    // One that is newer and damaged is damaged.
+    let output = copies.inspect("log.bin", |bytes| {
+        newer_frame(bytes, 8192, 20, 6);
+        bytes[8192 + 70] ^= 1;
+    });
+    assert_code(&output, 1, "a damaged frame of a newer version");
+    let output = inspect(copies.0.path(), &["--region", "8192", "log.bin"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+}

@@ -107,7 +107,14 @@ pub(crate) fn print_damage(damage: &[Damage], out: &mut dyn Write) -> io::Result
             out,
             "NEWER: not all could be checked; inspect it with the version that wrote it or a newer one"
         )?,
-        _ => writeln!(out, "BAD: {} found damaged", things(damage.len()))?,
+        _ => {
+            let newer = damage.iter().filter(|d| d.newer).count();
+            write!(out, "BAD: {} found damaged", things(damage.len() - newer))?;
+            match newer {
+                0 => writeln!(out)?,
+                n => writeln!(out, ", and {} of a newer version", things(n))?,
+            }
+        }
     }
     damage.iter().try_for_each(|d| writeln!(out, "  {d}"))
 }

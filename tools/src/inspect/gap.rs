@@ -1,4 +1,5 @@
-//! What lies where no whole frame or edit does: zeros, or what is left of a damaged one.
+//! What lies where no frame or edit is that can be read: zeros, what is left of a damaged one, or one of a
+//! newer version.
 
 use std::io::{self, Write};
 use std::ops::Range;
@@ -15,20 +16,34 @@ pub(super) struct GapReport {
     length: u64,
     holds: String,
     verdict: Verdict,
-    /// What a header says whose checksum or payload is wrong: perhaps what was written, perhaps not.
+    /// What a header says whose checksum or payload is wrong: perhaps what was written, perhaps not. Or what
+    /// one says that is whole and of a newer version.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     says: Vec<(&'static str, u64)>,
     #[serde(skip_serializing_if = "Option::is_none")]
     damage: Option<Damage>,
 }
 
-/// How a header is laid out: its magic, its length, and where its numbers stand and how long each is.
+/// How a header is laid out: its magic, its length, and where its numbers stand and how long each is. The first
+/// number is the length of the payload, four bytes.
 pub(super) struct Layout {
     pub(super) what: &'static str,
     pub(super) magic: [u8; 4],
     pub(super) header_len: usize,
     pub(super) align: usize,
     pub(super) numbers: &'static [(&'static str, usize, usize)],
+}
+
+impl Layout {
+    /// The length, padding included, of what starts at the start of `bytes` and is whole.
+    fn whole_len(&self, bytes: &[u8]) -> u64 {
+        let [(_, from, _), ..] = self.numbers else {
+            return self.header_len as u64;
+        };
+        let payload = bytes.get(*from..).and_then(|b| b.first_chunk());
+        let payload = payload.map_or(0, |len| u64::from(u32::from_le_bytes(*len)));
+        (self.header_len as u64 + payload).next_multiple_of(self.align as u64)
+    }
 }
 
 impl GapReport {
@@ -55,7 +70,7 @@ impl GapReport {
         let bounds: Vec<u64> = starts.iter().copied().chain(written).collect();
         let start = bounds.iter().copied().filter(|&s| s <= offset).max();
         let end = bounds.iter().copied().filter(|&s| s > offset).min();
-        let part = start.unwrap_or(gap.start)..end.unwrap_or(gap.end);
+        let mut part = start.unwrap_or(gap.start)..end.unwrap_or(gap.end);
         let whole = &bytes[at(part.start)..at(part.end).max(at(part.start))];
         if whole.iter().all(|&b| b == 0) {
             return Self {
@@ -71,6 +86,15 @@ impl GapReport {
             };
         }
         let rest = &bytes[at(part.start)..];
+        let damage = read(part.start).map(Damage::from);
+        let is_newer = damage.as_ref().is_some_and(|d| d.newer);
+        if is_newer {
+            // It is whole, and ends where its header says.
+            part.end = part.start + layout.whole_len(rest);
+            if part.end <= offset {
+                return Self::of(bytes, part.end..gap.end, offset, layout, read);
+            }
+        }
         let number = |&(name, from, len): &(&'static str, usize, usize)| {
             let mut word = [0; 8];
             word[..len].copy_from_slice(rest.get(from..from + len)?);
@@ -80,18 +104,24 @@ impl GapReport {
         Self {
             offset: part.start,
             length: part.end - part.start,
-            holds: format!("no whole {}", layout.what),
-            verdict: Verdict::Bad,
+            holds: match is_newer {
+                true => format!("{} of a newer version", layout.what),
+                false => format!("no whole {}", layout.what),
+            },
+            verdict: match is_newer {
+                true => Verdict::Newer,
+                false => Verdict::Bad,
+            },
             says: match is_header {
                 true => layout.numbers.iter().filter_map(number).collect(),
                 false => Vec::new(),
             },
-            damage: read(part.start).map(Damage::from),
+            damage,
         }
     }
 
-    pub(super) fn is_sound(&self) -> bool {
-        self.verdict == Verdict::Valid
+    pub(super) fn verdict(&self) -> Verdict {
+        self.verdict
     }
 
     pub(super) fn print(&self, out: &mut dyn Write) -> io::Result<()> {
@@ -102,7 +132,11 @@ impl GapReport {
             writeln!(out, "  {damage}")?;
         }
         if !self.says.is_empty() {
-            writeln!(out, "  its header says, unproven:")?;
+            let proven = match self.verdict {
+                Verdict::Newer => "",
+                _ => ", unproven",
+            };
+            writeln!(out, "  its header says{proven}:")?;
         }
         let mut says = self.says.iter();
         says.try_for_each(|(name, number)| writeln!(out, "    {name:<15}{number}"))

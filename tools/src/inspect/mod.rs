@@ -172,25 +172,18 @@ fn region(
         )),
         FileKind::Log => {
             let place = log::place_at(bytes, offset);
-            finish(args, &place, Outcome::sound(place.is_sound()), out, |out| {
-                place.print(out)
-            })
+            let outcome = place.verdict().outcome();
+            finish(args, &place, outcome, out, |out| place.print(out))
         }
         FileKind::Manifest => {
             let place = manifest::place_at(bytes, offset);
-            finish(args, &place, Outcome::sound(place.is_sound()), out, |out| {
-                place.print(out)
-            })
+            let outcome = place.verdict().outcome();
+            finish(args, &place, outcome, out, |out| place.print(out))
         }
         FileKind::Segment => {
             let region = segment::region_at(bytes, offset);
-            finish(
-                args,
-                &region,
-                Outcome::sound(region.is_sound()),
-                out,
-                |out| region.print(out),
-            )
+            let outcome = region.verdict().outcome();
+            finish(args, &region, outcome, out, |out| region.print(out))
         }
     }
 }

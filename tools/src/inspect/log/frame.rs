@@ -173,8 +173,8 @@ impl FrameInFull {
         }
     }
 
-    pub(in crate::inspect) fn is_sound(&self) -> bool {
-        self.frame.damage.is_none()
+    pub(in crate::inspect) fn verdict(&self) -> Verdict {
+        self.frame.verdict
     }
 
     pub(in crate::inspect) fn print(&self, out: &mut dyn Write) -> io::Result<()> {

@@ -6,12 +6,12 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 use tidestone_format::header::Specific;
-use tidestone_format::log::frame::{FRAME_HEADER_LEN, FRAME_MAGIC, decode_frame};
+use tidestone_format::log::frame::{FRAME_ALIGN, FRAME_HEADER_LEN, FRAME_MAGIC, decode_frame};
 use tidestone_format::log::{Frame, FrameCursor, LogIdentity, Stop, find_later_evidence};
 use tidestone_format::version::LOG_PAGE;
 use tidestone_format::{FileUuid, FormatError, Lsn};
 
-use super::check::Damage;
+use super::check::{Damage, Verdict};
 use super::gap::{GapReport, Layout};
 use super::header::HeaderReport;
 use crate::text::TextTable;
@@ -35,6 +35,9 @@ struct End {
     reason: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     proof: Option<Proof>,
+    /// The next frame is there, and is refused.
+    #[serde(skip)]
+    is_refused: bool,
 }
 
 /// A frame behind the end that proves that one before it is missing.
@@ -56,7 +59,11 @@ impl LogReport {
         // A file may be cut short in its header.
         let offset = cursor.offset().min(bytes.len() as u64);
         let next = cursor.next_lsn();
-        let proof = find_later_evidence(bytes, offset, file, next);
+        let is_refused = matches!(cursor.stop(), Some(Stop::Refused(_)));
+        let proof = match is_refused {
+            true => None,
+            false => find_later_evidence(bytes, offset, file, next),
+        };
         let reason = match cursor.stop() {
             None | Some(Stop::EndOfFile) => "no frame fits before the end of the file".to_owned(),
             Some(Stop::Zeros) => "nothing was written here".to_owned(),
@@ -84,6 +91,7 @@ impl LogReport {
                     lsn: p.lsn.0,
                     durable_lsn: p.durable_lsn.0,
                 }),
+                is_refused,
             },
             behind: frames_behind(bytes, offset, file)
                 .map(|f| FrameReport::of(&f))
@@ -107,6 +115,7 @@ impl LogReport {
                  was acknowledged and is damaged",
                 proof.offset, proof.lsn, proof.durable_lsn
             )?,
+            None if self.end.is_refused => {}
             None => writeln!(
                 out,
                 "  nothing in this file says that LSN {next_lsn} was acknowledged; a later log \
@@ -114,11 +123,11 @@ impl LogReport {
             )?,
         }
         if !self.behind.is_empty() {
-            writeln!(
-                out,
-                "\nbehind the end, whole, not in the log: {}",
-                self.behind.len()
-            )?;
+            let what = match self.end.is_refused {
+                true => "behind that, whole",
+                false => "behind the end, whole, not in the log",
+            };
+            writeln!(out, "\n{what}: {}", self.behind.len())?;
             frame::print_list(&self.behind, out)?;
         }
         Ok(())
@@ -134,10 +143,10 @@ pub(super) enum Place {
 }
 
 impl Place {
-    pub(super) fn is_sound(&self) -> bool {
+    pub(super) fn verdict(&self) -> Verdict {
         match self {
-            Self::Frame(frame) => frame.is_sound(),
-            Self::Gap(gap) => gap.is_sound(),
+            Self::Frame(frame) => frame.verdict(),
+            Self::Gap(gap) => gap.verdict(),
         }
     }
 
@@ -153,7 +162,7 @@ const LAYOUT: Layout = Layout {
     what: "frame",
     magic: FRAME_MAGIC,
     header_len: FRAME_HEADER_LEN,
-    align: 8,
+    align: FRAME_ALIGN,
     numbers: &[
         ("payload", 12, 4),
         ("log file", 24, 8),
@@ -175,9 +184,6 @@ pub(super) fn place_at(bytes: &[u8], offset: u64) -> Place {
     {
         return Place::Frame(Box::new(FrameInFull::of(frame)));
     }
-    if let Ok(frame) = decode_frame(bytes, offset, file) {
-        return Place::Frame(Box::new(FrameInFull::of(&frame)));
-    }
     let before = frames.iter().map(Frame::end).filter(|&end| end <= offset);
     let header_end = tidestone_format::header::HEADER_LEN as u64;
     // Zeros lie between the header and the first page of frames.
@@ -187,6 +193,16 @@ pub(super) fn place_at(bytes: &[u8], offset: u64) -> Place {
         LOG_PAGE as u64
     };
     let from = before.max().unwrap_or(first);
+    // One that none of the others leads to: behind a damaged one, or one that is refused.
+    let align = FRAME_ALIGN as u64;
+    let starts = (from / align..=offset / align).rev().map(|n| n * align);
+    let mut starts = starts.filter(|&at| has_magic(bytes, at));
+    let frame = starts
+        .next()
+        .and_then(|at| decode_frame(bytes, at, file).ok());
+    if let Some(frame) = frame.filter(|frame| offset < frame.end()) {
+        return Place::Frame(Box::new(FrameInFull::of(&frame)));
+    }
     let behind = frames.iter().map(|f| f.offset).filter(|&at| at > offset);
     let to = behind.min().unwrap_or(bytes.len() as u64);
     let to = if from < LOG_PAGE as u64 {
@@ -271,11 +287,7 @@ fn frames_behind(bytes: &[u8], offset: u64, file: LogIdentity) -> impl Iterator<
         while at < bytes.len() as u64 {
             if let Ok(frame) = decode_frame(bytes, at, file) {
                 at = frame.end();
-                let follows = usize::try_from(at)
-                    .ok()
-                    .and_then(|at| bytes.get(at..))
-                    .is_some_and(|rest| rest.starts_with(&FRAME_MAGIC));
-                if !follows {
+                if !has_magic(bytes, at) {
                     at = at.next_multiple_of(page);
                 }
                 return Some(frame);
@@ -284,6 +296,11 @@ fn frames_behind(bytes: &[u8], offset: u64, file: LogIdentity) -> impl Iterator<
         }
         None
     })
+}
+
+fn has_magic(bytes: &[u8], at: u64) -> bool {
+    let rest = usize::try_from(at).ok().and_then(|at| bytes.get(at..));
+    rest.is_some_and(|rest| rest.starts_with(&FRAME_MAGIC))
 }
 
 /// A table for frames.

@@ -5,14 +5,14 @@ mod entry;
 use std::io::{self, Write};
 
 use serde::Serialize;
-use tidestone_format::FileUuid;
 use tidestone_format::header::{FileHeader, HEADER_LEN};
 use tidestone_format::manifest::{
     EDIT_HEADER_LEN, EDIT_MAGIC, EDITS_START, EditCursor, LocatedEdit, ManifestIdentity, Replay,
     Stop, find_later_edit, replay,
 };
+use tidestone_format::{FileUuid, FormatError};
 
-use super::check::{Damage, merge};
+use super::check::{Damage, Verdict, merge};
 use super::gap::{GapReport, Layout};
 use entry::EntryReport;
 pub(super) use entry::policy_name;
@@ -22,7 +22,7 @@ pub(super) use entry::policy_name;
 pub(super) struct ManifestReport {
     edits: Vec<EditReport>,
     end: End,
-    /// Whole edits behind a damaged one.
+    /// Whole edits behind one that is damaged or refused.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     behind: Vec<EditReport>,
     /// What the edits add up to, if they do.
@@ -67,6 +67,7 @@ impl ManifestReport {
     pub(super) fn of(bytes: &[u8], damage: &mut Vec<Damage>) -> Self {
         let (edits, end, stop) = edits(bytes);
         let last = edits.last().map_or(0, |e| e.version);
+        let behind = edits_behind(bytes, end, last, stop.as_ref());
         let later = match stop {
             Some(Stop::Invalid(_)) => find_later_edit(bytes, identity(bytes), end, last),
             _ => None,
@@ -100,7 +101,6 @@ impl ManifestReport {
                 None
             }
         };
-        let behind = later.map_or(Vec::new(), |(offset, _)| edits_from(bytes, offset));
         Self {
             edits,
             end: End {
@@ -119,7 +119,7 @@ impl ManifestReport {
         })?;
         writeln!(out, "\nend at {}\n  {}", self.end.offset, self.end.reason)?;
         for edit in &self.behind {
-            write!(out, "\nbehind the damage: ")?;
+            write!(out, "\nbehind that: ")?;
             edit.print(out)?;
         }
         match &self.state {
@@ -138,11 +138,11 @@ pub(super) enum Place {
 }
 
 impl Place {
-    /// An edit that is not is not shown as one.
-    pub(super) fn is_sound(&self) -> bool {
+    /// An edit that is not sound is not shown as one.
+    pub(super) fn verdict(&self) -> Verdict {
         match self {
-            Self::Edit(_) => true,
-            Self::Gap(gap) => gap.is_sound(),
+            Self::Edit(_) => Verdict::Valid,
+            Self::Gap(gap) => gap.verdict(),
         }
     }
 
@@ -166,9 +166,7 @@ const LAYOUT: Layout = Layout {
 pub(super) fn place_at(bytes: &[u8], offset: u64) -> Place {
     let (mut edits, end, stop) = edits(bytes);
     let last = edits.last().map_or(0, |e| e.version);
-    if let Some((at, _)) = find_later_edit(bytes, identity(bytes), end, last) {
-        edits.extend(edits_from(bytes, at));
-    }
+    edits.extend(edits_behind(bytes, end, last, stop.as_ref()));
     let ends = edits.iter().map(|e| e.offset + e.length);
     let start = EDITS_START as u64;
     let first = if offset < start {
@@ -184,16 +182,32 @@ pub(super) fn place_at(bytes: &[u8], offset: u64) -> Place {
     if let Some(edit) = edits.into_iter().find(holds) {
         return Place::Edit(Box::new(edit));
     }
-    Place::Gap(GapReport::of(
-        bytes,
-        from..to,
-        offset,
-        &LAYOUT,
-        |at| match &stop {
-            Some(Stop::Invalid(error) | Stop::Refused(error)) if at == end => Some(error.clone()),
-            _ => None,
-        },
-    ))
+    let why = |at| match &stop {
+        Some(Stop::Invalid(error) | Stop::Refused(error)) if at == end => Some(error.clone()),
+        _ if at < start => None,
+        _ => edits_from(bytes, at).1,
+    };
+    Place::Gap(GapReport::of(bytes, from..to, offset, &LAYOUT, why))
+}
+
+/// The edits that can be read behind the place where they stopped, at one that is damaged or refused.
+fn edits_behind(bytes: &[u8], end: u64, last: u64, stop: Option<&Stop>) -> Vec<EditReport> {
+    let (mut from, mut last) = match stop {
+        Some(Stop::Invalid(_)) => (end, last),
+        // It is whole itself.
+        Some(Stop::Refused(_)) => (end + 1, last),
+        None | Some(Stop::End) => return Vec::new(),
+    };
+    let mut behind = Vec::new();
+    while let Some((at, version)) = find_later_edit(bytes, identity(bytes), from, last) {
+        let (mut edits, _) = edits_from(bytes, at);
+        (from, last) = match edits.last() {
+            Some(edit) => (edit.offset + edit.length, edit.version),
+            None => (at + 1, version),
+        };
+        behind.append(&mut edits);
+    }
+    behind
 }
 
 /// Which file it is, as its header says, damaged or not.
@@ -212,18 +226,25 @@ fn edits(bytes: &[u8]) -> (Vec<EditReport>, u64, Option<Stop>) {
     (edits, cursor.offset(), cursor.stop().cloned())
 }
 
-/// The edits from a place behind damage on: read as if they were the first of the file.
-fn edits_from(bytes: &[u8], offset: u64) -> Vec<EditReport> {
+/// The edits from a place behind others on, read as if they were the first of the file; if there is none, why
+/// not.
+fn edits_from(bytes: &[u8], offset: u64) -> (Vec<EditReport>, Option<FormatError>) {
     let Some(rest) = usize::try_from(offset).ok().and_then(|at| bytes.get(at..)) else {
-        return Vec::new();
+        return (Vec::new(), None);
     };
     let mut moved = bytes[..HEADER_LEN.min(bytes.len())].to_vec();
     moved.resize(EDITS_START, 0);
     moved.extend_from_slice(rest);
     let base = offset.saturating_sub(EDITS_START as u64);
-    EditCursor::new(&moved, identity(bytes))
-        .map(|e| EditReport::of(&e, base))
-        .collect()
+    let mut cursor = EditCursor::new(&moved, identity(bytes));
+    let edits: Vec<EditReport> = cursor.by_ref().map(|e| EditReport::of(&e, base)).collect();
+    let error = match cursor.stop() {
+        Some(Stop::Invalid(error) | Stop::Refused(error)) if edits.is_empty() => {
+            Some(error.clone().at_base(base))
+        }
+        _ => None,
+    };
+    (edits, error)
 }
 
 impl EditReport {

@@ -87,8 +87,8 @@ impl TrailerReport {
         }
     }
 
-    pub(super) fn is_sound(&self) -> bool {
-        self.damage.is_empty()
+    pub(super) fn verdict(&self) -> Verdict {
+        self.verdict
     }
 
     pub(super) fn print(&self, out: &mut dyn Write) -> io::Result<()> {
@@ -99,7 +99,7 @@ impl TrailerReport {
             self.offset, self.length
         )?;
         for damage in &self.damage {
-            writeln!(out, "  BAD          {damage}")?;
+            writeln!(out, "  {word:<12} {damage}")?;
         }
         let Some(says) = &self.says else {
             return Ok(());
@@ -149,8 +149,8 @@ impl RootReport {
         })
     }
 
-    pub(super) fn is_sound(&self) -> bool {
-        self.damage.is_empty()
+    pub(super) fn verdict(&self) -> Verdict {
+        self.verdict
     }
 
     pub(super) fn print(&self, out: &mut dyn Write) -> io::Result<()> {

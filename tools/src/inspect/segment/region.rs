@@ -126,16 +126,19 @@ fn vector_at(block: &PlacedBlock<'_>, contents: &Contents<'_>, offset: u64) -> O
 }
 
 impl PartReport {
-    pub(in crate::inspect) fn is_sound(&self) -> bool {
+    pub(in crate::inspect) fn verdict(&self) -> Verdict {
         match self {
-            Self::Trailer(trailer) => trailer.is_sound(),
-            Self::Root(root) => root.is_sound(),
-            Self::SeriesPage(page) => page.region.damage.is_empty() && page.unreadable.is_empty(),
-            Self::Dictionary(dictionary) => dictionary.region.damage.is_empty(),
-            Self::GroupPage(group) => group.region.damage.is_empty(),
-            Self::Block(block) => block.damage.is_empty(),
-            Self::Vector(vector) => vector.damage.is_empty(),
-            Self::Unread(unread) => unread.verdict == Verdict::Valid,
+            Self::Trailer(trailer) => trailer.verdict(),
+            Self::Root(root) => root.verdict(),
+            Self::SeriesPage(page) if page.region.damage.is_empty() => {
+                Verdict::of(&page.unreadable)
+            }
+            Self::SeriesPage(page) => Verdict::of(&page.region.damage),
+            Self::Dictionary(dictionary) => Verdict::of(&dictionary.region.damage),
+            Self::GroupPage(group) => Verdict::of(&group.region.damage),
+            Self::Block(block) => Verdict::of(&block.damage),
+            Self::Vector(vector) => Verdict::of(&vector.damage),
+            Self::Unread(unread) => unread.verdict,
         }
     }
 
@@ -176,9 +179,9 @@ impl Unread {
         Self {
             offset: start as u64,
             length: bytes.len() as u64,
-            verdict: match contents.damage().is_empty() {
-                true => Verdict::Valid,
-                false => Verdict::Unchecked,
+            verdict: match Verdict::of(&contents.damage()) {
+                Verdict::Bad => Verdict::Unchecked,
+                verdict => verdict,
             },
             bytes: hex.collect::<Vec<_>>().join(" "),
         }
