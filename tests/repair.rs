@@ -200,6 +200,41 @@ fn verifying_changes_nothing_however_damaged_the_database_is() {
 }
 
 #[test]
+fn a_report_of_damage_names_the_files_of_a_newer_version_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("db");
+    let (db, table) = make(&path);
+    for round in 0..2 {
+        write(&db, &table, round * 10, 10);
+        db.flush().unwrap();
+    }
+    drop((db, table));
+    let [damaged, newer] = &files(&path.join("segments"), ".seg")[..] else {
+        panic!("two flushes");
+    };
+    let mut bytes = std::fs::read(newer).unwrap();
+    (bytes[8], bytes[10]) = (9, 7);
+    let crc = tidestone_format::checksum::crc32(&bytes[..188]);
+    bytes[188..192].copy_from_slice(&crc.to_le_bytes());
+    std::fs::write(newer, bytes).unwrap();
+    let report = verify(&path).unwrap();
+    assert!(!report.is_damaged(), "{report:?}");
+    flip(damaged, 300);
+    let report = verify(&path).unwrap();
+    assert!(report.is_damaged(), "{report:?}");
+    let named = |path: &Path, newer: bool| {
+        let mut damage = report.damage.iter();
+        damage.any(|d| d.path == path && d.newer == newer)
+    };
+    assert!(named(damaged, false) && named(newer, true), "{report:?}");
+    assert!(!named(damaged, true) && !named(newer, false), "{report:?}");
+    // The newer one may be sound: nothing is repaired beside it.
+    let error = repair(&path).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+    assert_eq!(error.path(), Some(&**newer));
+}
+
+#[test]
 fn a_damaged_log_is_cut_where_it_is_damaged() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("db");

@@ -407,15 +407,17 @@ fn an_index_that_is_gone_or_older_is_told_and_answers_the_same() {
     assert!(!told.contains("index"), "{told}");
 }
 
+/// Makes a file one of a version whose files this one does not read.
+fn make_newer(bytes: &mut [u8]) {
+    bytes[8..10].copy_from_slice(&9u16.to_le_bytes());
+    bytes[10..12].copy_from_slice(&7u16.to_le_bytes());
+    let crc = tidestone_format::checksum::crc32(&bytes[..188]);
+    bytes[188..192].copy_from_slice(&crc.to_le_bytes());
+}
+
 /// A newer version may have written it rightly: it is told, is no damage, and nothing is taken away.
 #[test]
 fn files_of_a_newer_version_are_told_and_are_no_damage() {
-    let newer = |bytes: &mut [u8]| {
-        bytes[8..10].copy_from_slice(&9u16.to_le_bytes());
-        bytes[10..12].copy_from_slice(&7u16.to_le_bytes());
-        let crc = tidestone_format::checksum::crc32(&bytes[..188]);
-        bytes[188..192].copy_from_slice(&crc.to_le_bytes());
-    };
     let says = [
         "needs a newer version: this one reads format version 1,",
         "has version 9, for readers of version 7",
@@ -426,7 +428,7 @@ fn files_of_a_newer_version_are_told_and_are_no_damage() {
         let path = find(&place, kind);
         let sound = std::fs::read(&path).unwrap();
         let mut bytes = sound.clone();
-        newer(&mut bytes);
+        make_newer(&mut bytes);
         std::fs::write(&path, &bytes).unwrap();
         let name = path.to_str().unwrap();
 
@@ -488,6 +490,60 @@ fn files_of_a_newer_version_are_told_and_are_no_damage() {
         std::fs::write(&path, &bytes).unwrap();
         let (out, _) = place.check(1, &["inspect", name]);
         assert!(out.contains("BAD"), "{kind}: {out}");
+    }
+}
+
+/// The code says that there is damage; what a newer version wrote is named beside it, and kept from repair.
+#[test]
+fn damage_decides_how_verify_ends_where_files_are_newer_too() {
+    for (newer, damaged) in [
+        (".log", ".seg"),
+        (".log", ".manifest"),
+        (".log", "IDENTITY"),
+        (".manifest", ".log"),
+        (".manifest", "IDENTITY"),
+        (".seg", ".log"),
+        (".seg", "IDENTITY"),
+        ("IDENTITY", ".seg"),
+    ] {
+        let place = Place::with_weather();
+        let (newer, damaged) = (find(&place, newer), find(&place, damaged));
+        let change = |path: &PathBuf, change: fn(&mut [u8])| {
+            let mut bytes = std::fs::read(path).unwrap();
+            change(&mut bytes);
+            std::fs::write(path, bytes).unwrap();
+        };
+        change(&newer, make_newer);
+        change(&damaged, |bytes| bytes[100] ^= 1);
+        let (out, _) = place.check(1, &["verify", "db"]);
+        let named = |what: &str, path: &PathBuf| {
+            let path = path.strip_prefix(place.path("db")).unwrap();
+            let start = format!("{what:<9} {}: ", path.display());
+            out.lines().any(|line| line.starts_with(&start))
+        };
+        assert!(named("newer", &newer) && named("damage", &damaged), "{out}");
+        assert!(
+            !named("damage", &newer) && !named("newer", &damaged),
+            "{out}"
+        );
+        assert!(out.ends_with("BAD\n"), "{out}");
+        let (json, _) = place.check(1, &["verify", "db", "--json"]);
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(json["sound"], false);
+        let found = json["damage"].as_array().unwrap();
+        let is_newer = |path: &PathBuf| {
+            let path = path.strip_prefix(place.0.path()).unwrap();
+            let of = found.iter().find(|d| d["path"] == path.to_str().unwrap());
+            of.unwrap()["newer"].as_bool().unwrap()
+        };
+        assert!(is_newer(&newer) && !is_newer(&damaged), "{json}");
+        for args in [&["repair", "db"][..], &["repair", "db", "--yes"]] {
+            let before = std::fs::read(&damaged).unwrap();
+            // Nothing can be repaired without the header of the manifest.
+            let is_manifest = damaged.extension().is_some_and(|e| e == "manifest");
+            place.check(if is_manifest { 1 } else { 2 }, args);
+            assert_eq!(std::fs::read(&damaged).unwrap(), before);
+        }
     }
 }
 
