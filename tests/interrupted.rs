@@ -366,11 +366,11 @@ fn a_segment_that_loses_rows() {
 
 #[test]
 fn an_identity_that_is_written_anew() {
-    let half = |disk: &SimDisk, _: &Made| {
+    let zeros = |disk: &SimDisk, _: &Made| {
         let identity = Path::new("/db/IDENTITY");
-        disk.damage(identity, |bytes| bytes.truncate(96)).unwrap();
+        disk.damage(identity, |bytes| bytes.fill(0)).unwrap();
     };
-    interrupt(half, &["WriteIdentity"]);
+    interrupt(zeros, &["WriteIdentity"]);
 }
 
 #[test]
