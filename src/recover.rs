@@ -7,6 +7,7 @@
 
 mod lost_edits;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -350,7 +351,8 @@ pub(crate) fn open(
     let next_series = manifest.state().next_series();
     let given = Given::of(manifest.state());
     let cursors = manifest.state().cursors().clone();
-    let lone: Vec<SeriesDefinition> = manifest.state().series().values().cloned().collect();
+    let lone = manifest.state().series().values();
+    let suspects: BTreeSet<TableId> = lone.map(|definition| definition.table).collect();
     let memory = options.segment_memory();
     let store = Store::new(
         disk.clone(),
@@ -404,12 +406,10 @@ pub(crate) fn open(
         (false, true) => IndexKind::Anew,
         (false, false) => IndexKind::AsItIs,
     };
-    let index = open_index(&ground, &version, &lone, kind, &mut report)?;
+    let index = open_index(&ground, &store, kind, &mut report)?;
     series.attach(index, (!index_in_memory).then_some(ground));
-    // Which of them have rows is looked up later, in the background.
-    for definition in &lone {
-        series.suspect(definition.table);
-    }
+    // Which of the series that the manifest defines have rows is looked up later, in the background.
+    suspects.into_iter().for_each(|table| series.suspect(table));
     let strays = store.remove_strays(strays)?;
     report.strays_removed = strays.removed;
     report.strays_kept = strays.kept;
@@ -476,7 +476,6 @@ pub(crate) fn open_to_repair(
     let manifest = Manifest::open_to_repair(disk.clone(), &dir, &tmp, database, given_up)?;
     let incarnation = manifest.state().incarnation();
     let series = SeriesRegistry::without_index(manifest.state().next_series());
-    let lone: Vec<SeriesDefinition> = manifest.state().series().values().cloned().collect();
     let memory = options.segment_memory();
     let store = Store::new(
         disk.clone(),
@@ -510,7 +509,7 @@ pub(crate) fn open_to_repair(
         database,
     };
     let (kind, report) = (IndexKind::InMemory, &mut OpenReport::default());
-    series.attach(open_index(&ground, &version, &lone, kind, report)?, None);
+    series.attach(open_index(&ground, &store, kind, report)?, None);
     Ok(Engine::new(Parts {
         options,
         clock,
@@ -571,15 +570,20 @@ enum IndexKind {
 /// Opens the index, or makes it anew, and lets it catch up with segments and manifest.
 fn open_index(
     ground: &Ground,
-    version: &Version,
-    lone: &[SeriesDefinition],
+    store: &Store,
     kind: IndexKind,
     report: &mut OpenReport,
 ) -> Result<Index> {
+    let version = &*store.version();
+    // They are many, and only an index that lags wants them.
+    let lone = || -> Vec<SeriesDefinition> {
+        let editor = store.edit();
+        editor.state().series().values().cloned().collect()
+    };
     let (memory, database) = (ground.memory, ground.database);
     if kind == IndexKind::InMemory {
         let index = Index::open_in_memory(memory, database, nothing(version))?;
-        report.index_caught_up = catch_up(&index, version, lone, Lsn(0))?;
+        report.index_caught_up = catch_up(&index, version, &lone(), Lsn(0))?;
         return Ok(index);
     }
     let judged = match kind {
@@ -600,7 +604,7 @@ fn open_index(
         }
     };
     if from < version.flushed || report.index_rebuilt.is_some() {
-        report.index_caught_up = catch_up(&index, version, lone, from)?;
+        report.index_caught_up = catch_up(&index, version, &lone(), from)?;
     }
     Ok(index)
 }

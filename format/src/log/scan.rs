@@ -7,6 +7,8 @@
 
 use std::ops::RangeInclusive;
 
+use memchr::memmem;
+
 use super::frame::{
     FRAME_ALIGN, FRAME_HEADER_LEN, FRAME_MAGIC, Frame, LogIdentity, WholeFrame, lsn_of_header,
 };
@@ -102,13 +104,10 @@ impl<'a> FrameCursor<'a> {
         let first = self.next_lsn;
         let from = self.at.checked_next_multiple_of(FRAME_ALIGN)?;
         // LSNs ascend in a file: the first whole frame behind says which ones are missing.
-        let (at, lsn) = (from..self.bytes.len())
-            .step_by(FRAME_ALIGN)
-            .filter(|at| self.has_magic(*at))
-            .find_map(|at| {
-                let frame = WholeFrame::at(self.bytes, at as u64, self.file).ok()?;
-                Some((at, frame.lsn))
-            })?;
+        let (at, lsn) = with_magic(self.bytes, from).find_map(|at| {
+            let frame = WholeFrame::at(self.bytes, at as u64, self.file).ok()?;
+            Some((at, frame.lsn))
+        })?;
         let last = Lsn(lsn.0.checked_sub(1)?);
         if last < first || last > most {
             return None;
@@ -226,10 +225,18 @@ pub fn find_later_evidence(
 pub fn highest_lsn(file_bytes: &[u8], from_offset: u64, file: LogIdentity) -> Option<Lsn> {
     let from = usize::try_from(from_offset).ok()?.max(LOG_PAGE);
     let first = from.checked_next_multiple_of(FRAME_ALIGN)?;
-    (first..file_bytes.len())
-        .step_by(FRAME_ALIGN)
+    with_magic(file_bytes, first)
         .filter_map(|at| lsn_of_header(&file_bytes[at..], file))
         .max()
+}
+
+/// The places from `first` on where a frame may stand: aligned, and with its magic, which does not
+/// overlap itself. Log files are zeros for the most part, and long.
+fn with_magic(bytes: &[u8], first: usize) -> impl Iterator<Item = usize> {
+    let rest = bytes.get(first..).unwrap_or_default();
+    memmem::find_iter(rest, &FRAME_MAGIC)
+        .map(move |at| first + at)
+        .filter(|at| at.is_multiple_of(FRAME_ALIGN))
 }
 
 #[cfg(test)]
