@@ -6,6 +6,10 @@
     clippy::disallowed_methods,
     reason = "a command reads the files its user names and the clock; the engine's seams are not for it"
 )]
+#![deny(
+    clippy::print_stderr,
+    reason = "it panics where stderr is closed; `stderr::tell` does not"
+)]
 
 mod args;
 #[cfg(feature = "engine")]
@@ -13,6 +17,7 @@ mod engine;
 mod inspect;
 mod outcome;
 mod scalar;
+mod stderr;
 mod text;
 mod time;
 
@@ -42,7 +47,7 @@ fn main() -> ExitCode {
 /// What was found before a failure is still worth printing.
 fn failed(out: &mut dyn Write, message: &str, code: u8) -> ExitCode {
     let _ = out.flush();
-    eprintln!("tidestone: {message}");
+    stderr::tell(format_args!("tidestone: {message}"));
     ExitCode::from(code)
 }
 

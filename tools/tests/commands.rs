@@ -373,6 +373,48 @@ fn a_closed_pipe_is_success() {
     );
 }
 
+#[test]
+fn messages_that_nobody_reads_stop_nothing() {
+    let place = Place::new();
+    // More refused lines than are printed, among rows of several commits; and a note of each kind.
+    let lines: String = (0..30_000)
+        .map(|i| match i % 10 {
+            5 => format!("x,{i}\n"),
+            _ => format!("{},{i}\n", i / 2),
+        })
+        .collect();
+    place.file("in.csv", &format!("t,v\n{lines}"));
+    let import = [
+        "import", "--db", "db", "--table", "t", "--time", "t", "in.csv",
+    ];
+    let out = place.unheard(1, &import);
+    assert!(
+        out.starts_with("table t: 27000 rows, 27000 values"),
+        "{out}"
+    );
+    assert!(out.ends_with("; 3000 lines refused\n"), "{out}");
+    let count = ["query", "--db", "db", "--table", "t", "--agg", "count"];
+    assert_eq!(place.ok(&count), "count\n15000\n");
+
+    let plot = ["plot", "--db", "db", "--table", "t", "--from", "2020-01-01"];
+    let table = ["query", "--db", "db", "--table", "none"];
+    for (code, args) in [
+        (0, &plot[..]),
+        (2, &table),
+        (2, &["flush", "nowhere"]),
+        (2, &["?"]),
+    ] {
+        let (expected, error) = place.check(code, args);
+        assert_ne!(error, "", "{args:?}");
+        assert_eq!(place.unheard(code, args), expected, "{args:?}");
+    }
+    std::fs::remove_dir_all(place.path("db/index")).unwrap();
+    assert!(place.unheard(0, &["flush", "db"]).starts_with("flushed"));
+    let file = segment(&place.path("db"));
+    std::fs::remove_file(file).unwrap();
+    assert_eq!(place.unheard(1, &count), "");
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn the_demo_survives_its_kill() {

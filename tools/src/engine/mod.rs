@@ -27,12 +27,14 @@ mod stats;
 mod tables;
 mod verify;
 
+use std::fmt;
 use std::io::Write;
 
 use clap::Subcommand;
 use tidestone::Tidestone;
 
 use crate::outcome::Run;
+use crate::stderr::tell;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum EngineCommand {
@@ -93,42 +95,57 @@ pub(crate) fn run(command: &EngineCommand, out: &mut dyn Write) -> Run {
 /// Says on stderr what opening the database found and did, if it is more than usual.
 pub(crate) fn report_open(db: &Tidestone) {
     let report = db.open_report();
+    let say = |what: fmt::Arguments<'_>| tell(format_args!("tidestone: {what}"));
     if let Some(why) = &report.index_rebuilt {
-        eprintln!("tidestone: the index was rebuilt: {why}");
+        say(format_args!("the index was rebuilt: {why}"));
     } else if report.index_caught_up > 0 {
         let n = report.index_caught_up;
-        eprintln!(
-            "tidestone: the index was older than the manifest: it took in {n} series that it lacked"
-        );
+        say(format_args!(
+            "the index was older than the manifest: it took in {n} series that it lacked"
+        ));
     }
     if let Some(tail) = &report.log_tail {
-        eprintln!("tidestone: an unsynced tail of the log was cut: {tail}");
+        say(format_args!("an unsynced tail of the log was cut: {tail}"));
     }
     if let Some(tail) = &report.manifest_tail {
-        eprintln!("tidestone: an unsynced edit of the manifest was dropped: {tail}");
+        say(format_args!(
+            "an unsynced edit of the manifest was dropped: {tail}"
+        ));
     }
     for damage in &report.log_damage {
-        eprintln!("tidestone: damage in the log that costs nothing: {damage}");
+        say(format_args!(
+            "damage in the log that costs nothing: {damage}"
+        ));
     }
     for cursor in &report.cursors_dropped {
-        eprintln!("tidestone: a reader of the log was dropped: {cursor}");
+        say(format_args!("a reader of the log was dropped: {cursor}"));
     }
     for segment in &report.segments_missing {
         let segment = segment.display();
-        eprintln!("tidestone: {segment} is missing; files that no manifest names are kept");
+        say(format_args!(
+            "{segment} is missing; files that no manifest names are kept"
+        ));
     }
     if report.strays_removed > 0 {
         let n = report.strays_removed;
-        eprintln!("tidestone: {n} segment files that no manifest named were removed");
+        say(format_args!(
+            "{n} segment files that no manifest named were removed"
+        ));
     }
     if report.strays_kept > 0 {
         let n = report.strays_kept;
-        eprintln!("tidestone: {n} segment files stay until the readers that need them end");
+        say(format_args!(
+            "{n} segment files stay until the readers that need them end"
+        ));
     }
     if let Some(why) = &report.unpublished {
-        eprintln!("tidestone: readers in other processes cannot follow: {why}");
+        say(format_args!(
+            "readers in other processes cannot follow: {why}"
+        ));
     }
     if let Some(why) = &report.unleased {
-        eprintln!("tidestone: a writer may remove what is being read: {why}");
+        say(format_args!(
+            "a writer may remove what is being read: {why}"
+        ));
     }
 }

@@ -37,6 +37,21 @@ impl Place {
         (out, error)
     }
 
+    /// Runs a command whose stderr nobody reads, which is to end with `code`; gives its stdout.
+    pub(crate) fn unheard(&self, code: i32, args: &[&str]) -> String {
+        let (reader, stderr) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = Command::new(env!("CARGO_BIN_EXE_tidestone"))
+            .current_dir(self.0.path())
+            .args(args)
+            .stderr(stderr)
+            .output()
+            .unwrap();
+        let out = text(&output.stdout);
+        assert_eq!(output.status.code(), Some(code), "{args:?}\n{out}");
+        out
+    }
+
     /// Runs a command that is to be refused with code 2: nothing on stdout, and on stderr what was
     /// expected, what there was instead, and what to do, in words of their own.
     pub(crate) fn refused(&self, args: &[&str], says: [&str; 3]) {

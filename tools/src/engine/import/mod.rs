@@ -30,6 +30,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tidestone::{DuplicatePolicy, FieldType, TableOptions, Tidestone};
 
 use crate::outcome::{Failure, Outcome, Run};
+use crate::stderr::tell;
 use crate::text::one_line;
 use problems::Problems;
 use sink::{Refused, Sink};
@@ -333,11 +334,11 @@ impl Tables<'_> {
                 DuplicatePolicy::All => continue,
             };
             if sink.repeated > 0 {
-                eprintln!(
+                tell(format_args!(
                     "tidestone: table {name:?}: {} rows have the series and the time of the row \
                      before and {becomes}; a table made with --duplicates all keeps them",
                     sink.repeated
-                );
+                ));
             }
         }
     }

@@ -6,6 +6,8 @@ use std::time::Instant;
 
 use indicatif::ProgressBar;
 
+use crate::stderr::tell;
+
 /// As many are printed; the rest is counted.
 const PRINTED: u64 = 1000;
 
@@ -51,13 +53,13 @@ impl Problems {
     pub(super) fn refuse(&mut self, file: &str, line: u64, what: impl fmt::Display) {
         self.refused += 1;
         if self.refused <= PRINTED {
-            self.progress.suspend(|| eprintln!("{file}:{line}: {what}"));
+            self.tell(format_args!("{file}:{line}: {what}"));
         }
     }
 
     /// Something that no line is wrong about but its user should know.
     pub(super) fn note(&self, file: &str, what: impl fmt::Display) {
-        self.progress.suspend(|| eprintln!("{file}: {what}"));
+        self.tell(format_args!("{file}: {what}"));
     }
 
     /// Rows were committed.
@@ -87,7 +89,11 @@ impl Problems {
     /// Says how many lines were not printed.
     pub(super) fn finish(&self) {
         if self.refused > PRINTED {
-            eprintln!("and {} lines more", self.refused - PRINTED);
+            tell(format_args!("and {} lines more", self.refused - PRINTED));
         }
+    }
+
+    fn tell(&self, message: fmt::Arguments<'_>) {
+        self.progress.suspend(|| tell(message));
     }
 }

@@ -13,6 +13,7 @@ use super::chart::{Chart, Line};
 use super::select::SelectArgs;
 use super::thinned::{Point, Thinned};
 use crate::outcome::{Failure, Outcome, Run};
+use crate::stderr::tell;
 
 /// Lines that a chart can tell apart.
 const MOST_LINES: usize = 12;
@@ -64,7 +65,7 @@ pub(crate) fn run(args: &PlotArgs, out: &mut dyn Write) -> Run {
     };
     match chart.draw(&lines) {
         Some(text) => write!(out, "{text}")?,
-        None => eprintln!("tidestone: there is nothing to draw"),
+        None => tell("tidestone: there is nothing to draw"),
     }
     Ok(Outcome::Sound)
 }
