@@ -13,7 +13,7 @@ mod verify;
 
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::config::Options;
 use crate::db::{Builder, Tidestone};
@@ -146,6 +146,7 @@ pub struct VerifyReport {
 #[non_exhaustive]
 pub struct FileReport {
     /// The file.
+    #[serde(serialize_with = "shown")]
     pub path: PathBuf,
     /// What it is: `identity`, `manifest`, `log` or `segment`.
     pub kind: &'static str,
@@ -168,6 +169,7 @@ impl VerifyReport {
 #[non_exhaustive]
 pub struct Damage {
     /// The file.
+    #[serde(serialize_with = "shown")]
     pub path: PathBuf,
     /// Where in it, if that is known.
     pub offset: Option<u64>,
@@ -187,4 +189,18 @@ impl Damage {
             newer: error.kind() == ErrorKind::Unsupported,
         }
     }
+}
+
+/// Serializes a path as it is shown. One that is not UTF-8 would otherwise be an error, and end a
+/// document in its middle.
+fn shown<S: Serializer>(path: &Path, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
+}
+
+/// Serializes paths as [`shown`] does one.
+fn all_shown<S: Serializer>(
+    paths: &[PathBuf],
+    serializer: S,
+) -> std::result::Result<S::Ok, S::Error> {
+    serializer.collect_seq(paths.iter().map(|path| path.to_string_lossy()))
 }

@@ -72,6 +72,7 @@ pub enum Step {
     /// `lost/`.
     CutManifest {
         /// The file.
+        #[serde(serialize_with = "super::shown")]
         path: PathBuf,
         /// Where in it.
         offset: u64,
@@ -80,6 +81,7 @@ pub enum Step {
         /// How many versions are dropped, as far as that is known: 0 where the end of the file is missing.
         lost: u64,
         /// Segments that no manifest names then.
+        #[serde(serialize_with = "super::all_shown")]
         unnamed: Vec<PathBuf>,
         /// What is wrong.
         what: String,
@@ -87,6 +89,7 @@ pub enum Step {
     /// Everything of the log from an LSN on is dropped.
     CutLog {
         /// The file that is damaged.
+        #[serde(serialize_with = "super::shown")]
         path: PathBuf,
         /// Where in it.
         offset: u64,
@@ -110,6 +113,7 @@ pub enum Step {
     /// The rows of damaged row groups of a segment are dropped; those of the others stay.
     DropRows {
         /// The file.
+        #[serde(serialize_with = "super::shown")]
         path: PathBuf,
         /// The rows that are dropped. In what stays, older rows may show that they had replaced.
         rows: u64,
@@ -129,6 +133,7 @@ pub enum Step {
     /// hold nothing.
     RewriteSegment {
         /// The file.
+        #[serde(serialize_with = "super::shown")]
         path: PathBuf,
         /// The rows it has, all of which stay.
         rows: u64,
@@ -143,6 +148,7 @@ pub enum Step {
     /// A segment is dropped: too little of it can be read.
     DropSegment {
         /// The file.
+        #[serde(serialize_with = "super::shown")]
         path: PathBuf,
         /// The rows it had.
         rows: u64,

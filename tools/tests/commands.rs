@@ -621,6 +621,63 @@ fn every_reading_command_prints_json() {
     assert_eq!(plot[0]["points"][1][1], 3.0);
 }
 
+/// On other systems there is no such name.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_path_that_is_not_utf_8_is_shown_as_far_as_it_is_in_whole_documents() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    let place = Place::with_weather();
+    let named = |rest: &[u8]| OsStr::from_bytes(&[b"d\xff", rest].concat()).to_owned();
+    std::fs::rename(place.path("db"), place.0.path().join(named(b""))).unwrap();
+    let json = |code: i32, args: &[&str]| -> serde_json::Value {
+        let named = |arg: &&str| match arg.strip_prefix("db") {
+            Some(rest) => named(rest.as_bytes()),
+            None => OsStr::new(arg).to_owned(),
+        };
+        let args: Vec<_> = args.iter().map(named).chain(["--json".into()]).collect();
+        let output = place.run(&args);
+        let (out, error) = (text(&output.stdout), text(&output.stderr));
+        assert_eq!(output.status.code(), Some(code), "{args:?}\n{out}\n{error}");
+        serde_json::from_str(&out).unwrap_or_else(|e| panic!("{args:?}: {e}: {out}"))
+    };
+    let shown = |path: &serde_json::Value| {
+        let path = path.as_str().unwrap_or_default().to_owned();
+        assert!(path.starts_with("d\u{fffd}/"), "{path}");
+    };
+    for command in ["query", "last", "export", "plot", "series"] {
+        json(0, &[command, "--db", "db", "--table", "weather"]);
+    }
+    json(0, &["tables", "--db", "db"]);
+    json(0, &["stats", "db"]);
+    shown(&json(0, &["inspect", "db/IDENTITY"])["file"]);
+    shown(&json(0, &["verify", "db"])["files"][0]["path"]);
+    json(0, &["repair", "db"]);
+
+    let file = segment(&place.0.path().join(named(b"")));
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[200] ^= 1;
+    std::fs::write(&file, &bytes).unwrap();
+    shown(&json(1, &["verify", "db"])["damage"][0]["path"]);
+    shown(&json(1, &["repair", "db"])["steps"][0]["DropRows"]["path"]);
+    shown(&json(0, &["repair", "db", "--yes"])["steps"][0]["DropRows"]["path"]);
+    json(0, &["verify", "db"]);
+
+    let step = tidestone::maintenance::Step::CutManifest {
+        path: named(b"/a").into(),
+        offset: 1,
+        version: 1,
+        lost: 1,
+        unnamed: vec![named(b"/b").into(), named(b"/c").into()],
+        what: String::new(),
+    };
+    let step = &serde_json::to_value(&step).unwrap()["CutManifest"];
+    shown(&step["path"]);
+    let unnamed = serde_json::json!(["d\u{fffd}/b", "d\u{fffd}/c"]);
+    assert_eq!(step["unnamed"], unnamed);
+}
+
 #[test]
 fn damage_between_the_parts_of_a_segment_is_mended_without_a_loss() {
     let place = Place::with_weather();

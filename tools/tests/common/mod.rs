@@ -1,6 +1,7 @@
 //! A folder of a test, and the command run in it.
 #![allow(dead_code, reason = "each test file needs a part of it")]
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
@@ -21,7 +22,7 @@ impl Place {
     }
 
     /// Runs a command in the folder.
-    pub(crate) fn run(&self, args: &[&str]) -> Output {
+    pub(crate) fn run<S: AsRef<OsStr>>(&self, args: &[S]) -> Output {
         Command::new(env!("CARGO_BIN_EXE_tidestone"))
             .current_dir(self.0.path())
             .args(args)
