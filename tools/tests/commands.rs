@@ -541,7 +541,12 @@ fn damage_met_by_any_command_is_code_1() {
     }
     std::fs::write(&file, &sound[..sound.len() - 1]).unwrap();
     let (_, error) = place.check(1, &["stats", "db"]);
-    assert!(error.contains("segment trailer"), "{error}");
+    let says = [
+        "segment trailer",
+        "found",
+        "restore the file from a backup or run `tidestone repair`",
+    ];
+    common::check_error("stats", &error, says);
     std::fs::write(&file, &sound).unwrap();
     let identity = place.path("db/IDENTITY");
     let mut bytes = std::fs::read(&identity).unwrap();
@@ -559,6 +564,33 @@ fn damage_met_by_any_command_is_code_1() {
     place.check(2, &["query", "--db", "nowhere", "--table", "weather"]);
     let (_, error) = place.check(2, &["stats", "nowhere"]);
     assert!(error.contains("nowhere is no database"), "{error}");
+}
+
+#[test]
+fn a_segment_that_is_gone_is_damage_for_every_command() {
+    let place = Place::with_weather();
+    let file = segment(&place.path("db"));
+    std::fs::remove_file(&file).unwrap();
+    let path = file.strip_prefix(place.0.path()).unwrap();
+    let table = ["--db", "db", "--table", "weather"];
+    for args in [
+        vec!["stats", "db"],
+        vec!["stats", "db", "--json"],
+        vec!["flush", "db"],
+        vec!["tables", "--db", "db"],
+        [&["query"], &table[..]].concat(),
+        [&["export"], &table[..]].concat(),
+    ] {
+        let (out, error) = place.check(1, &args);
+        assert_eq!(out, "", "{args:?}");
+        assert!(error.contains(path.to_str().unwrap()), "{args:?}: {error}");
+        let says = [
+            "the manifest names this segment",
+            "it is not there",
+            "restore it from a backup, or run `tidestone repair`",
+        ];
+        common::check_error(&format!("{args:?}"), &error, says);
+    }
 }
 
 #[test]

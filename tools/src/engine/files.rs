@@ -37,27 +37,27 @@ impl From<FormatError> for Unusable {
     }
 }
 
-impl std::fmt::Display for Unusable {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Io(error) => error.fmt(f),
-            Self::Format(error) => error.fmt(f),
-        }
-    }
-}
-
 impl Unusable {
+    /// Whether there is no such file.
+    pub(crate) fn is_missing(&self) -> bool {
+        matches!(self, Self::Io(error) if error.kind() == ErrorKind::NotFound)
+    }
+
     /// What it means for a command that needs the file.
     pub(crate) fn of(&self, path: &Path) -> Failure {
-        let message = format!("{}: {self}", path.display());
-        match self {
-            Self::Io(_) => Failure::CouldNotRun(message),
-            Self::Format(error) if error.kind == FormatErrorKind::Unsupported => {
-                Failure::CouldNotRun(format!(
-                    "{message}; use the version that wrote it or a newer one"
-                ))
-            }
-            Self::Format(_) => Failure::Damaged(message),
+        let error = match self {
+            Self::Io(error) => return Failure::file("read", path, error),
+            Self::Format(error) => error,
+        };
+        let message = format!("{}: {error}", path.display());
+        match error.kind {
+            FormatErrorKind::Unsupported => Failure::CouldNotRun(format!(
+                "{message}; use the version that wrote it or a newer one"
+            )),
+            _ => Failure::Damaged(format!(
+                "{message}; run `tidestone verify` to see all damage, and restore the file from a \
+                 backup or run `tidestone repair`"
+            )),
         }
     }
 }

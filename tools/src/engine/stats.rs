@@ -10,9 +10,9 @@ use clap::Args;
 use serde::Serialize;
 use tidestone::TableSchema;
 use tidestone_format::header::{FileHeader, FileKind, HEADER_LEN};
-use tidestone_format::manifest::{SegmentEntry, State, Tier};
+use tidestone_format::manifest::{Replay, SegmentEntry, State, Tier};
 use tidestone_format::segment::{GroupPage, Region, Root, TRAILER_LEN, Trailer};
-use tidestone_format::{FieldId, FormatError, TableId};
+use tidestone_format::{FieldId, FileUuid, FormatError, TableId};
 
 use super::files::{DbFiles, Unusable, read_head, read_tail};
 use crate::outcome::{Failure, Outcome, Run};
@@ -76,6 +76,9 @@ struct Group {
     columns: BTreeMap<FieldId, Sum>,
 }
 
+/// What lies in each tier of each table.
+type Groups = BTreeMap<(TableId, Tier), Group>;
+
 /// Carries out `tidestone stats`.
 pub(crate) fn run(args: &StatsArgs, out: &mut dyn Write) -> Run {
     let report = report(&DbFiles::new(&args.dir))?;
@@ -97,13 +100,26 @@ pub(crate) fn bits_per_value(files: &DbFiles, table: &str) -> Run<Option<f64>> {
 }
 
 fn report(files: &DbFiles) -> Run<StatsReport> {
-    let replay = files.state()?;
-    let mut groups: BTreeMap<(TableId, Tier), Group> = BTreeMap::new();
-    for entry in replay.state.segments().values() {
-        let group = groups.entry((entry.table, entry.tier)).or_default();
-        let path = files.segment(entry);
-        add(group, entry, files).map_err(|e| e.of(&path))?;
-    }
+    report_from(files, files.state()?)
+}
+
+/// The report of a manifest that was just read.
+fn report_from(files: &DbFiles, mut replay: Replay) -> Run<StatsReport> {
+    let groups = loop {
+        let missing = match groups(files, &replay.state)? {
+            Ok(groups) => break groups,
+            Err(missing) => missing,
+        };
+        // A process that writes may have merged or dropped it meanwhile.
+        replay = files.state()?;
+        if let Some(entry) = replay.state.segments().get(&missing) {
+            return Err(Failure::Damaged(format!(
+                "{}: the manifest names this segment and it is not there; restore it from a \
+                 backup, or run `tidestone repair` to see what going on without it would lose",
+                files.segment(entry).display()
+            )));
+        }
+    };
     let logs = files.log_files();
     let logs = logs.map_err(|e| Failure::file("list the log of", &files.root, &e))?;
     let bytes = logs
@@ -121,6 +137,20 @@ fn report(files: &DbFiles) -> Run<StatsReport> {
         log_bytes: bytes.sum(),
         tables,
     })
+}
+
+/// What lies in the segments of a manifest, or one of them that is not there.
+fn groups(files: &DbFiles, state: &State) -> Run<Result<Groups, FileUuid>> {
+    let mut groups = Groups::new();
+    for entry in state.segments().values() {
+        let group = groups.entry((entry.table, entry.tier)).or_default();
+        match add(group, entry, files) {
+            Ok(()) => {}
+            Err(error) if error.is_missing() => return Ok(Err(entry.uuid)),
+            Err(error) => return Err(error.of(&files.segment(entry))),
+        }
+    }
+    Ok(Ok(groups))
 }
 
 /// Adds a segment.
@@ -259,5 +289,38 @@ impl StatsReport {
             table.print("  ", out)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidestone::{Options, TableOptions, Tidestone};
+
+    use super::*;
+
+    #[test]
+    fn segments_that_were_merged_while_they_were_counted_are_no_damage() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = Tidestone::create(dir.path(), Options::default()).unwrap();
+        let table = db
+            .create_table("t", TableOptions::new().open_schema())
+            .unwrap();
+        let series = table.series::<&str, &str>(&[]).unwrap();
+        let mut writer = db.writer();
+        for time in [1, 2] {
+            let values = [("v", tidestone::Value::I64(time))];
+            writer.append_fields(&series, time, &values).unwrap();
+            writer.commit().unwrap().wait().unwrap();
+            db.flush().unwrap();
+        }
+        let files = DbFiles::new(dir.path());
+        let before = files.state().unwrap();
+        let sound = report(&files).unwrap();
+        assert_eq!((sound.tables[0].segments, sound.tables[0].rows), (2, 2));
+        db.compact().unwrap();
+        let first = before.state.segments().values().next().unwrap();
+        assert!(!files.segment(first).exists());
+        let merged = report_from(&files, before).unwrap();
+        assert_eq!((merged.tables[0].segments, merged.tables[0].rows), (1, 2));
     }
 }
