@@ -148,6 +148,31 @@ fn a_chart_is_drawn() {
 }
 
 #[test]
+fn a_chart_of_aggregates_needs_buckets() {
+    let place = Place::with_weather();
+    let plot = [
+        "plot",
+        "--db",
+        "db",
+        "--table",
+        "weather",
+        "--agg",
+        "mean",
+        "--group-by",
+        "city",
+    ];
+    let says = [
+        "a chart has a point for each bucket",
+        "without --every",
+        "such as --every 1h, or ask `query`",
+    ];
+    place.refused(&plot, says);
+    place.refused(&[&plot[..], &["--json"]].concat(), says);
+    let chart = place.ok(&[&plot[..], &["--every", "1d"]].concat());
+    assert!(chart.contains("2026-01-01T00:00:00Z"), "{chart}");
+}
+
+#[test]
 fn a_chart_of_too_many_lines_is_refused() {
     let place = Place::new();
     let lines: String = (0..13).map(|i| format!("m,host={i} v=1 {i}\n")).collect();

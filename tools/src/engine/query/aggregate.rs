@@ -125,6 +125,11 @@ impl AggregateArgs {
         Ok(Some(query))
     }
 
+    /// Whether aggregates are asked for, and not by bucket of time.
+    pub(super) fn is_of_all_time(&self) -> bool {
+        self.agg.is_some() && self.every.is_none()
+    }
+
     /// The names of the columns of an answer.
     pub(super) fn columns(&self, answer: &AggregateResult) -> Vec<String> {
         let time = self.every.map(|_| "time".to_owned());

@@ -18,8 +18,12 @@ use crate::stderr::tell;
 /// Lines that a chart can tell apart.
 const MOST_LINES: usize = 12;
 
+const AFTER_HELP: &str = "\
+Without --agg every row is a point; with it every bucket is one, so that --agg needs --every.";
+
 /// A chart of a selection.
 #[derive(Debug, Args)]
+#[command(after_help = AFTER_HELP)]
 pub(crate) struct PlotArgs {
     #[command(flatten)]
     select: SelectArgs,
@@ -38,6 +42,12 @@ pub(crate) struct PlotArgs {
 
 /// Carries out `tidestone plot`.
 pub(crate) fn run(args: &PlotArgs, out: &mut dyn Write) -> Run {
+    if args.aggregate.is_of_all_time() {
+        return Err(Failure::new(
+            "a chart has a point for each bucket of time, and without --every there is one bucket, \
+             which is all time: give --every, such as --every 1h, or ask `query` for the aggregate",
+        ));
+    }
     let db = args.select.db.open()?;
     let table = args.select.table(&db)?;
     let lines = match args.aggregate.query(&args.select, &table)? {
