@@ -54,10 +54,12 @@ impl Chart {
             fold(f64::NEG_INFINITY, f64::max),
         );
         // Times relative to the first one: a double holds spans to the ns, not times of today.
+        // Values as parts of their span: it may be more than a double holds.
+        let height = part_of(low, high);
         let relative: Vec<Vec<(f64, f64)>> = lines
             .iter()
             .map(|l| {
-                let of = |(t, v): &(i64, f64)| (t.abs_diff(times.0) as f64, *v);
+                let of = |(t, v): &(i64, f64)| (t.abs_diff(times.0) as f64, height(*v));
                 l.points.iter().map(of).collect()
             })
             .collect();
@@ -77,7 +79,7 @@ impl Chart {
             .labels_alignment(HorizontalAlignment::Right);
         let widget = ChartWidget::new(datasets.collect())
             .x_axis(time_axis)
-            .y_axis(Axis::default().bounds([low, high]).labels(values))
+            .y_axis(Axis::default().bounds([0.0, 1.0]).labels(values))
             .legend_position(None);
         let area = Rect::new(0, 0, self.width.max(20), self.height.max(6));
         let mut buffer = Buffer::empty(area);
@@ -146,21 +148,33 @@ fn around(low: f64, high: f64) -> (f64, f64) {
     if low < high {
         return (low, high);
     }
-    let by = if low == 0.0 { 1.0 } else { low.abs() * 0.1 };
-    (low - by, high + by)
+    // A tenth of what is next to nothing is nothing.
+    let by = if low.is_normal() {
+        low.abs() * 0.1
+    } else {
+        1.0
+    };
+    ((low - by).max(f64::MIN), (high + by).min(f64::MAX))
+}
+
+/// Where a value stands between low, which is 0, and high, which is 1.
+fn part_of(low: f64, high: f64) -> impl Fn(f64) -> f64 {
+    // Of quarters where the span is more than the greatest double; of tiny values they would not be
+    // exact.
+    let scale = if (high - low).is_finite() { 1.0 } else { 0.25 };
+    move |value| (value * scale - low * scale) / (high * scale - low * scale)
 }
 
 /// Five values from low to high, with as many digits as tell them apart.
 fn labels(low: f64, high: f64) -> Vec<String> {
-    let step = (high - low) / 4.0;
+    let step = high / 4.0 - low / 4.0;
     let digits = (1.0 - step.abs().log10().floor()).clamp(0.0, 12.0);
-    let all = (0..5).map(|i| low + step * f64::from(i));
+    let all = [0.0, 0.25, 0.5, 0.75, 1.0].map(|part| low * (1.0 - part) + high * part);
     let texts: Vec<String> = if high.abs().max(low.abs()) >= 1e12 || digits >= 12.0 {
-        all.map(|v| format!("{v:.3e}")).collect()
+        all.map(|v| format!("{v:.3e}")).to_vec()
     } else {
         let digits = (0..=12u8).find(|d| f64::from(*d) >= digits).unwrap_or(12);
-        all.map(|v| format!("{v:.*}", usize::from(digits)))
-            .collect()
+        all.map(|v| format!("{v:.*}", usize::from(digits))).to_vec()
     };
     let widest = texts.iter().map(String::len).max().unwrap_or(0);
     texts.iter().map(|t| format!("{t:>widest$}")).collect()
@@ -222,5 +236,29 @@ mod tests {
         let flat = chart(false).draw(&[line("flat", &[5.0, 5.0])]).unwrap();
         assert!(flat.contains("4.5") && flat.contains("5.5"), "{flat}");
         assert!(chart(false).draw(&[line("point", &[0.0])]).is_some());
+    }
+
+    #[test]
+    fn values_as_far_apart_as_doubles_go_are_drawn_as_others_are() {
+        let draw = |values: &[f64]| chart(false).draw(&[line("far", values)]).unwrap();
+        let dots = |text: &str| -> Vec<String> {
+            let lines = text.lines().filter_map(|line| line.split_once('│'));
+            lines.map(|(_, dots)| dots.to_owned()).collect()
+        };
+        for by in [1e308, f64::MAX] {
+            let far = draw(&[by, -by, by / 2.0, 0.0]);
+            // Its labels are as wide.
+            let near = draw(&[1e100, -1e100, 5e99, 0.0]);
+            for label in [by, -by, 0.0] {
+                assert!(far.contains(&format!("{label:.3e}│")), "{label}: {far}");
+            }
+            assert_eq!(dots(&far), dots(&near), "{far}\n{near}");
+        }
+        for flat in [f64::MAX, f64::MIN, f64::MIN_POSITIVE, 5e-324] {
+            let text = draw(&[flat, flat]);
+            assert!(!text.contains("inf") && !text.contains("NaN"), "{text}");
+            let drawn = |line: &String| !line.trim().is_empty();
+            assert_eq!(dots(&text).iter().filter(|l| drawn(l)).count(), 1, "{text}");
+        }
     }
 }
