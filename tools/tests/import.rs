@@ -554,6 +554,27 @@ fn a_measurement_that_can_name_no_table_costs_its_line() {
 }
 
 #[test]
+fn a_row_with_more_fields_than_a_table_has_costs_its_line() {
+    let place = Place::new();
+    let fields: Vec<String> = (0..4097).map(|i| format!("f{i}=1")).collect();
+    let wide = format!("m {} 2\n", fields.join(","));
+    for (db, text, rows) in [
+        ("a", wide.clone(), 0),
+        ("b", format!("m v=1 1\n{wide}m v=1 3\n"), 2),
+    ] {
+        place.file("in.lp", &text);
+        let (out, error) = place.check(1, &["import", "--db", db, "in.lp"]);
+        let expected = format!("table m: {rows} rows, {rows} values, 1 series\n");
+        assert!(out.starts_with(&expected), "{out}");
+        assert!(out.ends_with("; 1 lines refused\n"), "{out}");
+        assert!(
+            error.contains("has 4096 fields, the most there may be"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn rows_that_replace_those_before_are_told() {
     let place = Place::new();
     place.file("in.csv", "t,v\n1,1\n1,2\n2,3\n2,3\n");

@@ -389,6 +389,7 @@ impl Sink {
     /// Hands the rows to the writer, without those that are wrong; or none, after an error.
     fn stage_one_by_one(&mut self, problems: &mut Problems) -> Run<()> {
         let mut refused = Vec::new();
+        let mut first = None;
         for row in 0..self.times.len() {
             let handle = &self.batch_series[self.of_row[row] as usize];
             let fields: Vec<(&str, Value<'_>)> = self
@@ -399,7 +400,10 @@ impl Sink {
                 .filter(|(_, value)| *value != Value::Null)
                 .collect();
             match self.writer.append_fields(handle, self.times[row], &fields) {
-                Ok(()) => self.staged += 1,
+                Ok(()) => {
+                    self.staged += 1;
+                    first.get_or_insert(row);
+                }
                 Err(error) if error.kind() == ErrorKind::Invalid => {
                     refused.push((row, fields.len() as u64, error));
                 }
@@ -416,6 +420,7 @@ impl Sink {
             self.uncommitted.rows -= 1;
             self.uncommitted.values -= values;
         }
+        self.uncommitted.first = first.map(|row| self.lines[row].clone());
         Ok(())
     }
 

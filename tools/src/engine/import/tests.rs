@@ -52,3 +52,35 @@ fn rows_that_the_engine_did_not_take_are_told_from_those_it_did() {
     let stopped = format!("{}:{last_read}", path.display());
     assert_eq!(summary.stopped, Some(stopped));
 }
+
+#[test]
+fn the_first_row_that_the_engine_did_not_take_is_none_that_was_refused() {
+    let disk = SimDisk::new();
+    let db = on_a_small_disk(&disk);
+    // It takes nothing that is more than a day ahead of the clock.
+    let options = TableOptions::new().open_schema();
+    db.create_table("t", options.partition(Duration::from_nanos(1 << 60)))
+        .unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("in.csv");
+    // The first row of every commit is refused.
+    let lines: String = (0..200_000u64)
+        .map(|i| match i % 10_000 {
+            0 => format!("7258118400,{i}\n"),
+            _ => format!("{i},{}\n", i * i),
+        })
+        .collect();
+    std::fs::write(&path, format!("t,v\n{lines}")).unwrap();
+    let mut args = ImportArgs::of_csv("t", "t", path, 1 << 60);
+    args.time_format = Some("s".parse().unwrap());
+    disk.inject(Fault::Capacity(disk.used()));
+    let imported = import(&db, &args);
+    imported.result.unwrap_err();
+    let table = &imported.summary.tables[0];
+    assert!(table.left_out > 0, "{table:?}");
+    assert_eq!(table.rows % 9_999, 0, "{table:?}");
+    // Behind the first line, which has the names, and the row that was refused.
+    let expected = table.rows / 9_999 * 10_000 + 3;
+    let (_, line) = table.first_left_out.as_ref().unwrap();
+    assert_eq!(*line, expected, "{table:?}");
+}
