@@ -12,6 +12,7 @@
 mod common;
 
 use std::io::Write;
+use std::process::{Command, Stdio};
 
 use common::Place;
 
@@ -538,7 +539,50 @@ fn options_that_contradict_each_other_make_nothing() {
     ];
     let (_, error) = place.check(2, &import);
     assert!(error.contains("column 2 has no name"), "{error}");
+    assert!(!place.path("db").exists());
+}
+
+#[test]
+fn a_database_is_made_once_the_first_line_is_understood() {
+    let place = Place::new();
+    place.file("in.csv", "t,v\n1,1\n");
+    place.file("empty.csv", "");
+    place.file("empty.lp", "");
+    std::fs::create_dir(place.path("folder")).unwrap();
+    for (file, expected) in [
+        ("in.csv", "in.csv has no column \"time\" (--time)"),
+        ("empty.csv", "empty.csv is empty"),
+    ] {
+        for db in ["db", "folder"] {
+            let import = ["import", "--db", db, "--table", "t", "--time", "time", file];
+            let (_, error) = place.check(2, &import);
+            assert!(error.contains(expected), "{file}: {error}");
+        }
+        assert!(!place.path("db").exists(), "{file}");
+        let mut found = std::fs::read_dir(place.path("folder")).unwrap();
+        assert!(found.next().is_none(), "{file}");
+    }
+    let mut stdin = Command::new(env!("CARGO_BIN_EXE_tidestone"))
+        .current_dir(place.0.path())
+        .args(["import", "--db", "db", "--format", "csv", "--table", "t"])
+        .args(["--time", "time", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut pipe = stdin.stdin.take().unwrap();
+    pipe.write_all(b"t,v\n1,1\n").unwrap();
+    drop(pipe);
+    assert_eq!(stdin.wait().unwrap().code(), Some(2));
+    assert!(!place.path("db").exists());
+
+    place.ok(&["import", "--db", "db", "empty.lp"]);
     assert_eq!(place.ok(&["tables", "--db", "db", "--json"]), "[]\n");
+    place.ok(&[
+        "import", "--db", "folder", "--table", "t", "--time", "t", "in.csv",
+    ]);
+    assert!(place.ok(&["tables", "--db", "folder"]).contains("v i64"));
 }
 
 #[test]

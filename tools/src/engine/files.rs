@@ -69,6 +69,11 @@ impl DbFiles {
         }
     }
 
+    /// Whether there is a database, maybe one that has lost its identity: whoever opens it says so.
+    pub(crate) fn is_database(&self) -> bool {
+        self.identity().exists() || self.root.join("manifest").exists()
+    }
+
     pub(crate) fn identity(&self) -> PathBuf {
         self.root.join("IDENTITY")
     }

@@ -119,8 +119,7 @@ fn open(dir: &Path) -> Run<Tidestone> {
 }
 
 fn is_database(dir: &Path) -> Run<()> {
-    // One that has lost its identity is told by whoever opens it.
-    if DbFiles::new(dir).identity().exists() || dir.join("manifest").exists() {
+    if DbFiles::new(dir).is_database() {
         return Ok(());
     }
     let dir = dir.display();

@@ -10,6 +10,7 @@ mod counters;
 mod live;
 mod show;
 
+use std::cell::OnceCell;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -118,7 +119,7 @@ fn import_all(data: &Path, dir: &Path, out: &mut dyn Write) -> Run<Vec<Imported>
             seconds: 0.0,
         };
         for args in &files {
-            let imported = import(&db, args);
+            let imported = import(&OnceCell::from(db.clone()), args);
             imported.result?;
             sum.rows += imported.summary.rows();
             sum.values += imported.summary.values();

@@ -19,6 +19,7 @@ mod sink;
 mod source;
 mod time_format;
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -29,6 +30,7 @@ use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use tidestone::{DuplicatePolicy, FieldType, TableOptions, Tidestone};
 
+use super::files::DbFiles;
 use crate::outcome::{Failure, Outcome, Run};
 use crate::stderr::tell;
 use crate::text::one_line;
@@ -117,18 +119,20 @@ enum Duplicates {
 /// Carries out `tidestone import`. What was imported is said also where it failed.
 pub(crate) fn run(args: &ImportArgs, out: &mut dyn Write) -> Run {
     check(args)?;
-    let is_new = !args.db.join("IDENTITY").exists();
-    let db = Tidestone::builder(&args.db).open_or_create()?;
-    if !is_new {
-        super::report_open(&db);
+    let db = OnceCell::new();
+    if DbFiles::new(&args.db).is_database() {
+        super::report_open(open(&db, args)?);
     }
     let started = Instant::now();
     let imported = import(&db, args);
-    let (synced, closed) = (db.sync(), db.close());
+    let (synced, closed) = match db.get() {
+        Some(db) => (db.sync().map(drop), db.close()),
+        None => (Ok(()), Ok(())),
+    };
     let printed = imported.summary.print(started.elapsed(), out);
     let printed = printed.and_then(|()| out.flush());
     imported.result?;
-    synced.map(drop).and(closed).map_err(|error| {
+    synced.and(closed).map_err(|error| {
         Failure::from(error).about("what was imported may be lost in a power failure")
     })?;
     printed?;
@@ -209,9 +213,19 @@ impl Summary {
     }
 }
 
-/// Imports the files into an open database. Where it stops before the end, rows that were read are
+/// The database that is imported into, which is made if there is none.
+fn open<'d>(db: &'d OnceCell<Tidestone>, args: &ImportArgs) -> Run<&'d Tidestone> {
+    if let Some(db) = db.get() {
+        return Ok(db);
+    }
+    let opened = Tidestone::builder(&args.db).open_or_create()?;
+    Ok(db.get_or_init(|| opened))
+}
+
+/// Imports the files into a database. If it is not open it is opened once a file is understood:
+/// what cannot be imported makes none. Where it stops before the end, rows that were read are
 /// committed all the same, as far as the engine takes them.
-pub(crate) fn import(db: &Tidestone, args: &ImportArgs) -> Imported {
+pub(crate) fn import(db: &OnceCell<Tidestone>, args: &ImportArgs) -> Imported {
     let total = args.files.iter().map(|f| source::len(f)).sum();
     let progress = progress_bar(total);
     let mut problems = Problems::new(args.strict, progress.clone());
@@ -221,6 +235,8 @@ pub(crate) fn import(db: &Tidestone, args: &ImportArgs) -> Imported {
         sinks: BTreeMap::new(),
     };
     let read = read_files(args, &mut tables, &mut problems, &progress);
+    // Also where no line names a table.
+    let read = read.and_then(|()| open(db, args).map(drop));
     let stopped = match read.is_err() || problems.stop() {
         true => problems.place(),
         false => None,
@@ -287,7 +303,7 @@ fn check(args: &ImportArgs) -> Run<()> {
 
 /// The tables that are imported into.
 struct Tables<'a> {
-    db: &'a Tidestone,
+    db: &'a OnceCell<Tidestone>,
     args: &'a ImportArgs,
     sinks: BTreeMap<String, Sink>,
 }
@@ -295,9 +311,9 @@ struct Tables<'a> {
 impl Tables<'_> {
     fn sink(&mut self, name: &str) -> Result<&mut Sink, Refused> {
         if !self.sinks.contains_key(name) {
-            let table = self.db.table_or_create(name, self.args.table_options())?;
-            self.sinks
-                .insert(name.to_owned(), Sink::new(self.db, table));
+            let db = open(self.db, self.args).map_err(Refused::All)?;
+            let table = db.table_or_create(name, self.args.table_options())?;
+            self.sinks.insert(name.to_owned(), Sink::new(db, table));
         }
         let gone = || {
             Refused::All(Failure::new(format_args!(
