@@ -176,7 +176,11 @@ impl<R: BufRead> Records<R> {
                 Got::TooLong => {
                     self.too_long = false;
                     self.line += 1;
-                    let what = format!("the line is longer than {}", length(self.longest));
+                    let what = format!(
+                        "the line is longer than {}; shorten its values, or if it is many lines, \
+                         end each with LF or CR LF",
+                        length(self.longest)
+                    );
                     return Ok(Next::Refused(self.line - 1, what));
                 }
                 Got::Line => {}

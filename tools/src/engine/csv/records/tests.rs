@@ -89,7 +89,8 @@ fn what_stands_behind_a_closing_quote_is_named() {
 #[test]
 fn lines_that_are_too_long_are_refused_and_counted() {
     let long = "x".repeat(65);
-    let refused = "the line is longer than 64 bytes";
+    let refused = "the line is longer than 64 bytes; shorten its values, or if it is many lines, \
+                   end each with LF or CR LF";
     check(
         &format!("a\n{long}\nb\n"),
         &["1: a", &format!("2! {refused}"), "3: b"],
