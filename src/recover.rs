@@ -31,9 +31,7 @@ use crate::io::{self, Disk, Lock};
 use crate::random::Random;
 use crate::rows::Rows;
 use crate::sharing::{Leases, Publisher};
-use crate::store::{
-    Folders, Manifest, Store, Version, newest_manifest, read_manifest, segment_files,
-};
+use crate::store::{Folders, Manifest, Store, newest_manifest, read_manifest, segment_files};
 use crate::threads::Threads;
 use crate::wal::{self, Log, LogSettings};
 

@@ -96,7 +96,7 @@ fn without_permission(place: &Path) {
         ("index", 0o000, false),
         ("index", 0o555, false),
         ("tmp", 0o000, false),
-        ("readers", 0o000, true),
+        ("readers", 0o000, false),
     ];
     for (part, mode, reading) in parts {
         let path = root.join(part);
@@ -135,6 +135,8 @@ fn without_permission(place: &Path) {
         );
     }
 
+    what_may_not_be_written_to_is_verified(&root);
+
     // Nothing is made in the folder of unfinished files before a flush.
     let tmp = root.join("tmp");
     let before = fs::metadata(&tmp).unwrap().permissions();
@@ -152,6 +154,37 @@ fn without_permission(place: &Path) {
     check("a flush", flushed, ErrorKind::Io, says);
     db.flush().unwrap();
     assert_eq!(contents(&db.table("t").unwrap()).len(), all);
+}
+
+/// As on a medium that is mounted for reading only.
+fn what_may_not_be_written_to_is_verified(root: &Path) {
+    let protect = |lock: u32, index: u32| {
+        let set = |part, mode| {
+            fs::set_permissions(root.join(part), Permissions::from_mode(mode)).unwrap();
+        };
+        set("LOCK", lock);
+        set("index", index);
+    };
+    protect(0o444, 0o555);
+    let sound = tidestone::maintenance::verify(root);
+    let lock = fs::File::open(root.join("LOCK")).unwrap();
+    lock.lock().unwrap();
+    let locked = tidestone::maintenance::verify(root);
+    lock.unlock().unwrap();
+    protect(0o644, 0o755);
+    let sound = sound.unwrap();
+    assert!(sound.damage.is_empty() && sound.rows > 0, "{sound:?}");
+    let notes = sound.notes.join("\n");
+    assert!(
+        notes.contains("LOCK") && notes.contains("not locked"),
+        "{notes}"
+    );
+    let says = [
+        "lock the database",
+        "ermission denied",
+        "the user this process",
+    ];
+    check("a writer lives", locked, ErrorKind::Io, says);
 }
 
 /// How many files a database has beside its index, and how many bytes.

@@ -51,9 +51,13 @@ pub(super) fn verify(builder: &Builder) -> Result<VerifyReport> {
     });
     // What a newer version makes of log and index is not known.
     let is_newer = !verifier.report.is_damaged() && !verifier.report.damage.is_empty();
-    let _lock = match disk.open(&folders.lock()) {
+    let _lock = match disk.open_write(&folders.lock()) {
         // Nobody holds a lock that is not there, and taking it would make its file.
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
+        Err(e) if is_write_protected(&e) => {
+            verifier.without_lock(e)?;
+            None
+        }
         _ => match (recover::lock(&**disk, &folders), database) {
             (Err(error), Some(database)) if error.kind() == ErrorKind::Locked => {
                 let random = &*builder.components.random;
@@ -102,6 +106,12 @@ impl Named {
             FormatError::invalid("file header", 24, expected, header.database)
         })
     }
+}
+
+/// Whether a file may be read and not written.
+fn is_write_protected(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+    matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem)
 }
 
 /// Whether an error is about bytes, damaged or of a newer version, not about getting at them.
@@ -179,6 +189,19 @@ impl Verifier {
         }
         let header = self.header(&path, &bytes, FileKind::Identity, None);
         header.map(|header| header.database)
+    }
+
+    /// Reads on without the lock, which needs permission to write, if nobody holds it.
+    fn without_lock(&mut self, denied: std::io::Error) -> Result<()> {
+        let path = self.folders.lock();
+        let is_locked = self.disk.is_locked(&path);
+        if is_locked.map_err(|e| Error::io("look for a writer", &path, e))? {
+            return Err(Error::io("lock the database", &path, denied));
+        }
+        let note = "it may not be written to and so was not locked: what another process writes \
+                    meanwhile may look like damage";
+        self.note(&path, note);
+        Ok(())
     }
 
     /// Takes note that the other files of a database are there without one.
