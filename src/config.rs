@@ -72,8 +72,8 @@ pub struct Options {
     /// the log that a recovery replays. `None`: only by memory. Default [`DEFAULT_FLUSH_AFTER`],
     /// at least one second.
     pub flush_after: Option<Duration>,
-    /// What a commit does when the memory budget is spent because flushing cannot keep up. Default
-    /// [`DEFAULT_BACKPRESSURE`].
+    /// What a commit does when the memory budget is spent because flushing cannot keep up, or when the
+    /// log has no room because the disk cannot. Default [`DEFAULT_BACKPRESSURE`].
     pub backpressure: Backpressure,
     /// Length of a log file. Larger ones rotate less often; a few of them are always kept. Default
     /// [`DEFAULT_LOG_FILE`], at least 64 KiB, at most 1 GiB, a multiple of 4 KiB.
@@ -93,12 +93,15 @@ pub struct Options {
     pub query_threads: usize,
 }
 
-/// What a commit does when the memory budget is spent.
+/// What a commit does when the memory budget is spent, or the log has no room. Deletes and the making of
+/// series wait for the log as commits do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Backpressure {
-    /// Wait until there is memory, at most this long; then fail as `Fail` does.
+    /// Wait until there is memory and room, at most this long from the start of the call; then fail with
+    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy). What the message names was waited for last.
     Wait(Duration),
-    /// Fail at once with [`ErrorKind::Busy`](crate::ErrorKind::Busy).
+    /// Where memory is short, fail at once with [`ErrorKind::Busy`](crate::ErrorKind::Busy). Room in the
+    /// log, which takes a write or a new file and no flush, is waited for as long as it takes.
     Fail,
 }
 

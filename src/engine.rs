@@ -212,9 +212,10 @@ impl Engine {
         (rows, text): (usize, usize),
         put: impl FnOnce(&mut Head, Lsn) -> R,
     ) -> Result<(Lsn, R)> {
-        self.wait_for_memory()?;
+        let patience = self.patience();
+        self.wait_for_memory(patience)?;
         let log = self.writable()?;
-        let (mut head, lsn) = self.append_to_log(log, frame, text)?;
+        let (mut head, lsn) = self.append_to_log(log, frame, text, patience)?;
         let put = put(&mut head, lsn);
         // The payload holds the same values and ids, so it is as large as the rows in memory. It is
         // counted under the lock: a flush that takes the rows sets the count anew under it.
@@ -239,6 +240,7 @@ impl Engine {
     /// Adds a delete to log and head. It does not wait for memory: it may be what makes room on a
     /// disk that is too full for a flush.
     pub(crate) fn delete(&self, table: &TableCore, tombstone: Tombstone) -> Result<Lsn> {
+        let patience = self.patience();
         let log = self.writable()?;
         let mut payload = Vec::new();
         tombstone.encode(&mut payload)?;
@@ -247,7 +249,7 @@ impl Engine {
             payload: &payload,
             payload_crc: checksum::crc32(&payload),
         };
-        let (mut head, lsn) = self.append_to_log(log, frame, 0)?;
+        let (mut head, lsn) = self.append_to_log(log, frame, 0, patience)?;
         head.delete(table.id, table.policy, lsn, tombstone);
         let before = self
             .signals
@@ -260,12 +262,13 @@ impl Engine {
 
     /// Appends a frame, whose rows have `text` bytes of strings, under the commit lock, which is
     /// returned. Waiting for the log or for a flush, if need be, is done without it: meanwhile others
-    /// read.
+    /// read. However often others take the room that was waited for, the deadline stays.
     fn append_to_log(
         &self,
         log: &Log,
         frame: Frame<'_>,
         text: usize,
+        patience: Option<Deadline<'_>>,
     ) -> Result<(MutexGuard<'_, Head>, Lsn)> {
         let max = self.text_max.load(Ordering::Relaxed);
         if text > max {
@@ -277,15 +280,15 @@ impl Engine {
             let head = self.head.lock();
             if text > 0 && self.signals.head_text() + text > max {
                 drop(head);
-                self.signals.wait_for_text(text, max, self.patience())?;
+                self.signals.wait_for_text(text, max, patience)?;
                 continue;
             }
             if let Some(lsn) = log.try_append(frame)? {
                 return Ok((head, lsn));
             }
             drop(head);
-            log.wait_for_room(frame)
-                .or_else(|e| self.wait_for_space(e))?;
+            log.wait_for_room(frame, patience)
+                .or_else(|e| self.wait_for_space(e, patience))?;
         }
     }
 
@@ -327,15 +330,21 @@ impl Engine {
                 "the tags of a series take {len} bytes together; at most {MAX_PAGE_KEYS} fit: shorten them, or make a field of a long one"
             )));
         }
+        let patience = self.patience();
         loop {
-            match self.resolve_once(table, key) {
-                Err(error) => self.wait_for_space(error)?,
+            match self.resolve_once(table, key, patience) {
+                Err(error) => self.wait_for_space(error, patience)?,
                 resolved => return resolved,
             }
         }
     }
 
-    fn resolve_once(&self, table: &TableCore, key: &SeriesKey) -> Result<(SeriesId, Arc<Hold>)> {
+    fn resolve_once(
+        &self,
+        table: &TableCore,
+        key: &SeriesKey,
+        patience: Option<Deadline<'_>>,
+    ) -> Result<(SeriesId, Arc<Hold>)> {
         // An id that is found is not forgotten before it is held.
         let _pin = self.pins.pin();
         self.series
@@ -345,11 +354,12 @@ impl Engine {
                 self.check_is_there(table)?;
                 let mut payload = Vec::new();
                 encode_series_definitions(&mut payload, std::slice::from_ref(definition))?;
-                log.append(Frame::Encoded {
+                let frame = Frame::Encoded {
                     kind: FrameKind::SeriesDefinition,
                     payload: &payload,
                     payload_crc: checksum::crc32(&payload),
-                })
+                };
+                log.append(frame, patience)
             })
     }
 
@@ -610,7 +620,7 @@ impl Engine {
     }
 
     /// Waits, as configured, while the memory budget is spent.
-    fn wait_for_memory(&self) -> Result<()> {
+    fn wait_for_memory(&self, patience: Option<Deadline<'_>>) -> Result<()> {
         let max = self.options.head_max();
         if self.signals.head_bytes.load(Ordering::Relaxed) < max {
             return Ok(());
@@ -619,12 +629,12 @@ impl Engine {
         if let Some(cause) = self.log.as_ref().and_then(Log::poisoned) {
             return Err(cause.poisoned());
         }
-        self.signals.wait_for_memory(max, self.patience())
+        self.signals.wait_for_memory(max, patience)
     }
 
     /// What to do after an error: where it is a full disk, space is asked for, which a flush may make; where
     /// a table is to lose its oldest partition then, that is waited for. Otherwise the error is returned.
-    fn wait_for_space(&self, error: Error) -> Result<()> {
+    fn wait_for_space(&self, error: Error, patience: Option<Deadline<'_>>) -> Result<()> {
         if error.kind() != ErrorKind::DiskFull {
             return Err(error);
         }
@@ -632,14 +642,15 @@ impl Engine {
         let mut tables = version.tables.values();
         let may_drop = tables.any(|table| table.schema.settings.drops_when_full);
         drop(version);
-        let patience = if may_drop { self.patience() } else { None };
+        let patience = patience.filter(|_| may_drop);
         match self.signals.wait_for_space(patience) {
             true => Ok(()),
             false => Err(error),
         }
     }
 
-    /// Until when a commit waits for a flush; `None`: not at all.
+    /// Until when a commit that starts now waits; `None`: for a flush not at all, and for the log as
+    /// long as it takes.
     fn patience(&self) -> Option<Deadline<'_>> {
         match self.options.backpressure {
             Backpressure::Wait(longest) => Some(Deadline::after(self.clock(), longest)),

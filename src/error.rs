@@ -41,9 +41,9 @@ pub enum ErrorKind {
     Exists,
     /// Another process writes to this database. Close it there, or open read-only here.
     Locked,
-    /// The memory budget is spent and the deadline passed: nothing was changed, try again later. Or
-    /// this process reads beside one that writes, which has moved on: reopen the database and ask
-    /// again.
+    /// The memory budget is spent, or the log has no room, and the deadline passed: nothing was
+    /// changed, try again later. Or this process reads beside one that writes, which has moved on:
+    /// reopen the database and ask again.
     Busy,
     /// The disk is full. Reads go on; writing goes on once there is space.
     DiskFull,

@@ -14,15 +14,16 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, Weak};
+use std::thread::ScopedJoinHandle;
 use std::time::Duration;
 
 use common::gate::Gate;
 use common::quiet;
 use tidestone::io::{Call, SimDisk};
 use tidestone::{
-    Agg, Aggregate, Backpressure, Batch, Builder, Clock, ClockWatcher, ErrorKind, FieldType, Lsn,
-    ManualClock, Options, OsThreads, SeededRandom, Started, Table, TableOptions, Threads,
-    Tidestone, Value,
+    Agg, Aggregate, Backpressure, Batch, Builder, Clock, ClockWatcher, Durability, Error,
+    ErrorKind, FieldType, Lsn, ManualClock, Options, OsThreads, SeededRandom, Started, Table,
+    TableOptions, Threads, Tidestone, Value,
 };
 
 const NOW: i64 = 1_000_000_000_000;
@@ -337,6 +338,9 @@ fn waits_with_a_limit_end_when_the_clock_is_moved() {
     let gate = Gate::before(&disk);
     let options = Options {
         backpressure: Backpressure::Wait(Duration::from_secs(2)),
+        // Room for all rows, so that memory is what is waited for.
+        log_file_bytes: 32 << 20,
+        log_retained_bytes: 64 << 20,
         ..quiet()
     };
     let db = builder(&disk, options).clock(clock.clone());
@@ -365,6 +369,94 @@ fn waits_with_a_limit_end_when_the_clock_is_moved() {
         clock.clock.advance(2 * SECOND as i64);
         let error = commits.join().unwrap().unwrap();
         assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
+    });
+    gate.open();
+    db.close().unwrap();
+}
+
+/// A database whose commits wait for at most two seconds, with a table of strings, on a disk behind a gate.
+fn waiting(log_file_bytes: u64) -> (Arc<Told>, Arc<Gate>, Tidestone, Table) {
+    let (disk, clock) = (SimDisk::new(), Told::new());
+    let gate = Gate::before(&disk);
+    let options = Options {
+        backpressure: Backpressure::Wait(Duration::from_secs(2)),
+        log_file_bytes,
+        log_retained_bytes: 4 * log_file_bytes,
+        ..quiet()
+    };
+    let db = builder(&disk, options).clock(clock.clone());
+    let db = db.create().unwrap();
+    let options = TableOptions::new().field("s", FieldType::String);
+    let table = db.create_table("t", options).unwrap();
+    (clock, gate, db, table)
+}
+
+/// Commits rows of 30,000 bytes that nobody waits for, until one is refused.
+fn commit_until_refused(db: &Tidestone, table: &Table) -> Error {
+    let series = table.series(&[("host", "a")]).unwrap();
+    let (mut writer, text) = (db.writer(), "x".repeat(30_000));
+    let refused = (0..).find_map(|time| {
+        writer
+            .append(&series, time, &[Value::String(&text)])
+            .unwrap();
+        writer.commit_as(Durability::Memory).err()
+    });
+    assert_eq!(writer.staged_rows(), 1, "what was refused stays staged");
+    refused.unwrap()
+}
+
+/// Moves the clock on whenever a thread waits for two seconds from now, until this one has ended: a file
+/// of the log that was being made when the gate was closed lets it go on for once.
+fn let_pass<T>(clock: &Told, thread: &ScopedJoinHandle<'_, T>) {
+    while !thread.is_finished() {
+        let now = clock.monotonic();
+        let due = now + 2_000_000_000;
+        let waits = clock.waits.lock().unwrap().contains(&(now, due));
+        match waits {
+            true => clock.clock.set(due.cast_signed()),
+            false => std::thread::yield_now(),
+        }
+    }
+}
+
+/// It waited for as long as it took.
+#[test]
+fn a_commit_does_not_wait_for_a_log_file_longer_than_it_is_to() {
+    let (clock, gate, db, table) = waiting(64 << 10);
+    let tag = "v".repeat(60_000);
+    gate.hold(|call, path| call == Call::Create && path.starts_with("/db/wal"));
+    std::thread::scope(|scope| {
+        let commits = scope.spawn(|| commit_until_refused(&db, &table));
+        let_pass(&clock, &commits);
+        let error = commits.join().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
+        let text = error.to_string();
+        assert!(text.contains("the next one is not ready"), "{text}");
+        // Neither does a series that is made.
+        let makes = scope.spawn(|| table.series(&[("host", &tag)]).map(drop));
+        let_pass(&clock, &makes);
+        let error = makes.join().unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
+    });
+    gate.open();
+    db.close().unwrap();
+}
+
+/// It waited for as long as the write took.
+#[test]
+fn a_commit_does_not_wait_for_a_write_of_the_log_longer_than_it_is_to() {
+    let (clock, gate, db, table) = waiting(8 << 20);
+    gate.hold(|call, path| call == Call::Write && path.extension().is_some_and(|e| e == "log"));
+    std::thread::scope(|scope| {
+        let commits = scope.spawn(|| commit_until_refused(&db, &table));
+        let_pass(&clock, &commits);
+        let error = commits.join().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
+        let text = error.to_string();
+        assert!(
+            text.contains("bytes wait to be written to the log"),
+            "{text}"
+        );
     });
     gate.open();
     db.close().unwrap();

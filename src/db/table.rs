@@ -120,7 +120,8 @@ impl Table {
     ///
     /// # Errors
     /// A tag without a name or named twice, a name or value longer than 65,535 bytes, tags of more
-    /// than 16 MiB together, the table was dropped, or the log cannot be written.
+    /// than 16 MiB together, the table was dropped, the log has no room ([`ErrorKind::Busy`]), or it
+    /// cannot be written.
     pub fn series<N: AsRef<str>, V: AsRef<str>>(&self, tags: &[(N, V)]) -> Result<SeriesHandle> {
         let key = SeriesKey::new(tags.iter().map(|(n, v)| (n.as_ref(), v.as_ref())))?;
         self.series_by_key(&key)
@@ -219,7 +220,8 @@ impl Table {
     ///
     /// # Errors
     /// The span starts after it ends, a test is of a tag that no series has (of those there are the
-    /// nearest are named), the table was dropped, or the log cannot be written.
+    /// nearest are named), the table was dropped, the log has no room ([`ErrorKind::Busy`]), or it
+    /// cannot be written.
     pub fn delete(&self, tests: &[TagMatch], range: TimeRange) -> Result<Ticket> {
         if range.start > range.end {
             let message = format!(

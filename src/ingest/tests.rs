@@ -1,9 +1,14 @@
 //! What a commit refuses or waits for because no segment could hold it.
 
-use std::sync::Arc;
+use std::ops::RangeInclusive;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
-use crate::io::SimDisk;
+use parking_lot::{Condvar, Mutex};
+
+use crate::clock::{Clock, ClockWatcher, ManualClock};
+use crate::io::{Call, SimDisk};
 use crate::{
     Backpressure, Batch, ErrorKind, FieldType, Options, Table, TableOptions, Tidestone, Value,
 };
@@ -128,4 +133,145 @@ fn rows_that_stay_staged_after_an_error_stay_with_their_table() {
     db.engine().text_max.store(5_000, Ordering::Relaxed);
     drop(writer.commit().unwrap());
     assert_eq!(db.status().unwrap().rows_committed, 600);
+}
+
+const SECOND: i64 = 1_000_000_000;
+
+/// A clock that is moved by hand, and knows until when threads have begun to wait.
+#[derive(Debug, Default)]
+struct Noted {
+    clock: ManualClock,
+    dues: Mutex<Vec<u64>>,
+}
+
+impl Noted {
+    /// How often a thread has begun to wait until one of these seconds.
+    fn waits_until(&self, seconds: RangeInclusive<i64>) -> usize {
+        let is_one = |due: &u64| seconds.contains(&(due.cast_signed() / SECOND));
+        self.dues.lock().iter().filter(|due| is_one(due)).count()
+    }
+}
+
+impl Clock for Noted {
+    fn now(&self) -> i64 {
+        self.clock.now()
+    }
+    fn monotonic(&self) -> u64 {
+        self.clock.monotonic()
+    }
+    fn sleep_until(&self, due: u64) -> Option<Duration> {
+        self.dues.lock().push(due);
+        self.clock.sleep_until(due)
+    }
+    fn watch(&self, watcher: Weak<dyn ClockWatcher>) {
+        self.clock.watch(watcher);
+    }
+}
+
+/// Where calls of a disk wait until they are let through.
+#[derive(Debug, Default)]
+struct Held {
+    state: Mutex<HeldState>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct HeldState {
+    waiting: usize,
+    is_open: bool,
+}
+
+impl Held {
+    fn open(&self) {
+        self.state.lock().is_open = true;
+        self.changed.notify_all();
+    }
+
+    fn waiting(&self) -> usize {
+        self.state.lock().waiting
+    }
+
+    fn pass(&self) {
+        let mut state = self.state.lock();
+        state.waiting += 1;
+        self.changed.wait_while(&mut state, |state| !state.is_open);
+        state.waiting -= 1;
+    }
+}
+
+/// Waits for what other threads do, however busy the machine is: whoever runs the test ends it when it
+/// takes too long.
+fn until(what: &str, mut done: impl FnMut() -> bool) {
+    println!("waits for {what}");
+    while !done() {
+        std::thread::yield_now();
+    }
+}
+
+/// Its time began anew where others took room while it waited for other room.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a commit waits beside the test")]
+fn a_commit_whose_room_others_take_is_refused_in_its_own_time() {
+    const TEXT_MAX: usize = 1_000_000;
+    let (disk, clock) = (SimDisk::new(), Arc::new(Noted::default()));
+    let db = Tidestone::builder("/db")
+        .disk(Arc::new(disk.clone()))
+        .clock(clock.clone())
+        .options(Options {
+            auto_compact: false,
+            flush_after: None,
+            log_file_bytes: 64 << 10,
+            backpressure: Backpressure::Wait(Duration::from_secs(2)),
+            ..Options::default()
+        })
+        .create()
+        .unwrap();
+    let options = TableOptions::new().field("note", FieldType::String);
+    let table = db.create_table("t", options).unwrap();
+    db.engine().text_max.store(TEXT_MAX, Ordering::Relaxed);
+    let (logs, flushes) = (Arc::new(Held::default()), Arc::new(Held::default()));
+    let (held_logs, held_flushes) = (logs.clone(), flushes.clone());
+    disk.watch(move |call, path| {
+        match call == Call::Create {
+            true if path.starts_with("/db/wal") => held_logs.pass(),
+            true if path.starts_with("/db/tmp") => held_flushes.pass(),
+            _ => {}
+        }
+        Ok(())
+    });
+    let series = table.series(&[("host", "a")]).unwrap();
+    let (mut writer, note) = (db.writer(), "n".repeat(30_000));
+    let commits = std::thread::spawn(move || {
+        (0..10).find_map(|time| {
+            let note = [Value::from(note.as_str())];
+            writer.append(&series, time, &note).unwrap();
+            writer.commit().err()
+        })
+    });
+    until("the making of a log file", || logs.waiting() > 0);
+    let before = clock.waits_until(2..=2);
+    until("a wait for that file", || {
+        // Who waits looks again.
+        clock.clock.advance(0);
+        clock.waits_until(2..=2) > before
+    });
+    clock.clock.advance(SECOND);
+    // As if others had committed so many strings.
+    db.engine().signals.set_head_bytes(0, TEXT_MAX);
+    logs.open();
+    until("a wait for room for strings", || flushes.waiting() > 0);
+    clock.clock.advance(SECOND);
+    until("the end of its time", || {
+        commits.is_finished() || clock.waits_until(3..=9) > 0
+    });
+    let too_long = clock.waits_until(3..=9);
+    flushes.open();
+    clock.clock.advance(9 * SECOND);
+    let error = commits.join().unwrap();
+    assert_eq!(too_long, 0, "it waits for longer than it was to");
+    let error = error.unwrap();
+    assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
+    let text = error.to_string();
+    assert!(text.contains("bytes of strings wait"), "{text}");
+    db.close().unwrap();
 }

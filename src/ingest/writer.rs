@@ -274,8 +274,8 @@ impl Writer {
     /// database, whoever made it.
     ///
     /// # Errors
-    /// The memory budget is spent ([`ErrorKind::Busy`]), the disk is full, the batch has more than
-    /// 512 MiB of strings, or a table was dropped since or is of another database
+    /// The memory budget is spent or the log has no room ([`ErrorKind::Busy`]), the disk is full, the
+    /// batch has more than 512 MiB of strings, or a table was dropped since or is of another database
     /// ([`ErrorKind::NotFound`]): in these cases the rows stay staged, to be committed again or
     /// [cleared](Writer::clear). Or writing has stopped after an earlier failure
     /// ([`ErrorKind::Poisoned`]), or the database was closed or opened for reading only

@@ -55,7 +55,7 @@ pub(crate) use replay::{LogFiles, Missing, SteppedOver, make_durable, remove_unu
 use group::{Buffers, Group};
 
 use crate::clock::Deadline;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::io::{Disk, File};
 use crate::sharing::Publisher;
 
@@ -91,6 +91,8 @@ pub(crate) struct Log {
     /// Copy of `State::durable` that is read without the lock.
     durable: AtomicU64,
     syncs: AtomicU64,
+    /// The log thread, once it runs.
+    own_thread: OnceLock<std::thread::ThreadId>,
     /// Tells readers in other processes what is durable.
     publisher: OnceLock<Arc<Publisher>>,
 }
@@ -189,6 +191,7 @@ impl Log {
             file_work: Condvar::new(),
             durable: AtomicU64::new(before.0),
             syncs: AtomicU64::new(0),
+            own_thread: OnceLock::new(),
             publisher: OnceLock::new(),
         })
     }
@@ -202,13 +205,13 @@ impl Log {
     /// Appends a frame and gives it its LSN. Nothing is written yet.
     ///
     /// Waits while more is pending than allowed, or no file is ready for a frame that does not fit
-    /// the current one.
-    pub(crate) fn append(&self, frame: Frame<'_>) -> Result<Lsn> {
+    /// the current one: as [`Log::wait_for_room`] does.
+    pub(crate) fn append(&self, frame: Frame<'_>, deadline: Option<Deadline<'_>>) -> Result<Lsn> {
         loop {
             if let Some(lsn) = self.try_append(frame)? {
                 return Ok(lsn);
             }
-            self.wait_for_room(frame)?;
+            self.wait_for_room(frame, deadline)?;
         }
     }
 
@@ -243,8 +246,16 @@ impl Log {
         Ok(Some(lsn))
     }
 
-    /// Waits until a frame could be appended, which others may then be the first to do.
-    pub(crate) fn wait_for_room(&self, frame: Frame<'_>) -> Result<()> {
+    /// Waits until a frame could be appended, which others may then be the first to do. With a deadline
+    /// it writes nothing itself, as a write has none.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Busy`] after the deadline, the log is poisoned or closed, or there is no space.
+    pub(crate) fn wait_for_room(
+        &self,
+        frame: Frame<'_>,
+        deadline: Option<Deadline<'_>>,
+    ) -> Result<()> {
         let frame_len = frame.len()?;
         let mut state = self.state.lock();
         let mut waited = false;
@@ -252,16 +263,52 @@ impl Log {
             state.check_appendable(frame)?;
             if state.is_full(&self.settings) {
                 state.wanted_write = Lsn(state.next_lsn.0 - 1);
-                state = self.lead_or_wait(state)?;
+                // Who is woken by the log's thread would wait for itself.
+                if !state.busy && (deadline.is_none() || self.is_own_thread()) {
+                    state = self.lead_or_wait(state)?;
+                    continue;
+                }
+                self.work.notify_all();
+                if !self.wait_for_progress(&mut state, deadline) {
+                    let waiting = state.pending_bytes + state.writing_bytes;
+                    let message = format!(
+                        "{waiting} bytes wait to be written to the log, {} are allowed; try again \
+                         later, or raise memory_budget_bytes",
+                        self.settings.pending_max
+                    );
+                    return Err(Error::new(ErrorKind::Busy, message));
+                }
                 continue;
             }
             match state.fit(frame_len, frame.may_fill(), waited)? {
                 files::Fit::Here | files::Fit::Rotate => return Ok(()),
                 files::Fit::Wait => {
                     self.file_work.notify_all();
-                    self.progress.wait(&mut state);
+                    if !self.wait_for_progress(&mut state, deadline) {
+                        let message = format!(
+                            "the log's file has no room for {frame_len} bytes, and the next one is \
+                             not ready; try again later"
+                        );
+                        let path = state.files.current_path(&self.settings);
+                        return Err(Error::new(ErrorKind::Busy, message).with_path(&path));
+                    }
                     waited = true;
                 }
+            }
+        }
+    }
+
+    /// Waits until something was written or prepared, or went wrong; `false`: the deadline has passed.
+    fn wait_for_progress(
+        &self,
+        state: &mut MutexGuard<'_, State>,
+        deadline: Option<Deadline<'_>>,
+    ) -> bool {
+        match deadline {
+            Some(deadline) => deadline.wait(&self.progress, state),
+            None => {
+                self.progress.wait(state);
+                true
             }
         }
     }
@@ -465,6 +512,7 @@ impl Log {
     /// who await an LSN. Nobody else does that: wakers are foreign code, which may ask the database
     /// anything at once, or drop it, and here no lock is held.
     pub(crate) fn run_log_thread(&self) {
+        let _first = self.own_thread.set(std::thread::current().id());
         let mut state = self.state.lock();
         loop {
             let ready = state.take_ready();
@@ -488,6 +536,11 @@ impl Log {
                 self.work.wait(&mut state);
             }
         }
+    }
+
+    /// Whether it is the log thread that asks: then a waker does.
+    pub(crate) fn is_own_thread(&self) -> bool {
+        self.own_thread.get() == Some(&std::thread::current().id())
     }
 
     /// The body of the file thread: makes the next file ahead of need, recycles and removes.
@@ -516,11 +569,12 @@ impl Log {
         self.state.lock().sealed = true;
         self.progress.notify_all();
         let result = self.sync_to(self.last_lsn()).and_then(|()| {
-            let note = self.append(Frame::Encoded {
+            let note = Frame::Encoded {
                 kind: FrameKind::Note,
                 payload: &[],
                 payload_crc: files::EMPTY_CRC,
-            })?;
+            };
+            let note = self.append(note, None)?;
             self.sync_to(note)
         });
         let mut state = self.state.lock();

@@ -15,7 +15,6 @@ use tidestone_format::version::LOG_PAGE;
 
 use super::*;
 use crate::clock::ManualClock;
-use crate::error::ErrorKind;
 use crate::io::{Fault, OsDisk, SimDisk};
 
 const DIR: &str = "/db/wal";
@@ -121,11 +120,12 @@ fn poll(log: &Log, lsn: Lsn, waker: &Waker) -> Option<Result<()>> {
 }
 
 fn append(log: &Log, payload: &[u8]) -> Result<Lsn> {
-    log.append(Frame::Encoded {
+    let frame = Frame::Encoded {
         kind: FrameKind::Batch,
         payload,
         payload_crc: crc32(payload),
-    })
+    };
+    log.append(frame, None)
 }
 
 /// Pseudo-random numbers that depend on the seed only.
@@ -842,7 +842,7 @@ fn frames_encoded_late_stand_where_they_were_appended() {
                     let rows = rows_of(i, usize::try_from(dice.roll(1_000) + 1).unwrap());
                     let mut payload = Vec::new();
                     rows.encode(&mut payload).unwrap();
-                    (log.append(Frame::Rows(&rows)).unwrap(), payload)
+                    (log.append(Frame::Rows(&rows), None).unwrap(), payload)
                 }
             };
             expected.insert(lsn.0, payload);
@@ -865,7 +865,7 @@ fn who_must_not_wait_is_told_when_there_is_no_room() {
     assert_eq!(log.try_append(Frame::Rows(&rows)).unwrap(), Some(Lsn(1)));
     assert_eq!(log.try_append(Frame::Rows(&rows)).unwrap(), None);
     running(&log, || {
-        log.wait_for_room(Frame::Rows(&rows)).unwrap();
+        log.wait_for_room(Frame::Rows(&rows), None).unwrap();
         assert_eq!(log.try_append(Frame::Rows(&rows)).unwrap(), Some(Lsn(2)));
     });
 }
