@@ -32,6 +32,7 @@ use crate::read_only::Reader;
 use crate::recover::OpenReport;
 use crate::retention;
 use crate::signals::Work;
+use crate::wal::Log;
 use crate::worker::{Workers, guarded};
 
 /// An open database. Clones share it.
@@ -438,7 +439,9 @@ impl Tidestone {
     ///
     /// # Errors
     /// Something could not be written. The database is closed all the same; nothing that was
-    /// acknowledged is lost.
+    /// acknowledged is lost. Or the one that calls is a task that is being woken, on the thread that wakes it,
+    /// while another thread closes the database, which waits for that one ([`ErrorKind::Closed`]): leave it
+    /// to the other.
     pub fn close(&self) -> Result<()> {
         self.0.shut_down(true)
     }
@@ -450,12 +453,21 @@ impl Tidestone {
 
 impl Inner {
     fn shut_down(&self, flush_first: bool) -> Result<()> {
+        let engine = &self.engine;
         // Held to the end: who closes second is told that the database is closed when it is.
-        let mut current = self.running.lock();
+        let mut current = match self.running.try_lock() {
+            Some(current) => current,
+            // Who closes first waits for the end of this thread.
+            None if engine.log().is_some_and(Log::is_own_thread) => {
+                let message = "another thread is closing the database, and waits for this one, which wakes \
+                               who awaits a commit; leave it to the other";
+                return Err(Error::new(ErrorKind::Closed, message));
+            }
+            None => self.running.lock(),
+        };
         let Some(running) = current.take() else {
             return Ok(());
         };
-        let engine = &self.engine;
         let Some(log) = engine.log() else {
             engine.see_nothing_more();
             engine.series.close();

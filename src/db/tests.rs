@@ -287,6 +287,43 @@ fn the_last_handle_may_go_with_a_task_that_is_woken() {
     db.close().unwrap();
 }
 
+/// It waited for the one that closed, which waited for the thread that it was woken on.
+#[test]
+fn a_task_that_is_woken_by_a_close_may_close_too() {
+    let disk = SimDisk::new();
+    let db = create(disk.clone());
+    write(&db, 10);
+    let mut never = db.when_durable(Lsn(1_000_000));
+    let (told, done) = channel();
+    let other = db.clone();
+    let waker = AtOnce::waker(move || told.send(other.close()).unwrap());
+    assert!(poll(&mut never, &waker).is_pending());
+    db.close().unwrap();
+    let error = done.recv().unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
+    let text = error.to_string();
+    assert!(text.contains("another thread is closing"), "{text}");
+    db.close().unwrap();
+    let db = builder(Arc::new(disk)).open().unwrap();
+    assert_eq!(rows(&db), 10);
+}
+
+#[test]
+fn a_task_that_is_woken_may_be_the_one_that_closes() {
+    let disk = SimDisk::new();
+    let db = create(disk.clone());
+    let mut awaited = unsynced(&db);
+    let (told, done) = channel();
+    let other = db.clone();
+    let waker = AtOnce::waker(move || told.send(other.close()).unwrap());
+    assert!(poll(&mut awaited, &waker).is_pending());
+    db.sync().unwrap();
+    done.recv().unwrap().unwrap();
+    db.close().unwrap();
+    let db = builder(Arc::new(disk)).open().unwrap();
+    assert_eq!(rows(&db), 1);
+}
+
 /// Of every task that had waited for an LSN far off, and waited no more, the waker was kept.
 #[test]
 fn who_waits_no_more_is_not_kept() {
@@ -364,6 +401,29 @@ fn a_thread_that_is_no_more_is_told_to_who_waits_for_it() {
     db.engine().signals.set_head_bytes(max, 0);
     let error = writer.commit().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Poisoned, "{error}");
+    db.close().unwrap_err();
+}
+
+/// The thread that panicked woke them, with whatever it held.
+#[test]
+fn who_awaits_a_commit_is_told_of_a_panic_by_the_thread_of_the_log() {
+    let hooked = SimDisk::new();
+    let db = create(hooked.clone());
+    let mut never = db.when_durable(Lsn(1_000_000));
+    let (told, woken) = channel();
+    let waker = AtOnce::waker(move || {
+        let thread = std::thread::current();
+        told.send(thread.name().map(str::to_owned)).unwrap();
+    });
+    assert!(poll(&mut never, &waker).is_pending());
+    hooked.at_next(Call::Sync, "tmp", || panic!("it is meant to"));
+    let series = table(&db).series(&[("host", "a")]).unwrap();
+    let mut writer = db.writer();
+    until("the panic", || {
+        writer.append(&series, 0, &[Value::I64(1)]).unwrap();
+        writer.commit().is_err()
+    });
+    assert_eq!(woken.recv().unwrap().as_deref(), Some("tidestone-log"));
     db.close().unwrap_err();
 }
 

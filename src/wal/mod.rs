@@ -497,15 +497,11 @@ impl Log {
         self.state.lock().files.infos()
     }
 
-    /// Stops writing: what went wrong is told to everybody. The first cause counts.
+    /// Stops writing: what went wrong is told to everybody, to those who await an LSN by the log thread.
+    /// The first cause counts.
     pub(crate) fn fail(&self, cause: Error) {
-        let mut state = self.state.lock();
-        state.poisoned.get_or_insert(cause);
+        self.state.lock().fail(cause);
         self.notify_all();
-        // The log thread may be the one that is no more.
-        let ready = state.take_ready();
-        drop(state);
-        wake(ready);
     }
 
     /// The body of the log thread: writes and syncs groups nobody waits for in person, and wakes those
@@ -513,6 +509,16 @@ impl Log {
     /// anything at once, or drop it, and here no lock is held.
     pub(crate) fn run_log_thread(&self) {
         let _first = self.own_thread.set(std::thread::current().id());
+        let ended = catch_unwind(AssertUnwindSafe(|| self.write_and_wake()));
+        if let Err(panic) = ended {
+            self.fail(Error::panicked("the thread of the log"));
+            let ready = self.state.lock().take_ready();
+            wake(ready);
+            resume_unwind(panic);
+        }
+    }
+
+    fn write_and_wake(&self) {
         let mut state = self.state.lock();
         loop {
             let ready = state.take_ready();
@@ -538,7 +544,7 @@ impl Log {
         }
     }
 
-    /// Whether it is the log thread that asks: then a waker does.
+    /// Whether it is the log thread that asks: that, or a waker.
     pub(crate) fn is_own_thread(&self) -> bool {
         self.own_thread.get() == Some(&std::thread::current().id())
     }
@@ -646,9 +652,7 @@ impl Log {
                 } else {
                     "write the log"
                 };
-                state
-                    .poisoned
-                    .get_or_insert(Error::io(action, &path, cause));
+                state.fail(Error::io(action, &path, cause));
                 self.notify_all();
             }
         }
@@ -696,6 +700,10 @@ fn wake(wakers: Vec<Waker>) {
 }
 
 impl State {
+    fn fail(&mut self, cause: Error) {
+        self.poisoned.get_or_insert(cause);
+    }
+
     fn check(&self) -> Result<()> {
         match &self.poisoned {
             None => Ok(()),
