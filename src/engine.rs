@@ -8,6 +8,7 @@
 //! 5. the log's own.
 
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -100,6 +101,39 @@ pub(crate) struct Parts {
     pub(crate) head: Head,
     pub(crate) index_rebuilt: bool,
     pub(crate) read_upto: Lsn,
+}
+
+/// The head, under the commit lock.
+pub(crate) struct LockedHead<'a> {
+    engine: &'a Engine,
+    head: MutexGuard<'a, Head>,
+    /// The thread panicked before it got this.
+    panicking: bool,
+}
+
+impl Deref for LockedHead<'_> {
+    type Target = Head;
+
+    fn deref(&self) -> &Head {
+        &self.head
+    }
+}
+
+impl DerefMut for LockedHead<'_> {
+    fn deref_mut(&mut self) -> &mut Head {
+        &mut self.head
+    }
+}
+
+impl Drop for LockedHead<'_> {
+    fn drop(&mut self) {
+        // A batch may be in the log and not, or half, in the head: nothing is built on it, and it is told
+        // before another gets the lock.
+        if std::thread::panicking() && !self.panicking {
+            let cause = Error::panicked("a thread that held the commit lock");
+            self.engine.fail(cause);
+        }
+    }
 }
 
 impl std::fmt::Debug for Engine {
@@ -196,7 +230,8 @@ impl Engine {
         self.head_work.close();
     }
 
-    /// Stops writing, because of a background thread that is no more: nobody is to wait for it.
+    /// Stops writing, because of a thread that panicked: nobody is to wait for it, or to build on what it
+    /// left half done.
     pub(crate) fn fail(&self, cause: Error) {
         if let Some(log) = &self.log {
             log.fail(cause.clone());
@@ -269,7 +304,7 @@ impl Engine {
         frame: Frame<'_>,
         text: usize,
         patience: Option<Deadline<'_>>,
-    ) -> Result<(MutexGuard<'_, Head>, Lsn)> {
+    ) -> Result<(LockedHead<'_>, Lsn)> {
         let max = self.text_max.load(Ordering::Relaxed);
         if text > max {
             return Err(Error::invalid(format!(
@@ -277,7 +312,7 @@ impl Engine {
             )));
         }
         loop {
-            let head = self.head.lock();
+            let head = self.lock_head();
             if text > 0 && self.signals.head_text() + text > max {
                 drop(head);
                 self.signals.wait_for_text(text, max, patience)?;
@@ -306,15 +341,15 @@ impl Engine {
         let Some(log) = &self.log else { return };
         loop {
             let written = log.written_lsn();
-            let Some(merge) = self.head.lock().plan_merge(written) else {
+            let Some(merge) = self.lock_head().plan_merge(written) else {
                 return;
             };
             let Some(merged) = merge.run() else { return };
-            let Some((table, chunks)) = self.head.lock().take_in(merged) else {
+            let Some((table, chunks)) = self.lock_head().take_in(merged) else {
                 continue;
             };
             let emptied = head::emptied(chunks);
-            self.head.lock().keep_spare(table, emptied);
+            self.lock_head().keep_spare(table, emptied);
         }
     }
 
@@ -483,7 +518,7 @@ impl Engine {
     /// Lets queries see what was read of the log since: `add` puts it into the head, and says up to
     /// which LSN. For a database opened for reading only.
     pub(crate) fn see_more(&self, add: impl FnOnce(&mut Head) -> Result<Lsn>) -> Result<()> {
-        let mut head = self.head.lock();
+        let mut head = self.lock_head();
         let upto = add(&mut head)?;
         self.read_upto.fetch_max(upto.0, Ordering::Relaxed);
         Ok(())
@@ -496,7 +531,7 @@ impl Engine {
         version: Arc<Version>,
         head: Option<(Head, Lsn)>,
     ) -> Result<()> {
-        let mut current = self.head.lock();
+        let mut current = self.lock_head();
         if self.is_closed() {
             return Err(Error::closed());
         }
@@ -519,7 +554,7 @@ impl Engine {
     pub(crate) fn see_nothing_more(&self) {
         self.mark_closed();
         // Who sees a version behind this meets the mark.
-        let current = self.head.lock();
+        let current = self.lock_head();
         let nothing = Arc::new(self.store.version().without_tables());
         let version = self.store.go_on_with(nothing);
         drop(current);
@@ -529,7 +564,7 @@ impl Engine {
     /// One table as of now.
     pub(crate) fn snapshot(&self, table: TableId) -> Result<Snapshot> {
         let pin = self.pins.pin();
-        let mut head = self.head.lock();
+        let mut head = self.lock_head();
         let version = self.store.version();
         let view = head.view(table);
         let lsn = self.visible_lsn();
@@ -565,13 +600,17 @@ impl Engine {
     }
 
     /// The head, under the commit lock.
-    pub(crate) fn lock_head(&self) -> MutexGuard<'_, Head> {
-        self.head.lock()
+    pub(crate) fn lock_head(&self) -> LockedHead<'_> {
+        LockedHead {
+            engine: self,
+            head: self.head.lock(),
+            panicking: std::thread::panicking(),
+        }
     }
 
     /// Counts the rows in memory anew.
     pub(crate) fn count_head(&self) {
-        self.recount(&self.head.lock());
+        self.recount(&self.lock_head());
     }
 
     /// Sets the count of rows in memory, and asks for a flush where they are enough for one all the
@@ -586,7 +625,7 @@ impl Engine {
 
     /// Forgets the rows of a table that was dropped.
     pub(crate) fn drop_rows(&self, table: TableId) {
-        let mut head = self.head.lock();
+        let mut head = self.lock_head();
         head.drop_table(table);
         self.recount(&head);
     }
@@ -607,7 +646,7 @@ impl Engine {
         version: Arc<Version>,
         flushed: Option<Lsn>,
     ) {
-        let mut head = self.head.lock();
+        let mut head = self.lock_head();
         if let Some(flushed) = flushed {
             head.forget(flushed);
             self.recount(&head);

@@ -52,6 +52,10 @@ pub(crate) fn flush_with(engine: &Engine, more: Vec<Entry>) -> Result<bool> {
         let upto = engine.visible_lsn();
         (head.take_for_flush(upto), upto)
     });
+    if let Some(cause) = log.and_then(Log::poisoned) {
+        // Where a panic was the cause, the log has perhaps more than the head.
+        return Err(cause.poisoned());
+    }
     let definitions = engine.series.pending_upto(upto);
     let nothing = views.is_empty() && definitions.is_empty();
     if nothing && more.is_empty() && !log.is_some_and(Log::awaits_flush) {

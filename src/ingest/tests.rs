@@ -1,16 +1,24 @@
-//! What a commit refuses or waits for because no segment could hold it.
+//! What a commit refuses or waits for because no segment could hold it, and what it leaves where it ends
+//! in its midst.
 
 use std::ops::RangeInclusive;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
+use tidestone_format::checksum;
+use tidestone_format::log::FrameKind;
 
 use crate::clock::{Clock, ClockWatcher, ManualClock};
+use crate::head::Head;
 use crate::io::{Call, SimDisk};
+use crate::rows::Rows;
+use crate::wal::{Frame, encode_batch};
 use crate::{
-    Backpressure, Batch, ErrorKind, FieldType, Options, Table, TableOptions, Tidestone, Value,
+    Backpressure, Batch, Column, ErrorKind, FieldType, Options, Table, TableOptions, Tidestone,
+    TimeRange, Value,
 };
 
 fn database() -> (Tidestone, Table) {
@@ -273,5 +281,59 @@ fn a_commit_whose_room_others_take_is_refused_in_its_own_time() {
     assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
     let text = error.to_string();
     assert!(text.contains("bytes of strings wait"), "{text}");
+    db.close().unwrap();
+}
+
+/// What came behind it was acknowledged, and a flush counted as flushed what the head did not have.
+#[test]
+fn nothing_is_built_on_a_commit_in_whose_midst_a_thread_panicked() {
+    let disk = SimDisk::new();
+    let open = || {
+        let builder = Tidestone::builder("/db").disk(Arc::new(disk.clone()));
+        builder.clock(Arc::new(ManualClock::new(0)))
+    };
+    let db = open().create().unwrap();
+    let options = TableOptions::new().field("v", FieldType::I64);
+    let table = db.create_table("t", options).unwrap();
+    let series = table.series(&[("host", "a")]).unwrap();
+    let mut writer = db.writer();
+    writer.append(&series, 1, &[Value::I64(1)]).unwrap();
+    writer.commit_and_wait().unwrap();
+    let rows = Rows {
+        series: vec![series.id()],
+        times: vec![2],
+        columns: vec![(
+            table.schema().fields[0].id,
+            Column::nulls(FieldType::I64, 1),
+        )],
+    };
+    let mut payload = Vec::new();
+    encode_batch(&mut payload, [(table.id(), &rows)].into_iter()).unwrap();
+    let frame = Frame::Encoded {
+        kind: FrameKind::Batch,
+        payload: &payload,
+        payload_crc: checksum::crc32(&payload),
+    };
+    let engine = db.engine();
+    // It is durable in the log by then, and not in the head.
+    let put = |_: &mut Head, lsn| {
+        engine.log().unwrap().sync_to(lsn).unwrap();
+        panic!("it is meant to")
+    };
+    let commit = AssertUnwindSafe(|| engine.commit(frame, (1, 0), put).map(drop));
+    catch_unwind(commit).unwrap_err();
+    writer.append(&series, 3, &[Value::I64(3)]).unwrap();
+    let deleted = table.delete(&[], TimeRange::ALL).map(drop);
+    for refused in [writer.commit().map(drop), deleted, db.flush(), db.close()] {
+        let error = refused.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Poisoned, "{error}");
+        let text = error.to_string();
+        assert!(text.contains("held the commit lock panicked"), "{text}");
+    }
+    drop((writer, series, table, db));
+    let db = open().open().unwrap();
+    let batches = db.table("t").unwrap().query().scan().unwrap();
+    let times: Vec<i64> = batches.flat_map(|b| b.unwrap().times().to_vec()).collect();
+    assert_eq!(times, [1, 2]);
     db.close().unwrap();
 }

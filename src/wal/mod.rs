@@ -224,6 +224,21 @@ impl Log {
         if state.is_full(&self.settings) {
             return Ok(None);
         }
+        let appended = AssertUnwindSafe(|| self.append_where_it_fits(&mut state, frame, frame_len));
+        catch_unwind(appended).unwrap_or_else(|panic| {
+            // Half a frame may wait to be written: nobody appends behind it.
+            state.fail(Error::panicked("an append to the log"));
+            self.notify_all();
+            resume_unwind(panic)
+        })
+    }
+
+    fn append_where_it_fits(
+        &self,
+        state: &mut State,
+        frame: Frame<'_>,
+        frame_len: u64,
+    ) -> Result<Option<Lsn>> {
         loop {
             match state.fit(frame_len, frame.may_fill(), false)? {
                 files::Fit::Here => break,

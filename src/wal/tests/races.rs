@@ -163,3 +163,28 @@ fn who_waits_for_a_thread_that_panics_while_it_writes_is_told() {
     });
     assert!(flag.0.load(Ordering::SeqCst));
 }
+
+/// The next frame was appended behind the half of one.
+#[test]
+#[cfg(debug_assertions)]
+fn nothing_is_appended_behind_a_frame_in_whose_midst_a_thread_panicked() {
+    let disk = new_disk();
+    let log = new_log(&disk);
+    let lsn = append(&log, b"one").unwrap();
+    // There is no LSN behind it: that is noticed once the frame is in its group.
+    let next = std::mem::replace(&mut log.state.lock().next_lsn, Lsn(u64::MAX));
+    let rows = rows_of(1, 10);
+    let appends = AssertUnwindSafe(|| log.append(Frame::Rows(&rows), None).map(drop));
+    catch_unwind(appends).unwrap_err();
+    log.state.lock().next_lsn = next;
+    let refused = [
+        append(&log, b"two").map(drop),
+        log.sync_to(lsn),
+        log.close(),
+    ];
+    for refused in refused {
+        let error = refused.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Poisoned, "{error}");
+    }
+    assert!(read(&disk, 0).unwrap().0.is_empty(), "nothing was written");
+}
