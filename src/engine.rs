@@ -79,6 +79,7 @@ pub(crate) type Unmergeable = FxHashMap<FileUuid, Option<Error>>;
 pub(crate) struct Counters {
     pub(crate) commits: AtomicU64,
     pub(crate) rows: AtomicU64,
+    pub(crate) deletes: AtomicU64,
     pub(crate) flushes: AtomicU64,
     pub(crate) compactions: AtomicU64,
     pub(crate) index_rebuilds: AtomicU64,
@@ -291,6 +292,7 @@ impl Engine {
             .head_bytes
             .fetch_add(payload.len(), Ordering::Relaxed);
         drop(head);
+        self.counters.deletes.fetch_add(1, Ordering::Relaxed);
         self.want_flush_at(before, payload.len());
         Ok(lsn)
     }

@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use crate::clock::nanos;
 use crate::compaction;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
@@ -17,6 +19,9 @@ use crate::retention;
 use crate::signals::{Timetable, Work};
 use crate::threads::{Started, Threads};
 use crate::wal::Log;
+
+/// How long no flush is tried after one that a full disk refused, if nothing else changes.
+const PAUSE_WHEN_FULL: Duration = Duration::from_secs(1);
 
 /// The threads of an open database.
 #[derive(Debug, Default)]
@@ -193,11 +198,12 @@ fn with_log(engine: &Engine, body: impl FnOnce(&Log)) {
 fn flush_in_background(engine: &Engine) {
     let clock = engine.clock();
     let mut timetable = Timetable::new(&engine.options, clock.monotonic());
+    let mut flushing = Flushing::default();
     while let Some(work) = engine.signals.next_flush(clock, &timetable) {
         timetable.begin(work, clock.monotonic());
         match work {
             Work::Flush => {
-                let flush = || retention::with_space(engine, || flush::flush(engine)).map(drop);
+                let flush = || flushing.flush(engine).map(drop);
                 engine.signals.note(work, &guarded("a flush", flush));
                 // What was flushed may be too much for a table that keeps so many bytes.
                 timetable.begin(Work::Retain, clock.monotonic());
@@ -205,7 +211,7 @@ fn flush_in_background(engine: &Engine) {
             Work::MakeSpace => {
                 let mut made = false;
                 let outcome = guarded("making space", || {
-                    made = make_space(engine)?;
+                    made = make_space(engine, &mut flushing)?;
                     Ok(())
                 });
                 engine.signals.note(work, &outcome);
@@ -218,9 +224,68 @@ fn flush_in_background(engine: &Engine) {
     }
 }
 
+/// Flushes in the background. One that a full disk refuses has written what fitted, in vain: it is not
+/// tried again at each commit that is refused, but after a pause, or once something has changed.
+#[derive(Debug, Default)]
+struct Flushing {
+    refused: Option<Refused>,
+}
+
+/// How a full disk refused a flush.
+#[derive(Debug)]
+struct Refused {
+    error: Error,
+    /// When the pause ends, monotonic nanoseconds.
+    until: u64,
+    /// What there was before.
+    found: Found,
+}
+
+/// What of the database decides whether there may be space, as far as it can be told at once.
+#[derive(Debug, PartialEq, Eq)]
+struct Found {
+    manifest_version: u64,
+    deletes: u64,
+    /// Segments that were dropped and take their space as long as they are read.
+    read: usize,
+}
+
+impl Found {
+    fn now(engine: &Engine) -> Self {
+        let dropped = engine.dropped_when_full.lock();
+        Self {
+            manifest_version: engine.store.version().number,
+            deletes: engine.counters.deletes.load(Ordering::Relaxed),
+            read: dropped.iter().filter(|s| s.strong_count() > 0).count(),
+        }
+    }
+}
+
+impl Flushing {
+    fn flush(&mut self, engine: &Engine) -> Result<bool> {
+        let (clock, found) = (engine.clock(), Found::now(engine));
+        let refused = self.refused.take();
+        if let Some(refused) = refused.filter(|r| r.found == found && clock.monotonic() < r.until) {
+            let error = refused.error.clone();
+            self.refused = Some(refused);
+            return Err(error);
+        }
+        let outcome = retention::with_space(engine, || flush::flush(engine));
+        self.refused = match &outcome {
+            Err(error) if error.kind() == ErrorKind::DiskFull => Some(Refused {
+                error: error.clone(),
+                until: clock.monotonic().saturating_add(nanos(PAUSE_WHEN_FULL)),
+                found,
+            }),
+            _ => None,
+        };
+        outcome
+    }
+}
+
 /// Makes space on a full disk: what a flush lets go of the log, or else the oldest partition.
-fn make_space(engine: &Engine) -> Result<bool> {
-    let flushed = retention::with_space(engine, || flush::flush(engine))?;
+fn make_space(engine: &Engine, flushing: &mut Flushing) -> Result<bool> {
+    let flushed = flushing.flush(engine)?;
     Ok(flushed || retention::make_space(engine)?)
 }
 

@@ -8,11 +8,13 @@
 
 mod common;
 
+use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use common::{Dice, contents, quiet, until};
-use tidestone::io::{Fault, SimDisk};
+use tidestone::io::{Call, Fault, SimDisk};
 use tidestone::{
     Error, ErrorKind, FieldType, ManualClock, Result, SeededRandom, Table, TableOptions, TagMatch,
     Tidestone, TimeRange, Value,
@@ -21,10 +23,14 @@ use tidestone::{
 const SECOND: i64 = 1_000_000_000;
 
 fn open(disk: &SimDisk) -> Tidestone {
+    open_at(disk, Arc::new(ManualClock::new(1_000 * SECOND)))
+}
+
+fn open_at(disk: &SimDisk, clock: Arc<ManualClock>) -> Tidestone {
     Tidestone::builder("/db")
         .options(quiet())
         .disk(Arc::new(disk.clone()))
-        .clock(Arc::new(ManualClock::new(1_000 * SECOND)))
+        .clock(clock)
         .random(Arc::new(SeededRandom::new(disk.changes())))
         .open_or_create()
         .unwrap()
@@ -216,6 +222,99 @@ fn a_delete_makes_space_where_every_write_was_refused() {
     let image = disk.after_power_loss(|_| false);
     drop(db);
     assert_eq!(partitions(&open(&image).table("t").unwrap()), after);
+}
+
+/// The pause after a flush that was refused would have kept it from being seen.
+#[test]
+fn a_delete_makes_space_at_once_for_writes_that_are_tried_again() {
+    let (_disk, db, table) = refusing();
+    table.delete(&[], DELETED).unwrap().wait().unwrap();
+    until("a write", || match write(&db, &table, 200) {
+        Ok(()) => true,
+        Err(error) => {
+            is_refused(&error);
+            false
+        }
+    });
+}
+
+/// Counts the files that flushes begin, and refuses them for want of space as long as it is full.
+#[derive(Debug, Default)]
+struct Segments {
+    begun: AtomicUsize,
+    full: AtomicBool,
+}
+
+impl Segments {
+    fn of(disk: &SimDisk) -> Arc<Self> {
+        let segments = Arc::new(Self::default());
+        let asked = segments.clone();
+        disk.watch(move |call, path| {
+            if call != Call::Create || !path.starts_with("/db/tmp") {
+                return Ok(());
+            }
+            asked.begun.fetch_add(1, Ordering::SeqCst);
+            match asked.full.load(Ordering::SeqCst) {
+                true => Err(io::ErrorKind::StorageFull.into()),
+                false => Ok(()),
+            }
+        });
+        segments
+    }
+
+    /// How many flushes were tried while a hundred writes were refused.
+    fn tried(&self, write: impl Fn() -> Result<()>) -> usize {
+        let before = self.begun.load(Ordering::SeqCst);
+        (0..100).for_each(|_| is_refused(&write().unwrap_err()));
+        self.begun.load(Ordering::SeqCst) - before
+    }
+}
+
+/// Each write that was refused had what is in memory written to the full disk, in vain.
+#[test]
+fn a_full_disk_that_refuses_writes_is_not_tried_by_a_flush_at_each_of_them() {
+    let (disk, clock) = (SimDisk::new(), Arc::new(ManualClock::new(1_000 * SECOND)));
+    let db = open_at(&disk, clock.clone());
+    let segments = Segments::of(&disk);
+    // Its one partition stays, and each write waits until space was looked for.
+    let table = db
+        .create_table("t", options().drop_oldest_when_full())
+        .unwrap();
+    disk.inject(Fault::Capacity(disk.used()));
+    let write = || write(&db, &table, 1);
+    let refused = (0..100).find_map(|_| write().err());
+    is_refused(&refused.unwrap());
+    assert_eq!(segments.tried(write), 0);
+    clock.advance(SECOND - 1);
+    assert_eq!(segments.tried(write), 0);
+    clock.advance(1);
+    assert_eq!(segments.tried(write), 1);
+    disk.heal();
+    write().unwrap();
+}
+
+/// As many flushes were tried in vain as writes were refused for want of memory.
+#[test]
+fn where_memory_is_spent_because_the_disk_is_full_space_is_found_within_a_second() {
+    let (disk, clock) = (SimDisk::new(), Arc::new(ManualClock::new(1_000 * SECOND)));
+    let db = open_at(&disk, clock.clone());
+    let segments = Segments::of(&disk);
+    let table = db.create_table("t", options()).unwrap();
+    let series = table.series(&[("host", "a")]).unwrap();
+    let text = "x".repeat(100_000);
+    let write = || {
+        let mut writer = db.writer();
+        writer.append(&series, SECOND, &[Value::String(&text)])?;
+        writer.commit_and_wait().map(drop)
+    };
+    segments.full.store(true, Ordering::SeqCst);
+    let refused = (0..1_000).find_map(|_| write().err());
+    is_refused(&refused.unwrap());
+    assert_eq!(segments.tried(write), 0);
+    segments.full.store(false, Ordering::SeqCst);
+    clock.advance(SECOND);
+    write().unwrap();
+    assert_eq!(db.status().unwrap().flushes, 1);
 }
 
 #[test]
