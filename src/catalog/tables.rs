@@ -19,6 +19,9 @@ pub const DEFAULT_PARTITION: Duration = Duration::from_secs(24 * 3600);
 /// Default of [`TableOptions::future_bound`]: one day.
 pub const DEFAULT_FUTURE_BOUND: Duration = Duration::from_secs(24 * 3600);
 
+/// Differences told, at most.
+const TOLD_MAX: usize = 8;
+
 /// What a table holds and how it treats its rows. Fields can be added later
 /// ([`Table::add_field`](crate::Table::add_field)), and what it keeps can be changed
 /// ([`Table::set_retention`](crate::Table::set_retention),
@@ -39,13 +42,15 @@ pub const DEFAULT_FUTURE_BOUND: Duration = Duration::from_secs(24 * 3600);
 pub struct TableOptions {
     /// Fields the table starts with.
     pub fields: Vec<(String, FieldType)>,
-    /// What becomes of rows with the series and timestamp of another. Default `Replace`.
-    pub policy: DuplicatePolicy,
+    /// What becomes of rows with the series and timestamp of another. Default `None`: `Replace`, and of a
+    /// table that is there what it has.
+    pub policy: Option<DuplicatePolicy>,
     /// Whether writes by field name may add fields. Default fixed.
     pub mode: SchemaMode,
-    /// Window of time that shares segments: what retention drops at a time. Default
-    /// [`DEFAULT_PARTITION`], at least one second, at most 292 years.
-    pub partition: Duration,
+    /// Window of time that shares segments: what retention drops at a time. Default `None`:
+    /// [`DEFAULT_PARTITION`], and of a table that is there what it has; at least one second, at most 292
+    /// years.
+    pub partition: Option<Duration>,
     /// How far ahead of the clock a row may lie. `None`: any distance. Default
     /// [`DEFAULT_FUTURE_BOUND`].
     pub future_bound: Option<Duration>,
@@ -67,9 +72,9 @@ impl Default for TableOptions {
     fn default() -> Self {
         Self {
             fields: Vec::new(),
-            policy: DuplicatePolicy::Replace,
+            policy: None,
             mode: SchemaMode::Fixed,
-            partition: DEFAULT_PARTITION,
+            partition: None,
             future_bound: Some(DEFAULT_FUTURE_BOUND),
             retention_age: None,
             retention_bytes: None,
@@ -94,7 +99,7 @@ impl TableOptions {
     /// Sets what becomes of duplicates.
     #[must_use]
     pub fn policy(mut self, policy: DuplicatePolicy) -> Self {
-        self.policy = policy;
+        self.policy = Some(policy);
         self
     }
 
@@ -108,7 +113,7 @@ impl TableOptions {
     /// Sets the window of time that shares segments.
     #[must_use]
     pub fn partition(mut self, partition: Duration) -> Self {
-        self.partition = partition;
+        self.partition = Some(partition);
         self
     }
 
@@ -140,19 +145,94 @@ impl TableOptions {
         self
     }
 
+    /// Checks that a table that is there is as these options ask for. They ask for nothing that they
+    /// leave at its default.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Exists`]; what differs is named. Or the options are out of bounds.
+    pub(crate) fn check(&self, there: &TableSchema) -> Result<()> {
+        let (has, asked) = (
+            &there.settings,
+            self.schema(there.id, &there.name)?.settings,
+        );
+        let usual = Self::new();
+        let span = |ns: i64| Duration::from_nanos(ns.unsigned_abs());
+        let spans = |ns: Option<i64>| format!("{:?}", ns.map(span));
+        let told = |setting: &dyn Fn(&TableSettings) -> String| (setting(has), setting(&asked));
+        let settings = [
+            (
+                self.policy.is_some(),
+                "policy",
+                told(&|s| format!("{:?}", s.policy)),
+            ),
+            (
+                self.mode != usual.mode,
+                "mode",
+                told(&|s| format!("{:?}", s.mode)),
+            ),
+            (
+                self.partition.is_some(),
+                "partition",
+                told(&|s| format!("{:?}", span(s.partition_ns))),
+            ),
+            (
+                self.future_bound != usual.future_bound,
+                "future_bound",
+                told(&|s| spans(s.future_bound_ns)),
+            ),
+            (
+                self.retention_age.is_some(),
+                "retention_age",
+                told(&|s| spans(s.retention_age_ns)),
+            ),
+            (
+                self.retention_bytes.is_some(),
+                "retention_bytes",
+                told(&|s| format!("{:?}", s.retention_bytes)),
+            ),
+            (
+                self.drop_oldest_when_full,
+                "drop_oldest_when_full",
+                told(&|s| s.drops_when_full.to_string()),
+            ),
+        ];
+        let settings = settings
+            .into_iter()
+            .filter_map(|(given, what, (has, asked))| {
+                (given && has != asked).then(|| format!("{what} is {has}, asked for is {asked}"))
+            });
+        let fields = self.fields.iter().filter_map(|(name, asked)| {
+            let Some(field) = there.field_by_name(name) else {
+                return Some(format!("there is no field {name:?}"));
+            };
+            let has = field.field_type;
+            (has != *asked).then(|| format!("field {name:?} is {has}, asked for is {asked}"))
+        });
+        let differ: Vec<String> = settings.chain(fields).take(TOLD_MAX).collect();
+        if differ.is_empty() {
+            return Ok(());
+        }
+        let message = format!(
+            "table {:?} is there and is not as asked for: {}; ask for what it has, change it (`add_field`, \
+             `set_retention` and others), or open it with `table`",
+            there.name,
+            differ.join("; ")
+        );
+        Err(Error::new(ErrorKind::Exists, message))
+    }
+
     /// The schema of a new table.
     pub(crate) fn schema(&self, id: TableId, name: &str) -> Result<TableSchema> {
-        if self.partition < Duration::from_secs(1) {
-            let message = format!(
-                "partition of {:?}: at least one second; choose a longer one",
-                self.partition
-            );
+        let partition = self.partition.unwrap_or(DEFAULT_PARTITION);
+        if partition < Duration::from_secs(1) {
+            let message =
+                format!("partition of {partition:?}: at least one second; choose a longer one");
             return Err(Error::invalid(message));
         }
         let mut settings = TableSettings {
-            policy: self.policy,
+            policy: self.policy.unwrap_or(DuplicatePolicy::Replace),
             mode: self.mode,
-            partition_ns: nanos("partition", self.partition)?,
+            partition_ns: nanos("partition", partition)?,
             future_bound_ns: None,
             retention_age_ns: None,
             retention_bytes: None,

@@ -186,6 +186,10 @@ impl Tidestone {
     /// # Errors
     /// There is a table of that name, or the options are out of bounds.
     pub fn create_table(&self, name: &str, options: TableOptions) -> Result<Table> {
+        self.make_table(name, &options)
+    }
+
+    fn make_table(&self, name: &str, options: &TableOptions) -> Result<Table> {
         let engine = self.engine();
         engine.writable()?;
         let mut editor = engine.store.edit();
@@ -219,15 +223,34 @@ impl Tidestone {
     }
 
     /// The table of that name, made with these options if it is not there. One that is there stays as
-    /// it is, whatever the options say: [`Table::schema`] tells what it has.
+    /// it is and must be as they ask for; it may have more fields. They ask for nothing that they leave at
+    /// its default: a table whose retention was changed since is taken by options without one.
+    ///
+    /// ```
+    /// # use tidestone::*;
+    /// # let db = Tidestone::builder("/db").disk(std::sync::Arc::new(io::SimDisk::new())).create()?;
+    /// let first = TableOptions::new().field("price", FieldType::F64).policy(DuplicatePolicy::First);
+    /// db.table_or_create("trades", first.clone())?;
+    /// db.table_or_create("trades", first)?;
+    /// db.table_or_create("trades", TableOptions::new())?;
+    /// let all = TableOptions::new().policy(DuplicatePolicy::All);
+    /// let error = db.table_or_create("trades", all).unwrap_err();
+    /// assert!(error.to_string().contains("policy is First, asked for is All"));
+    /// # Ok::<(), Error>(())
+    /// ```
     ///
     /// # Errors
-    /// The options of a new table are out of bounds, or the database was closed or opened for reading
-    /// only ([`table`](Tidestone::table) serves there).
+    /// The table differs from what the options ask for ([`ErrorKind::Exists`]; what differs is named), they
+    /// are out of bounds, or the database was closed or opened for reading only
+    /// ([`table`](Tidestone::table) serves there).
     pub fn table_or_create(&self, name: &str, options: TableOptions) -> Result<Table> {
-        match self.create_table(name, options) {
-            Err(error) if error.kind() == ErrorKind::Exists => self.table(name),
-            other => other,
+        match self.make_table(name, &options) {
+            Err(error) if error.kind() == ErrorKind::Exists => {
+                let table = self.table(name)?;
+                options.check(&table.schema())?;
+                Ok(table)
+            }
+            made => made,
         }
     }
 

@@ -495,6 +495,70 @@ fn a_field_given_twice_is_told_whichever_call_makes_the_table() {
     }
 }
 
+/// Whatever was asked for, the table was given as it was.
+#[test]
+fn a_table_that_is_not_as_asked_for_is_told_and_what_differs() {
+    let db = create(SimDisk::new());
+    let (hour, day) = (Duration::from_secs(3_600), Duration::from_secs(24 * 3_600));
+    let plain = || TableOptions::new().field("v", FieldType::I64);
+    let made = plain()
+        .field("w", FieldType::F64)
+        .policy(DuplicatePolicy::First)
+        .partition(hour)
+        .retention_age(Some(day));
+    let table = db.table_or_create("t", made.clone()).unwrap();
+    let check = |asked: TableOptions, told: &str| {
+        let given = db.table_or_create("t", asked);
+        let Err(error) = given else {
+            return assert_eq!(told, "");
+        };
+        assert_eq!(error.kind(), ErrorKind::Exists, "{error}");
+        let start = "table \"t\" is there and is not as asked for: ";
+        let text = error.to_string();
+        let rest = text.strip_prefix(start).unwrap_or_default();
+        assert!(
+            !told.is_empty() && rest.starts_with(&format!("{told}; ask")),
+            "{text}"
+        );
+    };
+    check(made.clone(), "");
+    check(plain(), "");
+    check(TableOptions::new(), "");
+    check(
+        plain().policy(DuplicatePolicy::Replace),
+        "policy is First, asked for is Replace",
+    );
+    check(
+        plain().partition(day),
+        "partition is 3600s, asked for is 86400s",
+    );
+    check(plain().open_schema(), "mode is Fixed, asked for is Open");
+    let told = "retention_age is Some(86400s), asked for is Some(3600s)";
+    check(plain().retention_age(Some(hour)), told);
+    let told = "retention_bytes is None, asked for is Some(9)";
+    check(plain().retention_bytes(Some(9)), told);
+    let told = "future_bound is Some(86400s), asked for is None";
+    check(plain().future_bound(None), told);
+    let told = "drop_oldest_when_full is false, asked for is true";
+    check(plain().drop_oldest_when_full(), told);
+    check(
+        plain().field("x", FieldType::I64),
+        "there is no field \"x\"",
+    );
+    let told = "policy is First, asked for is All; field \"w\" is f64, asked for is i64";
+    check(
+        plain()
+            .field("w", FieldType::I64)
+            .policy(DuplicatePolicy::All),
+        told,
+    );
+    // What was changed since is what counts.
+    table.set_retention(Some(hour), None).unwrap();
+    check(plain().retention_age(Some(hour)), "");
+    let told = "retention_age is Some(3600s), asked for is Some(86400s)";
+    check(made, told);
+}
+
 #[test]
 fn a_delete_in_a_table_that_was_dropped_is_refused() {
     let db = create(SimDisk::new());

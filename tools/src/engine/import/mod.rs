@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
-use tidestone::{DuplicatePolicy, FieldType, TableOptions, Tidestone};
+use tidestone::{DuplicatePolicy, ErrorKind, FieldType, TableOptions, Tidestone};
 
 use super::files::DbFiles;
 use crate::outcome::{Failure, Outcome, Run};
@@ -312,7 +312,13 @@ impl Tables<'_> {
     fn sink(&mut self, name: &str) -> Result<&mut Sink, Refused> {
         if !self.sinks.contains_key(name) {
             let db = open(self.db, self.args).map_err(Refused::All)?;
-            let table = db.table_or_create(name, self.args.table_options())?;
+            // The options are of a table that is made: one that is there is taken as it is.
+            let table = match db.table(name) {
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    db.create_table(name, self.args.table_options())
+                }
+                there => there,
+            }?;
             self.sinks.insert(name.to_owned(), Sink::new(db, table));
         }
         let gone = || {
