@@ -14,8 +14,8 @@ use std::sync::Arc;
 use common::quiet;
 use tidestone::io::{Disk, Fault, SimDisk, read_all};
 use tidestone::{
-    FieldType, Lsn, ManualClock, Result, SeededRandom, SeriesHandle, Table, TableOptions,
-    Tidestone, TimeRange, Value,
+    Agg, Aggregate, ErrorKind, FieldType, Lsn, ManualClock, Result, SeededRandom, SeriesHandle,
+    Table, TableOptions, TagMatch, Tidestone, TimeRange, Value,
 };
 use tidestone_format::header::FileHeader;
 use tidestone_format::manifest::{ManifestIdentity, replay};
@@ -100,6 +100,52 @@ fn hosts_that_come_and_go_leave_nothing_behind() {
         assert_eq!(table.series_count().unwrap(), 0, "round {round}");
         assert!(series(&table, "new").id().0 > last);
     }
+}
+
+/// What had been answered with no rows was an error, once a thread in the background had forgotten them.
+#[test]
+fn who_asks_by_a_tag_of_series_that_were_forgotten_is_answered_as_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("db");
+    let db = Tidestone::create(&path, quiet()).unwrap();
+    let options = TableOptions::new().field("v", FieldType::I64);
+    let table = db.create_table("t", options).unwrap();
+    let check = |table: &Table| {
+        let by = |tag: &str| table.query().filter(TagMatch::equal(tag, "x"));
+        assert_eq!(by("dc").scan().unwrap().count(), 0);
+        assert!(by("dc").last().unwrap().is_empty());
+        let sum = [Aggregate::new(Agg::Sum, "v")];
+        let sums = table.query().group_by(&["dc"]).aggregate(sum).buckets();
+        assert!(sums.unwrap().len() <= 1);
+        let of_dc = [TagMatch::equal("dc", "x")];
+        assert!(table.series_keys(&of_dc).unwrap().len() <= 1);
+        drop(table.delete(&of_dc, TimeRange::ALL).unwrap());
+        let error = by("dcs").scan().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+    };
+    write(&db, &series(&table, "a"), 1);
+    write(&db, &table.series(&[("dc", "x")]).unwrap(), 1);
+    db.flush().unwrap();
+    let of_dc = [TagMatch::equal("dc", "x")];
+    table
+        .delete(&of_dc, TimeRange::ALL)
+        .unwrap()
+        .wait()
+        .unwrap();
+    check(&table);
+    db.compact().unwrap();
+    db.enforce_retention().unwrap();
+    assert_eq!(table.series_count().unwrap(), 1);
+    assert_eq!(table.tag_names().unwrap(), ["host"]);
+    check(&table);
+    // Where it was the last one, too.
+    delete_all(&db, &table);
+    db.enforce_retention().unwrap();
+    assert_eq!(table.series_count().unwrap(), 0);
+    check(&table);
+    db.close().unwrap();
+    let db = Tidestone::open(&path, quiet()).unwrap();
+    check(&db.table("t").unwrap());
 }
 
 #[test]

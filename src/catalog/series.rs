@@ -276,6 +276,19 @@ impl SeriesRegistry {
 
     /// The names of the tags that series of a table have, sorted.
     pub(crate) fn tag_names(&self, table: TableId) -> Result<Vec<String>> {
+        self.tags(table, |index| index.tag_names(table))
+    }
+
+    /// The names of the tags that series of a table have, or had before they were forgotten, sorted.
+    pub(crate) fn known_tags(&self, table: TableId) -> Result<Vec<String>> {
+        self.tags(table, |index| index.known_tags(table))
+    }
+
+    fn tags(
+        &self,
+        table: TableId,
+        of_index: impl Fn(&Index) -> Result<Vec<String>>,
+    ) -> Result<Vec<String>> {
         let mut names: Vec<String> = {
             let pending = self.pending.read();
             let of_table = pending.by_id.values().filter(|(of, _, _)| *of == table);
@@ -283,7 +296,7 @@ impl SeriesRegistry {
                 .flat_map(|(_, key, _)| key.tags().map(|(name, _)| name.to_owned()))
                 .collect()
         };
-        names.extend(self.with_index(|index| index.tag_names(table))?);
+        names.extend(self.with_index(of_index)?);
         names.sort_unstable();
         names.dedup();
         Ok(names)

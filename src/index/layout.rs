@@ -5,7 +5,7 @@
 //! | `meta` | `state` | layout version (one byte), then [`State`] in bincode |
 //! | `ids` | table, series key | series id, little-endian |
 //! | `keys` | table, series id | series key |
-//! | `postings` | table, length of tag (u16), tag, 0 | the series that have the tag |
+//! | `postings` | table, length of tag (u16), tag, 0 | the series that have the tag; none: all were forgotten |
 //! | `postings` | table, length of tag (u16), tag, 1, value | the series whose tag has that value |
 //!
 //! No tag has an empty name; the posting in its place holds every series of the table. Integers
@@ -220,6 +220,11 @@ pub(super) fn encode_id(id: SeriesId) -> [u8; 8] {
 /// The series id that is a value.
 pub(super) fn decode_id(bytes: &[u8]) -> Option<SeriesId> {
     bytes.try_into().ok().map(u64::from_le_bytes).map(SeriesId)
+}
+
+/// Whether a posting is of no series.
+pub(super) fn is_empty(posting: &[u8]) -> bool {
+    decode_id(posting) == Some(SeriesId(0))
 }
 
 /// A posting of the given series.

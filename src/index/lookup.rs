@@ -48,16 +48,29 @@ impl Index {
     /// # Errors
     /// The index cannot be read.
     pub(crate) fn tag_names(&self, table: TableId) -> Result<Vec<String>> {
+        self.tags(table, |ids| !layout::is_empty(ids))
+    }
+
+    /// The names of the tags that series of the table have, or had before they were forgotten, sorted.
+    ///
+    /// # Errors
+    /// The index cannot be read.
+    pub(crate) fn known_tags(&self, table: TableId) -> Result<Vec<String>> {
+        self.tags(table, |_| true)
+    }
+
+    /// The names of the tags of a table whose posting is asked for.
+    fn tags(&self, table: TableId, is_asked: impl Fn(&[u8]) -> bool) -> Result<Vec<String>> {
         let view = self.store.view();
         let (from, to) = layout::table_span(table);
         let mut cursor = view.cursor(Family::Postings, &from, &to)?;
         let mut names = Vec::new();
-        while let Some((key, _)) = cursor.item()? {
+        while let Some((key, ids)) = cursor.item()? {
             let Some(posting) = layout::Posting::decode(key) else {
                 return Err(self.corrupt(format!("a posting has the key {key:?}")));
             };
             let next = layout::after_tag(table, posting.tag);
-            if !posting.tag.is_empty() {
+            if !posting.tag.is_empty() && is_asked(ids) {
                 names.push(posting.tag.to_owned());
             }
             cursor.seek(&next);

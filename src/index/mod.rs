@@ -18,7 +18,10 @@
 //! 5. A tag that a series does not have counts as the empty string.
 //! 6. It names the last forgetting of series that it took part in, in one batch with what that removed
 //!    ([`Forgetting`]). So a copy from before, put back, is told from one that knows nothing new.
-//! 7. Only `rocks` (and a test) names RocksDB, and none of its types leaves this module.
+//! 7. The name of a tag that series of a table had stays known when they are forgotten: who asks by it
+//!    is answered that there are none, before and after. An index that is made anew knows the names of
+//!    those there are.
+//! 8. Only `rocks` (and a test) names RocksDB, and none of its types leaves this module.
 //!
 //! | file | what |
 //! |---|---|
@@ -237,7 +240,7 @@ impl Index {
     }
 
     /// Forgets series, durably, all of them or none, and notes that `forgetting` did it. A key that a
-    /// later series has stays its.
+    /// later series has stays its. The names of their tags stay known.
     ///
     /// # Errors
     /// The index cannot be read or written; the series are still there, or not any more.
@@ -263,7 +266,8 @@ impl Index {
             for id in ids {
                 posting.remove(id);
             }
-            if posting.is_empty() {
+            let is_of_value = layout::Posting::decode(&key).is_some_and(|p| p.value.is_some());
+            if posting.is_empty() && is_of_value {
                 batch.delete(Family::Postings, &key);
             } else {
                 let left = layout::encode_ids(posting.into_iter().collect());

@@ -307,7 +307,8 @@ impl Query {
         found
     }
 
-    /// Fails if no series of the table has one of the tags; `one` is a series to look at first.
+    /// Fails if no series of the table has one of the tags, nor had it before it was forgotten; `one` is
+    /// a series to look at first.
     pub(super) fn check_tags(&self, tags: &[&str], one: Option<SeriesId>) -> Result<()> {
         let registry = &self.engine.series;
         if let Some(one) = one {
@@ -319,7 +320,7 @@ impl Query {
                 return Ok(());
             }
         }
-        let known = registry.tag_names(self.table.id)?;
+        let known = registry.known_tags(self.table.id)?;
         let unknown = tags.iter().find(|t| known.iter().all(|k| k != *t));
         match unknown {
             Some(tag) if !known.is_empty() => {

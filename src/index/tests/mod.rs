@@ -281,6 +281,13 @@ fn removed_series_are_nowhere_and_the_others_everywhere() {
     index.remove(&left, forgetting(1, 2)).unwrap();
     assert_eq!(index.verify().unwrap(), 0);
     assert!(index.tag_names(TABLE).unwrap().is_empty());
+    assert_eq!(index.known_tags(TABLE).unwrap(), ["host", "os", "rack"]);
+    assert_eq!(index.stats().unwrap().series, 0);
+    index.apply(&left, applied(10)).unwrap();
+    assert_eq!(index.verify().unwrap(), left.len() as u64);
+    assert_eq!(index.tag_names(TABLE).unwrap(), ["host", "os", "rack"]);
+    index.drop_table(TABLE, applied(11)).unwrap();
+    assert!(index.known_tags(TABLE).unwrap().is_empty());
 }
 
 #[test]
