@@ -47,6 +47,22 @@ fn a_constant_stride_takes_no_bits() {
 }
 
 #[test]
+fn a_stride_of_any_size_and_length_comes_back() {
+    for step in [1, -1, 1_000_000_007, 1 << 62, i64::MAX, i64::MIN] {
+        for n in (3..40).chain([1000, 1023, 1024]) {
+            let first = i64::MAX - 5;
+            let values: Vec<i64> = (0..n)
+                .map(|i: i64| first.wrapping_add(i.wrapping_mul(step)))
+                .collect();
+            check(&values);
+            let mut decoded = vec![0; values.len()];
+            progression(first, step, &mut decoded);
+            assert_eq!(decoded, values, "{n} values, {step} apart");
+        }
+    }
+}
+
+#[test]
 fn breaks_of_a_stride_become_patches_up_and_down() {
     let mut values: Vec<i64> = (0..1024).map(|i| i * 1000).collect();
     for value in &mut values[100..] {
