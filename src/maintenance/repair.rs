@@ -57,6 +57,7 @@ pub enum Step {
     /// this is, as does every other sound header.
     WriteIdentity {
         /// The file.
+        #[serde(serialize_with = "super::shown")]
         path: PathBuf,
         /// The database.
         #[serde(serialize_with = "as_text")]
@@ -106,6 +107,7 @@ pub enum Step {
         /// The last LSN that is flushed.
         flushed: u64,
         /// Segments that no manifest names: they are moved to `lost/`.
+        #[serde(serialize_with = "super::all_shown")]
         unnamed: Vec<PathBuf>,
         /// What is wrong.
         what: String,

@@ -733,6 +733,16 @@ fn a_path_that_is_not_utf_8_is_shown_as_far_as_it_is_in_whole_documents() {
     shown(&step["path"]);
     let unnamed = serde_json::json!(["d\u{fffd}/b", "d\u{fffd}/c"]);
     assert_eq!(step["unnamed"], unnamed);
+    let step = tidestone::maintenance::Step::NewLog {
+        flushed: 1,
+        unnamed: vec![named(b"/b").into(), named(b"/c").into()],
+        what: String::new(),
+    };
+    let step = serde_json::to_value(&step).unwrap();
+    assert_eq!(step["NewLog"]["unnamed"], unnamed);
+
+    std::fs::write(place.0.path().join(named(b"/IDENTITY")), [0; 192]).unwrap();
+    shown(&json(1, &["repair", "db"])["steps"][0]["WriteIdentity"]["path"]);
 }
 
 #[test]
