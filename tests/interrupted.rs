@@ -318,6 +318,37 @@ fn a_manifest_that_is_cut() {
 }
 
 #[test]
+fn a_manifest_whose_end_is_zeros() {
+    let zeros = |disk: &SimDisk, made: &Made| {
+        let manifest = &files(disk, ".manifest")[0];
+        disk.damage(manifest, |bytes| bytes[made.edits..].fill(0))
+            .unwrap();
+    };
+    interrupt(zeros, &["CutManifest"]);
+}
+
+#[test]
+fn a_manifest_whose_end_is_gone() {
+    let cut = |disk: &SimDisk, made: &Made| {
+        let manifest = &files(disk, ".manifest")[0];
+        disk.damage(manifest, |bytes| bytes.truncate(made.edits + 30))
+            .unwrap();
+    };
+    interrupt(cut, &["CutManifest"]);
+}
+
+#[test]
+fn a_log_that_is_gone_and_the_end_of_the_manifest_with_it() {
+    let zeros = |disk: &SimDisk, made: &Made| {
+        let manifest = &files(disk, ".manifest")[0];
+        disk.damage(manifest, |bytes| bytes[made.edits..].fill(0))
+            .unwrap();
+        lose_log(disk);
+    };
+    interrupt(zeros, &["CutManifest", "NewLog"]);
+}
+
+#[test]
 fn a_segment_that_is_dropped() {
     let damage = |disk: &SimDisk, made: &Made| {
         flip(disk, &made.segments[1], |bytes| bytes.len() - 20);

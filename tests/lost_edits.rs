@@ -102,6 +102,9 @@ fn lose(sound: &SimDisk, what: &str, change: impl Fn(&mut Vec<u8>)) -> bool {
     let files = segments(&disk);
     let report = builder(&disk).verify().unwrap();
     let told = report.is_damaged();
+    for damage in &report.damage {
+        assert!(damage.path.starts_with("/db"), "{what}: {damage:?}");
+    }
     match builder(&disk).open_read_only().and_then(|db| read(&db)) {
         Err(error) => is_told(&error, what),
         Ok(rows) => assert_eq!(rows, expected, "{what}: a reader answers short"),

@@ -358,7 +358,8 @@ impl<'a> Repair<'a> {
         let missing = wal::Missing::Cut(&mut cut);
         let replayed = wal::replay(&files, flushed, missing, |frame| {
             if beyond.is_none() {
-                beyond = given.beyond_in(frame);
+                let told = given.check_frame(frame);
+                beyond = told.err().map(|error| error.with_path(&wal));
             }
             Ok(())
         });

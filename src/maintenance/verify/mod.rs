@@ -293,7 +293,7 @@ impl Verifier {
     /// All log files together, which tell where the log ends: as opening the database reads them.
     fn log_as_a_whole(&mut self, state: &State, database: FileUuid) -> Result<()> {
         let folder = self.folders.wal();
-        let (given, mut beyond) = (Given::of(state), None);
+        let given = Given::of(state);
         let replayed = wal::replay(
             &wal::LogFiles {
                 disk: &*self.disk.clone(),
@@ -304,15 +304,8 @@ impl Verifier {
             },
             state.flushed(),
             wal::Missing::Refused,
-            |frame| {
-                if beyond.is_none() {
-                    beyond = given.beyond_in(frame);
-                }
-                Ok(())
-            },
+            |frame| given.check_frame(frame),
         );
-        let beyond = beyond.map(|error| Damage::of(&error, &folder));
-        self.report.damage.extend(beyond);
         match replayed {
             Ok(replayed) => {
                 for over in replayed.stepped_over {
