@@ -419,6 +419,12 @@ fn let_pass<T>(clock: &Told, thread: &ScopedJoinHandle<'_, T>) {
     }
 }
 
+/// Fails unless this is a refusal after a wait that says what was waited for.
+fn is_busy(error: &Error, says: &str) {
+    assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
+    assert!(error.to_string().contains(says), "{error}");
+}
+
 /// It waited for as long as it took.
 #[test]
 fn a_commit_does_not_wait_for_a_log_file_longer_than_it_is_to() {
@@ -428,15 +434,12 @@ fn a_commit_does_not_wait_for_a_log_file_longer_than_it_is_to() {
     std::thread::scope(|scope| {
         let commits = scope.spawn(|| commit_until_refused(&db, &table));
         let_pass(&clock, &commits);
-        let error = commits.join().unwrap();
-        assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
-        let text = error.to_string();
-        assert!(text.contains("the next one is not ready"), "{text}");
+        is_busy(&commits.join().unwrap(), "the next one is not ready");
         // Neither does a series that is made.
         let makes = scope.spawn(|| table.series(&[("host", &tag)]).map(drop));
         let_pass(&clock, &makes);
         let error = makes.join().unwrap().unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
+        is_busy(&error, "the next one is not ready");
     });
     gate.open();
     db.close().unwrap();
@@ -450,13 +453,8 @@ fn a_commit_does_not_wait_for_a_write_of_the_log_longer_than_it_is_to() {
     std::thread::scope(|scope| {
         let commits = scope.spawn(|| commit_until_refused(&db, &table));
         let_pass(&clock, &commits);
-        let error = commits.join().unwrap();
-        assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
-        let text = error.to_string();
-        assert!(
-            text.contains("bytes wait to be written to the log"),
-            "{text}"
-        );
+        let says = "bytes wait to be written to the log";
+        is_busy(&commits.join().unwrap(), says);
     });
     gate.open();
     db.close().unwrap();
