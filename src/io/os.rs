@@ -28,21 +28,24 @@ struct OsLock(fs::File);
 
 impl OsLock {
     fn take(file: fs::File) -> io::Result<Self> {
-        loop {
+        /// Who only asks whether it is held shares it for a microsecond, or until it is scheduled again; a
+        /// program that is not this one may share it for longer, and is given up on after a tenth of a
+        /// second or so.
+        const ATTEMPTS: usize = 100_000;
+        for _ in 0..ATTEMPTS {
             match file.try_lock() {
                 Ok(()) => return Ok(Self(file)),
                 Err(fs::TryLockError::Error(e)) => return Err(e),
                 Err(fs::TryLockError::WouldBlock) => {}
             }
-            // Who only asks whether it is held shares it, for a moment.
             match file.try_lock_shared() {
                 Ok(()) => file.unlock()?,
                 Err(fs::TryLockError::Error(e)) => return Err(e),
-                Err(fs::TryLockError::WouldBlock) => {
-                    return Err(io::Error::from(io::ErrorKind::WouldBlock));
-                }
+                Err(fs::TryLockError::WouldBlock) => break,
             }
+            std::thread::yield_now();
         }
+        Err(io::Error::from(io::ErrorKind::WouldBlock))
     }
 }
 
@@ -214,6 +217,30 @@ mod tests {
         drop(lock);
         assert!(!OsDisk.is_locked(&path).unwrap());
         drop(inherited);
+    }
+
+    #[test]
+    fn who_asks_whether_a_lock_is_held_keeps_nobody_from_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        drop(OsDisk.lock(&path).unwrap());
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    OsDisk.is_locked(&path).unwrap();
+                }
+            });
+            let all: Vec<_> = (0..2_000).map(|_| OsDisk.lock(&path).map(drop)).collect();
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+            all.into_iter().for_each(Result::unwrap);
+        });
+        // One who shares it and stays is not waited for.
+        let shared = fs::File::open(&path).unwrap();
+        shared.lock_shared().unwrap();
+        let error = OsDisk.lock(&path).map(drop).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        assert!(!OsDisk.is_locked(&path).unwrap());
     }
 
     #[test]
