@@ -16,7 +16,10 @@ use std::sync::Arc;
 
 use common::{contents, quiet};
 use tidestone::io::SimDisk;
-use tidestone::{Builder, Error, ErrorKind, Result, Table, TableOptions, Tidestone};
+use tidestone::maintenance::Step;
+use tidestone::{
+    Builder, Error, ErrorKind, FieldType, Options, Result, Table, TableOptions, Tidestone,
+};
 use tidestone_format::header::FileHeader;
 use tidestone_format::manifest::{EditCursor, ManifestIdentity};
 
@@ -63,6 +66,17 @@ fn read(db: &Tidestone) -> Result<Vec<(String, usize, Vec<common::Row>)>> {
         Ok((table.name().to_owned(), fields, contents(&table)))
     };
     db.tables().into_iter().map(rows).collect()
+}
+
+/// The manifest, up to the byte behind its last one that is not zero.
+fn edits(disk: &SimDisk) -> Vec<u8> {
+    let mut edits = Vec::new();
+    disk.damage(&PathBuf::from(MANIFEST), |bytes| {
+        let end = bytes.iter().rposition(|b| *b != 0).unwrap() + 1;
+        edits.extend_from_slice(&bytes[..end]);
+    })
+    .unwrap();
+    edits
 }
 
 fn segments(disk: &SimDisk) -> BTreeSet<String> {
@@ -162,4 +176,48 @@ fn edits_that_were_written_over_with_zeros_are_missed() {
     let missed = told.iter().filter(|told| **told).count();
     assert!(missed > ends.len() / 2, "{told:?}");
     assert!(!told[ends.len() - 1]);
+}
+
+/// What was flushed since is in no log any more: only segments that the manifest does not name have it.
+#[test]
+fn where_an_older_manifest_is_put_back_its_unnamed_segments_are_kept() {
+    let disk = SimDisk::new();
+    let options = Options {
+        log_file_bytes: 64 << 10,
+        ..quiet()
+    };
+    let db = builder(&disk).options(options).create().unwrap();
+    let table = TableOptions::new().field("v", FieldType::I64);
+    let table = db.create_table("t", table.future_bound(None)).unwrap();
+    let series = table.series(&[("tag", "x")]).unwrap();
+    let mut writer = db.writer();
+    let mut older = Vec::new();
+    for round in 0..20 {
+        let times: Vec<i64> = (0..2_000).map(|t| round * 2_000 + t).collect();
+        let values = times.iter().map(|t| t.wrapping_mul(*t)).collect();
+        let batch = tidestone::Batch::of_series(&series, times).i64("v", values);
+        writer.append_batch(batch).unwrap();
+        writer.commit_and_wait().unwrap();
+        db.flush().unwrap();
+        if round == 3 {
+            older = edits(&disk);
+        }
+    }
+    drop((writer, series, table));
+    db.close().unwrap();
+    disk.damage(&PathBuf::from(MANIFEST), |bytes| {
+        bytes[older.len()..].fill(0)
+    })
+    .unwrap();
+    let files = segments(&disk);
+    is_told(&builder(&disk).open().unwrap_err(), "opened");
+    let plan = builder(&disk).repair().unwrap();
+    let [Step::NewLog { unnamed, .. }] = &plan.steps[..] else {
+        panic!("{plan:?}");
+    };
+    assert_eq!(unnamed.len(), 16, "{unnamed:?}");
+    let db = builder(&disk).open().unwrap();
+    assert_eq!(contents(&db.table("t").unwrap()).len(), 4 * 2_000);
+    db.close().unwrap();
+    assert_eq!(segments(&disk), files, "they are kept aside");
 }

@@ -106,7 +106,7 @@ pub enum Step {
     NewLog {
         /// The last LSN that is flushed.
         flushed: u64,
-        /// Segments that no manifest names: they are moved to `lost/`.
+        /// Segments that no manifest names, where it is not cut: they are moved to `lost/`.
         #[serde(serialize_with = "super::all_shown")]
         unnamed: Vec<PathBuf>,
         /// What is wrong.
@@ -241,7 +241,7 @@ impl<'a> Repair<'a> {
         let (_, replay, damage) = read_manifest_up_to_damage(&manifest, &bytes)?;
         let given = Given::of(&replay.state);
         let unnamed = self.unnamed(&replay.state)?;
-        let (of_log, mut told) = self.step_for_log(&replay.state, &given, &unnamed)?;
+        let (mut of_log, mut told) = self.step_for_log(&replay.state, &given)?;
         for file in &unnamed {
             match given.check_stray(&**disk, file, self.identity.database) {
                 Err(error) if error.kind() == ErrorKind::Corrupt => drop(told.get_or_insert(error)),
@@ -263,6 +263,9 @@ impl<'a> Repair<'a> {
                 unnamed,
                 what,
             });
+        } else if let Some(Step::NewLog { unnamed: aside, .. }) = &mut of_log {
+            // The manifest may be older than the log: what it does not name may be all there is.
+            *aside = unnamed;
         }
         let memory = self.options.segment_memory();
         let segments = Segments::new(disk.clone(), folders, self.identity.database, memory)?;
@@ -339,12 +342,7 @@ impl<'a> Repair<'a> {
     }
 
     /// What has to be dropped of the log, if anything; and what it has beyond the ids that were `given`.
-    fn step_for_log(
-        &self,
-        state: &State,
-        given: &Given,
-        unnamed: &[PathBuf],
-    ) -> Result<(Option<Step>, Option<Error>)> {
+    fn step_for_log(&self, state: &State, given: &Given) -> Result<(Option<Step>, Option<Error>)> {
         let (incarnation, flushed) = (state.incarnation(), state.flushed());
         let (mut cut, mut beyond) = (None, None);
         let wal = self.folders.wal();
@@ -374,7 +372,7 @@ impl<'a> Repair<'a> {
             Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) => {
                 Some(Step::NewLog {
                     flushed: flushed.0,
-                    unnamed: unnamed.to_vec(),
+                    unnamed: Vec::new(),
                     what: error.to_string(),
                 })
             }
@@ -427,7 +425,6 @@ impl<'a> Repair<'a> {
                 | Step::DropSegment { path, .. } => {
                     self.copy_to_lost(path)?;
                 }
-                // The manifest may be older than the log: what it does not name may be all there is.
                 Step::NewLog { unnamed, .. } => self.move_all_to_lost(unnamed)?,
                 Step::CutLog { .. } | Step::DropNameless { .. } => {}
             }
