@@ -350,6 +350,8 @@ fn synced_latency() {
 
 /// Group commit: many tickets on their way, many threads waiting.
 fn group_commit() {
+    /// Commits of each of the threads.
+    const EACH: i64 = 5_000;
     println!("group commit, one row of 10 f64 fields a commit, durable");
     let bench = open(10, Options::default());
     let series = bench.table.series(&[("host", "a")]).unwrap();
@@ -391,7 +393,7 @@ fn group_commit() {
             let (db, series) = (&bench.db, &series);
             scope.spawn(move || {
                 let mut writer = db.writer();
-                for i in 0..1_000i64 {
+                for i in 0..EACH {
                     let time = START + thread * 1_000_000 + i;
                     writer
                         .append(series, time, &row(i.cast_unsigned()))
@@ -401,7 +403,7 @@ fn group_commit() {
             });
         }
     });
-    let blocked = 64_000.0 / started.elapsed().as_secs_f64();
+    let blocked = (64 * EACH) as f64 / started.elapsed().as_secs_f64();
     println!(
         "  64 threads, each waiting                     {blocked:>12.0} commits/s, {:.1} times",
         blocked / alone

@@ -13,7 +13,8 @@
 //! [`Threads`], [`Disk`](crate::io::Disk), [`Clock`](crate::Clock) and [`Random`](crate::Random), which
 //! the [`Builder`](crate::Builder) is given. Blocking has no trait, so that no lock pays for one. All of it is
 //! `Mutex`, `RwLock` and `Condvar` of `parking_lot`, and nothing else: in `Cargo.toml` a crate of the same interface
-//! that yields to the simulator can take that name, as wrappers of the primitives do for loom and shuttle. A wait for a
+//! that yields to the simulator can take that name, as wrappers of the primitives do for loom and shuttle. (One file,
+//! `wal/turns.rs`, takes those of std and says why: there the simulator's go into its `use` line.) A wait for a
 //! time is one on such a `Condvar`, for as long as [`Clock::sleep_until`](crate::Clock::sleep_until) says. Atomics, and the
 //! locks inside of caches, are held across no call of a seam.
 

@@ -22,6 +22,7 @@
 //! | `mod` | appending, group commit, waiting |
 //! | `batch` | rows whose frame is encoded by whoever writes it |
 //! | `group` | frames on their way to the disk |
+//! | `turns` | who writes them, and where the others wait |
 //! | `files` | the fixed-length files: made ahead, rotated, recycled |
 //! | `replay` | reading the log at open: where it ends, what is damage |
 //! | `follow` | reading the log while another process writes it |
@@ -33,6 +34,7 @@ mod group;
 mod replay;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -53,6 +55,7 @@ pub(crate) use group::Frame;
 pub(crate) use replay::{LogFiles, Missing, SteppedOver, make_durable, remove_unused, replay};
 
 use group::{Buffers, Group};
+use turns::{Turn, Turns};
 
 use crate::clock::Deadline;
 use crate::error::{Error, ErrorKind, Result};
@@ -81,8 +84,11 @@ pub(crate) struct Log {
     disk: Arc<dyn Disk>,
     settings: LogSettings,
     state: Mutex<State>,
-    /// Something was written, synced, prepared or poisoned.
+    /// Something was written, synced, prepared or poisoned: for those who wait neither for a turn nor
+    /// for work.
     progress: Condvar,
+    /// Where threads wait for the turn at writing that is for them.
+    turns: Turns,
     /// The log thread may have something to do. Apart from the file thread's: commits that ask for a
     /// sync would wake that for nothing, each of them.
     work: Condvar,
@@ -110,8 +116,9 @@ struct State {
     pending_bytes: usize,
     /// Bytes of the groups that somebody is writing.
     writing_bytes: usize,
-    /// Somebody is writing or syncing groups.
-    busy: bool,
+    /// Who is writing or syncing groups, and how many were before.
+    turn: Turn,
+    turns_over: u64,
     /// Frames that were synced together last.
     last_group: u64,
     /// Highest LSN of the group before.
@@ -162,7 +169,8 @@ impl Log {
             pending: VecDeque::new(),
             pending_bytes: 0,
             writing_bytes: 0,
-            busy: false,
+            turn: Turn::Nobody,
+            turns_over: 0,
             last_group: 0,
             last_synced: before,
             unsynced: Vec::new(),
@@ -187,6 +195,7 @@ impl Log {
             settings,
             state: Mutex::new(state),
             progress: Condvar::new(),
+            turns: Turns::default(),
             work: Condvar::new(),
             file_work: Condvar::new(),
             durable: AtomicU64::new(before.0),
@@ -254,7 +263,7 @@ impl Log {
         let added = state.push(&self.settings, frame, lsn)?;
         state.next_lsn = Lsn(lsn.0 + 1);
         state.pending_bytes += added;
-        if state.pending_bytes >= self.settings.write_behind && !state.busy {
+        if state.pending_bytes >= self.settings.write_behind && !state.turn.is_taken() {
             state.wanted_write = lsn;
             self.work.notify_all();
         }
@@ -279,8 +288,10 @@ impl Log {
             if state.is_full(&self.settings) {
                 state.wanted_write = Lsn(state.next_lsn.0 - 1);
                 // Who is woken by the log's thread would wait for itself.
-                if !state.busy && (deadline.is_none() || self.is_own_thread()) {
-                    state = self.lead_or_wait(state)?;
+                let may_write = deadline.is_none() || self.is_own_thread();
+                if !state.turn.is_taken() && may_write {
+                    self.take_turn(state)?;
+                    state = self.state.lock();
                     continue;
                 }
                 self.work.notify_all();
@@ -345,11 +356,15 @@ impl Log {
     /// Returns once everything up to `lsn` is durable. The caller writes and syncs the group
     /// itself if nobody else is at it.
     pub(crate) fn sync_to(&self, lsn: Lsn) -> Result<()> {
-        let mut state = self.state.lock();
-        while state.durable < lsn {
+        // Who was woken because it is needs no lock to see that.
+        while self.durable_lsn() < lsn {
+            let mut state = self.state.lock();
+            if state.durable >= lsn {
+                break;
+            }
             state.check()?;
             state.wanted_sync = state.wanted_sync.max(lsn);
-            state = self.lead_or_wait(state)?;
+            self.take_turn_or_wait(state, lsn, true)?;
         }
         Ok(())
     }
@@ -357,13 +372,15 @@ impl Log {
     /// Returns once everything up to `lsn` is in the page cache. The caller writes the group itself
     /// if nobody else is at it.
     pub(crate) fn write_to(&self, lsn: Lsn) -> Result<()> {
-        let mut state = self.state.lock();
-        while state.written < lsn {
+        loop {
+            let mut state = self.state.lock();
+            if state.written >= lsn {
+                return Ok(());
+            }
             state.check()?;
             state.wanted_write = state.wanted_write.max(lsn);
-            state = self.lead_or_wait(state)?;
+            self.take_turn_or_wait(state, lsn, false)?;
         }
-        Ok(())
     }
 
     /// Waits until somebody has written everything up to `lsn`, and synced it if `sync`; `false`
@@ -545,12 +562,10 @@ impl Log {
             if state.poisoned.is_some() || (state.closing && !wanted) {
                 return;
             }
-            if wanted && !state.busy {
-                state = match self.lead_or_wait(state) {
-                    Ok(state) => state,
-                    // The log keeps the cause and hands it to every caller.
-                    Err(_) => self.state.lock(),
-                };
+            if wanted && !state.turn.is_taken() {
+                // The log keeps the cause of a failure and hands it to every caller.
+                let _kept = self.take_turn(state);
+                state = self.state.lock();
             } else if wanted {
                 self.progress.wait(&mut state);
             } else {
@@ -609,18 +624,23 @@ impl Log {
         self.work.notify_all();
         self.file_work.notify_all();
         self.progress.notify_all();
+        self.turns.wake_all();
     }
 
-    /// Writes (and syncs, where wanted) what is pending if nobody is at it, or else waits for who is.
-    fn lead_or_wait<'a>(
-        &'a self,
-        mut state: MutexGuard<'a, State>,
-    ) -> Result<MutexGuard<'a, State>> {
-        if state.busy {
-            self.progress.wait(&mut state);
-            return Ok(state);
+    /// Takes the turn if nobody has it; or else waits for the one that is for `lsn`, or for its own.
+    fn take_turn_or_wait(&self, state: MutexGuard<'_, State>, lsn: Lsn, sync: bool) -> Result<()> {
+        if !state.turn.is_taken() {
+            return self.take_turn(state);
         }
-        state.busy = true;
+        let seat = self.turns.seat(state.turns_over, state.turn, lsn, sync);
+        drop(state);
+        seat.wait();
+        Ok(())
+    }
+
+    /// Writes what is pending, and syncs it where that is wanted. Nobody else is at it.
+    fn take_turn(&self, mut state: MutexGuard<'_, State>) -> Result<()> {
+        state.turn = Turn::Gathers;
         if state.last_group > 1 {
             // Others committed together with this thread last time, and the sync has just woken them:
             // let those that are ready to run append first. With nobody else ready it is a no-op.
@@ -629,6 +649,7 @@ impl Log {
         let sync = state.wanted_sync > state.durable;
         let last = state.pending.back().map_or(state.written, |g| g.last);
         let durable = state.durable;
+        state.turn = Turn::Writes { last, sync };
         let groups = state.take_groups();
         let mut unsynced = std::mem::take(&mut state.unsynced);
         let mut buffers = std::mem::take(&mut state.buffers);
@@ -645,7 +666,9 @@ impl Log {
             Ok(outcome) => (outcome, None),
             Err(panic) => (Err(std::io::Error::other("a panic")), Some(panic)),
         };
-        state.busy = false;
+        state.turn = Turn::Nobody;
+        let number = state.turns_over;
+        state.turns_over += 1;
         state.writing_bytes = 0;
         state.unsynced = unsynced;
         state.buffers.take_over(buffers);
@@ -671,16 +694,17 @@ impl Log {
                 self.notify_all();
             }
         }
-        self.progress.notify_all();
         if !state.wakers.is_empty() {
             self.work.notify_all();
         }
-        if let Some(panic) = panic {
-            drop(state);
-            resume_unwind(panic);
+        let result = state.check();
+        drop(state);
+        self.progress.notify_all();
+        self.turns.ended(number);
+        match panic {
+            Some(panic) => resume_unwind(panic),
+            None => result,
         }
-        state.check()?;
-        Ok(state)
     }
 }
 
