@@ -2,8 +2,8 @@
 //!
 //! A reader takes a lease, then the manifest, then the series of the segments it names and of the
 //! manifest, then the log behind what is flushed, up to what the writer has published as durable.
-//! Where no writer lives, whether it closed the database or was killed, and where nothing is published
-//! that can be believed, it takes all of the log that a writer would recover.
+//! Where no writer lives, whether it closed the database or was killed, or one recovers just now, and where
+//! nothing is published that can be believed, it takes all of the log that a writer would recover.
 //!
 //! [`Reader::refresh`] goes on from there: it reads what the log has more, or, if there is a newer
 //! manifest, that and the log behind it. What queries see is changed under the commit lock.
@@ -177,14 +177,6 @@ impl Reader {
     pub(crate) fn refresh(&mut self, engine: &Engine) -> Result<bool> {
         let before = (engine.store.version().number, engine.visible_lsn());
         let done = match self.look()? {
-            // A writer is about to recover what was read here when none lived.
-            Some(published)
-                if self.place.is_none()
-                    && published.incarnation == self.incarnation
-                    && published.durable < before.1 =>
-            {
-                true
-            }
             Some(published) if self.is_current(&published, before.0) => {
                 self.follow(engine, published.durable)? == Some(Followed::All)
             }
@@ -404,16 +396,8 @@ impl Reader {
         })
     }
 
-    /// What the writer has published; `None` if none lives. What one that was killed has left in the log
-    /// is more than it had published.
     fn look(&self) -> Result<Option<Published>> {
         let disk = &*self.components.disk;
-        match disk.is_locked(&self.folders.lock()) {
-            Ok(false) => return Ok(None),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            // Where it cannot be told, as if one lived: what is published is there at least.
-            Ok(true) | Err(_) => {}
-        }
         sharing::look(disk, &self.folders.readers(), self.database)
     }
 
@@ -463,7 +447,9 @@ impl Reader {
         // A log file that was recycled while it was read looks like the end of the log. That is done
         // only once its last LSN is flushed: if no more is flushed than was read, nothing was missed.
         let newest = self.flushed()?;
-        Ok((newest <= read_upto).then_some((head, read_upto)))
+        // Nor did a writer begin meanwhile, which may have written what is not durable.
+        let alone = self.look()?.is_none();
+        Ok((alone && newest <= read_upto).then_some((head, read_upto)))
     }
 
     /// What is flushed by now.

@@ -12,7 +12,7 @@ mod common;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use common::{Dice, Row, Step, Val, contents, difference, quiet, replay, seeds, try_contents};
@@ -326,6 +326,40 @@ fn what_a_writer_that_was_killed_had_only_written_is_seen() {
     drop((db, table));
     assert!(reader.refresh().unwrap());
     assert_eq!(times(&seen), [1, 2, 3, 4]);
+}
+
+/// It saw nothing but what the writer that was killed had published: what it had synced.
+#[test]
+fn a_reader_that_opens_while_the_next_writer_recovers_sees_all_of_the_log() {
+    let disk = SimDisk::new();
+    let (db, table) = database(&disk);
+    append(&db, &table, "a", 1);
+    let series = table.series(&[("host", "a")]).unwrap();
+    let mut writer = db.writer();
+    writer.append(&series, 2, &[Value::I64(2)]).unwrap();
+    writer.commit_as(Durability::Os).unwrap().wait().unwrap();
+    let killed = disk.after_kill();
+    db.close().unwrap();
+
+    let (opened, opening) = (Arc::new(AtomicUsize::new(0)), AtomicBool::new(false));
+    let (count, beside) = (opened.clone(), killed.clone());
+    killed.watch(move |_, _| {
+        // Those of the reader itself are none of the writer's calls.
+        if !opening.swap(true, Ordering::SeqCst) {
+            let reader = builder(&beside, 2).open_read_only().unwrap();
+            assert_eq!(times(&reader.table("t").unwrap()), [1, 2]);
+            drop(reader);
+            count.fetch_add(1, Ordering::SeqCst);
+            opening.store(false, Ordering::SeqCst);
+        }
+        Ok(())
+    });
+    let next = builder(&killed, 3).open().unwrap();
+    killed.watch(|_, _| Ok(()));
+    assert!(opened.load(Ordering::SeqCst) > 20, "at each of its calls");
+    let reader = builder(&killed, 2).open_read_only().unwrap();
+    assert_eq!(times(&reader.table("t").unwrap()), [1, 2]);
+    next.close().unwrap();
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! <db>/readers/
-//!   published      by the writer: durable LSN, version of the manifest
+//!   published      by the writer, locked while it lives: durable LSN, version of the manifest
 //!   <uuid>.lease   by a reader, locked while it lives: the version it pins
 //!   <uuid>.new     a lease before it counts
 //! ```
@@ -17,7 +17,7 @@
 //! 1. Nothing here is ground state: all of it can be removed while the database is closed.
 //! 2. What is published as durable was synced before, and is published before anybody is told that
 //!    it is durable. A page of another start of the machine, another incarnation or another database
-//!    is not believed.
+//!    is not believed, nor one that nobody holds: the next writer takes it once it has recovered.
 //! 3. A lease that is in force was locked, and pinned everything, before its reader looked at the
 //!    manifest. So whoever removes a file after an edit no longer names it finds the lease of every
 //!    reader that may have seen it named.

@@ -1,5 +1,6 @@
 //! The page on which the writer says how far it has come.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use tidestone_format::sharing::{PUBLISHED_LEN, Published};
 use tidestone_format::{FileUuid, Lsn};
 
 use crate::error::{Error, Result};
-use crate::io::{Disk, File};
+use crate::io::{Disk, File, Lock};
 
 /// How often a page is read that is being written.
 const ATTEMPTS: usize = 64;
@@ -18,12 +19,23 @@ fn path_of(folder: &Path) -> PathBuf {
 }
 
 /// The writer's side. One record is written over itself, without a sync: by one call of a few
-/// hundred nanoseconds, beside a sync of the log that takes a hundred times as long.
-#[derive(Debug)]
+/// hundred nanoseconds, beside a sync of the log that takes a hundred times as long. The page is locked
+/// as long as it is kept up: one that is not says what a writer published that is no more.
 pub(crate) struct Publisher {
     file: Arc<dyn File>,
     path: PathBuf,
     state: Mutex<State>,
+    /// Held, not read: the page is kept up.
+    held: Mutex<Option<Lock>>,
+}
+
+impl fmt::Debug for Publisher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Publisher")
+            .field("path", &self.path)
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug)]
@@ -58,9 +70,11 @@ impl Publisher {
         };
         let written = file.and_then(|file| {
             file.write_all_at(&published.encode(), 0)?;
-            Ok(file)
+            // Only now: what stood there before is never believed.
+            let held = disk.lock(&path)?;
+            Ok((file, held))
         });
-        let file = written.map_err(|e| Error::io(WRITE, &path, e))?;
+        let (file, held) = written.map_err(|e| Error::io(WRITE, &path, e))?;
         let state = State {
             published,
             failure: None,
@@ -69,7 +83,13 @@ impl Publisher {
             file,
             path,
             state: Mutex::new(state),
+            held: Mutex::new(Some(held)),
         })
+    }
+
+    /// The page is kept up no more: the database is closed, and another process may publish on it.
+    pub(crate) fn let_go(&self) {
+        *self.held.lock() = None;
     }
 
     /// Everything up to `durable` is synced.
@@ -97,8 +117,8 @@ impl Publisher {
 
 const WRITE: &str = "tell readers how far the database has come";
 
-/// What the writer published of this database since the machine was started; `None` if nothing was
-/// that can be believed.
+/// What the process published that writes to this database; `None` if none does, or none has come so far:
+/// what one left that was killed is less than what is in the log, and the next one keeps all of that.
 pub(crate) fn look(
     disk: &dyn Disk,
     folder: &Path,
@@ -106,6 +126,12 @@ pub(crate) fn look(
 ) -> Result<Option<Published>> {
     let path = path_of(folder);
     let io = |e| Error::io("read how far the writer has come", &path, e);
+    // Asked first: whoever holds the lock then had written the page.
+    match disk.is_locked(&path) {
+        Ok(false) => return Ok(None),
+        // Where it cannot be told, as if it were: the log has what is published at least.
+        Ok(true) | Err(_) => {}
+    }
     let file = match disk.open(&path) {
         Ok(file) => file,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),

@@ -117,10 +117,26 @@ fn a_page_of_another_database_or_start_of_the_machine_is_not_believed() {
     publisher.durable(Lsn(5));
     let see = |disk: &dyn Disk, database| look(disk, Path::new(FOLDER), database).unwrap();
     assert_eq!(see(&*disk, OTHER), None);
-    assert!(see(&sim.after_kill(), DATABASE).is_some());
+    assert!(see(&*disk, DATABASE).is_some());
     let after = sim.after_power_loss(|_| true);
     assert_eq!(after.paths().len(), 1, "it is there");
     assert_eq!(see(&after, DATABASE), None);
+}
+
+/// The next writer holds `LOCK` before it knows how far it will have come.
+#[test]
+fn a_page_is_believed_as_long_as_its_writer_holds_it() {
+    let (sim, disk) = disk();
+    let see = |disk: &dyn Disk| look(disk, Path::new(FOLDER), DATABASE).unwrap();
+    let publisher = publish(&*disk, 4);
+    let killed = sim.after_kill();
+    assert_eq!(see(&killed), None);
+    let next = publish(&killed, 7);
+    assert_eq!(see(&killed).map(|p| p.durable), Some(Lsn(7)));
+    drop(next);
+    publisher.let_go();
+    assert_eq!(see(&*disk), None, "it is closed");
+    assert_eq!((see(&killed), killed.paths().len()), (None, 1));
 }
 
 #[test]

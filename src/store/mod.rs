@@ -229,7 +229,11 @@ impl Store {
 
     /// Refuses edits from here on: another process may be the one that writes.
     pub(crate) fn close(&self) -> Result<()> {
-        self.manifest.lock().close()
+        let closed = self.manifest.lock().close();
+        if let Some(publisher) = self.publisher.get() {
+            publisher.let_go();
+        }
+        closed
     }
 
     /// The newest version.
