@@ -9,7 +9,7 @@ use tidestone_format::{FormatError, FormatErrorKind};
 /// The result of every fallible call.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What to do about damage.
+/// What to do about damage, unless an error knows better.
 const MEND: &str = "run `tidestone verify` to see all damage, and restore the file from a backup or run \
                     `tidestone repair`";
 
@@ -24,6 +24,8 @@ pub struct Error(Arc<Inner>);
 struct Inner {
     kind: ErrorKind,
     message: String,
+    /// What to do, where that is not the same wherever the error is met, and so not in the message.
+    advice: Option<&'static str>,
     path: Option<PathBuf>,
     offset: Option<u64>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
@@ -136,30 +138,25 @@ impl Error {
             ErrorKind::Unsupported => {
                 format!("{error}; open it with the version that wrote it or a newer one")
             }
-            ErrorKind::Corrupt => format!("{error}; {MEND}"),
             _ => error.to_string(),
         };
-        Self::build(
+        let error = Self::build(
             kind,
             message,
             Some(path.to_owned()),
             offset,
             Some(Box::new(error)),
-        )
+        );
+        match kind {
+            ErrorKind::Corrupt => error.advising(MEND),
+            _ => error,
+        }
     }
 
-    /// A file contradicts another, or what the engine knows of it. A message that does not say itself
-    /// what to do gets the advice that fits all damage.
+    /// A file contradicts another, or what the engine knows of it; with the advice that fits most damage.
     pub(crate) fn corrupt(path: &Path, offset: u64, message: impl Into<String>) -> Self {
-        let mut message = message.into();
-        if !["`tidestone ", "restore", "repair"]
-            .iter()
-            .any(|word| message.contains(word))
-        {
-            message = format!("{message}; {MEND}");
-        }
         let (path, offset) = (Some(path.to_owned()), Some(offset));
-        Self::build(ErrorKind::Corrupt, message, path, offset, None)
+        Self::build(ErrorKind::Corrupt, message.into(), path, offset, None).advising(MEND)
     }
 
     fn build(
@@ -172,6 +169,7 @@ impl Error {
         Self(Arc::new(Inner {
             kind,
             message,
+            advice: None,
             path,
             offset,
             source,
@@ -180,20 +178,44 @@ impl Error {
 
     /// The same error about `path`.
     pub(crate) fn with_path(self, path: &Path) -> Self {
+        Self(Arc::new(Inner {
+            path: Some(path.to_owned()),
+            ..self.within()
+        }))
+    }
+
+    /// The same error with this advice in place of its own.
+    pub(crate) fn advising(mut self, advice: &'static str) -> Self {
+        match Arc::get_mut(&mut self.0) {
+            Some(inner) => {
+                inner.advice = Some(advice);
+                self
+            }
+            None => Self(Arc::new(Inner {
+                advice: Some(advice),
+                ..self.within()
+            })),
+        }
+    }
+
+    /// One that says the same, and has this one as its source.
+    fn within(self) -> Inner {
         let Inner {
             kind,
             message,
+            advice,
+            path,
             offset,
             ..
         } = &*self.0;
-        let (kind, message, offset) = (*kind, message.clone(), *offset);
-        Self::build(
-            kind,
-            message,
-            Some(path.to_owned()),
-            offset,
-            Some(Box::new(self)),
-        )
+        Inner {
+            kind: *kind,
+            message: message.clone(),
+            advice: *advice,
+            path: path.clone(),
+            offset: *offset,
+            source: Some(Box::new(self)),
+        }
     }
 
     /// The error that every later write gets once this one has poisoned the log.
@@ -218,6 +240,15 @@ impl Error {
         Self::new(ErrorKind::Poisoned, message)
     }
 
+    /// What went wrong, and where, without what to do: for a report of whoever does it.
+    pub(crate) fn what(&self) -> String {
+        let message = &self.0.message;
+        match &self.0.path {
+            Some(path) => format!("{}: {message}", path.display()),
+            None => message.clone(),
+        }
+    }
+
     /// What can be done about it.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
@@ -236,10 +267,11 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(path) = &self.0.path {
-            write!(f, "{}: ", path.display())?;
+        f.write_str(&self.what())?;
+        match self.0.advice {
+            Some(advice) => write!(f, "; {advice}"),
+            None => Ok(()),
         }
-        f.write_str(&self.0.message)
     }
 }
 

@@ -303,11 +303,11 @@ pub(crate) fn keys_of(
     let keys = keys.into_iter().zip(ids).map(|(key, id)| {
         key.ok_or_else(|| {
             let message = format!(
-                "series {id} of table {:?} has rows and no key in index and log; \
-                 run `tidestone rebuild-index`",
+                "series {id} of table {:?} has rows and no key in index and log",
                 table.schema.name
             );
-            Error::corrupt(&engine.store.folders().index(), 0, message)
+            let error = Error::corrupt(&engine.store.folders().index(), 0, message);
+            error.advising("run `tidestone rebuild-index`")
         })
     });
     keys.collect()

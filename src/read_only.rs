@@ -228,10 +228,11 @@ impl Reader {
         }
         let message = format!(
             "LSN {next} was published as durable, it is not flushed (only what is up to {}), and it is \
-             not readable in the log behind this file either; run `tidestone verify` to see all damage",
+             not readable in the log behind this file either",
             version.flushed
         );
-        Err(Error::corrupt(path, 0, message))
+        let advice = "run `tidestone verify` to see all damage";
+        Err(Error::corrupt(path, 0, message).advising(advice))
     }
 
     fn log<'a>(&'a self, dir: &'a Path) -> LogFiles<'a> {
@@ -382,11 +383,11 @@ impl Reader {
         if let Some(published) = published.filter(|p| p.version > version) {
             let message = format!(
                 "the writer has published version {} of the manifest, the file ends with version {version}: \
-                 its last edits are missing; restore it from a backup, or run `tidestone repair` to go on \
-                 without them",
+                 its last edits are missing",
                 published.version
             );
-            return Err(Error::corrupt(&self.folders.manifest(), 0, message));
+            let error = Error::corrupt(&self.folders.manifest(), 0, message);
+            return Err(error.advising(recover::LOST_EDITS));
         }
         Ok(Found {
             published,

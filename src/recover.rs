@@ -18,7 +18,7 @@ use tidestone_format::manifest::Entry;
 use tidestone_format::version::LOG_PAGE;
 use tidestone_format::{FileUuid, FormatError, FormatErrorKind, Lsn, SeriesId, TableId};
 
-pub(crate) use self::lost_edits::Given;
+pub(crate) use self::lost_edits::{Given, LOST_EDITS};
 pub(crate) use crate::catalog::catch_up;
 use crate::catalog::{Ground, SeriesRegistry, Tables, applied, nothing};
 use crate::clock::Clock;
@@ -286,10 +286,11 @@ fn list_if_there(disk: &dyn Disk, folder: &Path) -> Result<Vec<io::DirEntry>> {
 }
 
 fn lost_identity(folders: &Folders) -> Error {
-    let message = "expected the IDENTITY of the database whose files are in this folder, found none; restore it \
-                   from a backup of this database, however old, or run `tidestone repair`, which writes it anew \
-                   as the other files say";
-    Error::corrupt(&folders.identity(), 0, message)
+    let message =
+        "expected the IDENTITY of the database whose files are in this folder, found none";
+    let advice = "restore it from a backup of this database, however old, or run `tidestone repair`, which writes \
+                  it anew as the other files say";
+    Error::corrupt(&folders.identity(), 0, message).advising(advice)
 }
 
 /// Takes the lock that one writer holds.

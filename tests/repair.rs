@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use common::copy_tree;
 use tidestone::maintenance::{Step, plan_repair, rebuild_index, repair, verify};
 use tidestone::{ErrorKind, FieldType, Options, Table, TableOptions, Tidestone, Value};
+use tidestone_format::manifest::EDITS_START;
 
 fn options() -> Options {
     Options {
@@ -565,6 +566,102 @@ fn a_damaged_manifest_is_cut_where_it_is_damaged() {
     assert_eq!(verify(&path).unwrap().damage, []);
     assert_eq!(files(&path.join("lost"), ".manifest").len(), 1);
     assert_eq!(files(&path.join("lost"), ".seg").len(), 1);
+}
+
+/// `repair` of a manifest whose header is damaged advised `repair`; so did most of what it would drop, and
+/// `verify` advised `verify`.
+#[test]
+fn nobody_is_told_to_run_what_is_running() {
+    let dir = tempfile::tempdir().unwrap();
+    let sound = dir.path().join("sound");
+    let (db, table) = make(&sound);
+    for round in 0..2 {
+        write(&db, &table, round * 10, 10);
+        db.flush().unwrap();
+    }
+    write(&db, &table, 100, 10);
+    drop((db, table));
+    let one = |path: &Path, end: &str| files(path, end).pop().unwrap();
+    let manifest = |path: &Path| one(path, ".manifest");
+    let used_log = |path: &Path| {
+        let mut logs = files(&path.join("wal"), ".log").into_iter();
+        let used = |log: &PathBuf| std::fs::read(log).unwrap()[4096] != 0;
+        logs.find(used).unwrap()
+    };
+    let remove_logs = |path: &Path| {
+        let logs = files(&path.join("wal"), ".log").into_iter();
+        logs.for_each(|log| std::fs::remove_file(log).unwrap());
+    };
+    let cut_segment = |path: &Path| {
+        let segment = one(path, ".seg");
+        let bytes = std::fs::read(&segment).unwrap();
+        std::fs::write(segment, &bytes[..bytes.len() - 1]).unwrap();
+    };
+    let end_of_edits = |path: &Path| {
+        let bytes = std::fs::read(manifest(path)).unwrap();
+        bytes.iter().rposition(|b| *b != 0).unwrap()
+    };
+    // How the database is damaged, and what helps where `repair` does not.
+    type Case<'a> = (&'a str, &'a dyn Fn(&Path), Option<&'a str>);
+    let cases: [Case<'_>; 10] = [
+        (
+            "the header of the manifest",
+            &|path| flip(&manifest(path), 30),
+            Some("restore it, or the whole database, from a backup"),
+        ),
+        (
+            "the first edit of the manifest",
+            &|path| flip(&manifest(path), EDITS_START + 60),
+            Some("restore it, or the whole database, from a backup"),
+        ),
+        (
+            "no manifest",
+            &|path| std::fs::remove_file(manifest(path)).unwrap(),
+            Some("restore one from a backup"),
+        ),
+        (
+            "an edit of the manifest",
+            &|path| flip(&manifest(path), end_of_edits(path) - 60),
+            None,
+        ),
+        ("IDENTITY", &|path| flip(&path.join("IDENTITY"), 30), None),
+        (
+            "no IDENTITY",
+            &|path| std::fs::remove_file(path.join("IDENTITY")).unwrap(),
+            None,
+        ),
+        (
+            "a log file",
+            &|path| flip(&used_log(path), 4096 * 27 + 100),
+            None,
+        ),
+        ("no log", &remove_logs, None),
+        ("a segment", &cut_segment, None),
+        (
+            "no segment",
+            &|path| std::fs::remove_file(one(path, ".seg")).unwrap(),
+            None,
+        ),
+    ];
+    for (number, (what, damage, helps)) in cases.into_iter().enumerate() {
+        let path = dir.path().join(number.to_string());
+        copy_tree(&sound, &path);
+        damage(&path);
+        let report = verify(&path).unwrap();
+        assert!(report.is_damaged(), "{what}: {report:?}");
+        let told = format!("{report:?}");
+        assert!(!told.contains("`tidestone verify`"), "{what}: {told}");
+        let (told, advised) = match plan_repair(&path) {
+            Ok(plan) => {
+                assert!(!plan.steps.is_empty(), "{what}");
+                (format!("{plan:?}"), None)
+            }
+            Err(error) => (error.to_string(), helps),
+        };
+        assert!(!told.contains("`tidestone repair`"), "{what}: {told}");
+        assert_eq!(advised, helps, "{what}: {told}");
+        assert!(told.contains(helps.unwrap_or_default()), "{what}: {told}");
+    }
 }
 
 #[test]

@@ -73,7 +73,7 @@ pub(super) fn find(disk: &dyn Disk, folders: &Folders) -> Result<Identity> {
         path,
         database,
         created_at,
-        what: what.to_string(),
+        what: what.what(),
     };
     let mended = Some(Mended { step, bytes });
     Ok(Identity { database, mended })
@@ -91,10 +91,10 @@ pub(super) fn bytes_behind(bytes: &[u8]) -> Option<FormatError> {
 fn named_by_others(disk: &dyn Disk, folders: &Folders) -> Result<FileUuid> {
     let unnamed = |found: String| {
         let message = format!(
-            "expected a manifest whose header says what to write into a new IDENTITY, found {found}; restore \
-             IDENTITY and manifest from a backup of this database"
+            "expected a manifest whose header says what to write into a new IDENTITY, found {found}"
         );
-        Error::corrupt(&folders.identity(), 0, message)
+        let advice = "restore IDENTITY and manifest from a backup of this database";
+        Error::corrupt(&folders.identity(), 0, message).advising(advice)
     };
     let (_, manifest) = newest_manifest(disk, &folders.manifest()).map_err(|e| match e.kind() {
         ErrorKind::Corrupt | ErrorKind::NotFound => unnamed("none".to_owned()),
@@ -119,11 +119,13 @@ fn named_by_others(disk: &dyn Disk, folders: &Folders) -> Result<FileUuid> {
         if of != database {
             let message = format!(
                 "expected files of one database, to write IDENTITY anew as they say, found {} of {database} and \
-                 {} of {of}; move the one that does not belong here away, or restore IDENTITY from a backup",
+                 {} of {of}",
                 manifest.display(),
                 path.display()
             );
-            return Err(Error::corrupt(&folders.identity(), 24, message));
+            let advice =
+                "move the one that does not belong here away, or restore IDENTITY from a backup";
+            return Err(Error::corrupt(&folders.identity(), 24, message).advising(advice));
         }
     }
     Ok(database)

@@ -185,7 +185,7 @@ impl Damage {
         Self {
             path: error.path().unwrap_or(path).to_owned(),
             offset: error.offset(),
-            what: error.to_string(),
+            what: error.what(),
             newer: error.kind() == ErrorKind::Unsupported,
         }
     }

@@ -254,7 +254,7 @@ impl<'a> Repair<'a> {
             last_version = damage.last_version;
             (damage.error.offset, damage.error.to_string())
         });
-        if let Some((offset, what)) = cut.or(told.map(|error| (replay.end, error.to_string()))) {
+        if let Some((offset, what)) = cut.or(told.map(|error| (replay.end, error.what()))) {
             steps.push(Step::CutManifest {
                 path: manifest.clone(),
                 offset,
@@ -373,7 +373,7 @@ impl<'a> Repair<'a> {
                 Some(Step::NewLog {
                     flushed: flushed.0,
                     unnamed: Vec::new(),
-                    what: error.to_string(),
+                    what: error.what(),
                 })
             }
             Err(error) => return Err(error),
@@ -606,7 +606,7 @@ fn step_for(segment: &Segment) -> Result<Option<Step>> {
                 path: segment.path().to_owned(),
                 rows: entry.rows,
                 table: entry.table.0,
-                what: error.to_string(),
+                what: error.what(),
             }));
         }
         // The disk refused, or it is of a newer version: the segment may be sound.
@@ -629,7 +629,7 @@ fn step_for(segment: &Segment) -> Result<Option<Step>> {
         kept: entry.rows - rows,
         table: entry.table.0,
         uuid: entry.uuid,
-        what: first.to_string(),
+        what: first.what(),
         groups: damaged.iter().map(|(group, _)| *group).collect(),
     }))
 }
@@ -643,7 +643,7 @@ fn rewrite_if_padded_wrongly(segment: &Segment) -> Result<Option<Step>> {
             rows: segment.entry.rows,
             table: segment.entry.table.0,
             uuid: segment.entry.uuid,
-            what: error.to_string(),
+            what: error.what(),
         })),
         Err(error) => Err(error),
     }

@@ -16,6 +16,10 @@ use tidestone_format::{FieldId, FileUuid, TableId};
 use crate::error::{Error, Result};
 use crate::io::Disk;
 
+/// What to do about a manifest whose last edits are missing.
+pub(crate) const LOST_EDITS: &str =
+    "restore the manifest from a backup, or run `tidestone repair` to go on without them";
+
 /// The ids that a manifest has given.
 #[derive(Debug, Clone)]
 pub(crate) struct Given {
@@ -50,7 +54,7 @@ impl Given {
             return Ok(());
         };
         let message = format!("LSN {} of the log is of {missing}", frame.header.lsn);
-        Err(Error::corrupt(Path::new("log"), frame.offset, message))
+        Err(Error::corrupt(Path::new("log"), frame.offset, message).advising(LOST_EDITS))
     }
 
     /// As [`Given::check`], of a frame that was not decoded. One that cannot be tells nothing.
@@ -82,7 +86,7 @@ impl Given {
         match self.beyond(root.table, last) {
             Some(missing) if segment.header().database == database => {
                 let message = format!("no manifest names it, and it is of {missing}");
-                Err(Error::corrupt(path, 0, message))
+                Err(Error::corrupt(path, 0, message).advising(LOST_EDITS))
             }
             _ => Ok(()),
         }
@@ -90,19 +94,16 @@ impl Given {
 
     /// What is beyond them of a table and the last of some fields of it.
     fn beyond(&self, table: TableId, last: Option<FieldId>) -> Option<String> {
-        const ADVICE: &str = "its last edits are missing; restore the manifest from a backup, or run \
-                              `tidestone repair` to go on without them";
+        const LOST: &str = "its last edits are missing";
         if table >= self.next_table {
             let next = self.next_table;
             return Some(format!(
-                "table {table}, the manifest knows those below {next}: {ADVICE}"
+                "table {table}, the manifest knows those below {next}: {LOST}"
             ));
         }
         let (last, next) = (last?, *self.next_fields.get(&table)?);
         (last.0 >= next).then(|| {
-            format!(
-                "field {last} of table {table}, the manifest knows those below {next}: {ADVICE}"
-            )
+            format!("field {last} of table {table}, the manifest knows those below {next}: {LOST}")
         })
     }
 }

@@ -24,14 +24,19 @@ use tidestone_format::manifest::{
     DamagedEdit, EDIT_HEADER_LEN, EDITS_START, Edit, Entry, ManifestIdentity, Replay, State,
     append_edit, replay, replay_up_to_damage,
 };
+use tidestone_format::{FileUuid, FormatError};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::io::{self, Disk, File};
 
 /// Zeros kept ready behind the last edit, so that small edits need no space on a full disk.
 const RESERVE: u64 = 256 << 10;
 /// A file that is longer than this, and several times its snapshot, is written anew.
 const COMPACT_AT: u64 = 1 << 20;
+
+/// What to do about a manifest that a repair cannot mend.
+const RESTORE: &str =
+    "no repair can tell what it said: restore it, or the whole database, from a backup";
 
 /// The manifest.
 #[derive(Debug)]
@@ -119,11 +124,8 @@ pub(crate) fn newest(disk: &dyn Disk, dir: &Path) -> Result<(u64, PathBuf)> {
         .filter_map(|e| number_of(&e.name))
         .max()
         .ok_or_else(|| {
-            Error::corrupt(
-                dir,
-                0,
-                "there is no manifest file in it; restore one from a backup",
-            )
+            let error = Error::corrupt(dir, 0, "there is no manifest file in it");
+            error.advising("restore one from a backup")
         })?;
     Ok((number, path_of(dir, number)))
 }
@@ -141,11 +143,20 @@ pub(crate) fn read(path: &Path, bytes: &[u8]) -> Result<(FileHeader, Replay)> {
 
 /// Reads a manifest file as if it ended before an edit that is damaged, which is told, or where it was cut
 /// short.
+///
+/// # Errors
+/// Its header or its first edit is damaged: then nothing tells what it said.
 pub(crate) fn read_up_to_damage(
     path: &Path,
     bytes: &[u8],
 ) -> Result<(FileHeader, Replay, Option<DamagedEdit>)> {
-    let format = |e| Error::format(path, e);
+    let format = |e: FormatError| {
+        let error = Error::format(path, e);
+        match error.kind() {
+            ErrorKind::Corrupt => error.advising(RESTORE),
+            _ => error,
+        }
+    };
     let header = FileHeader::decode_kind(bytes, FileKind::Manifest).map_err(format)?;
     let (replay, damage) =
         replay_up_to_damage(bytes, ManifestIdentity::of(&header)).map_err(format)?;

@@ -239,10 +239,10 @@ impl Segments {
                 Error::new(ErrorKind::Busy, message).with_path(path)
             }
             std::io::ErrorKind::NotFound => {
-                let message = "the manifest names this segment and it is not there; restore it from \
-                               a backup, or run `tidestone repair` to see what going on without \
-                               it would lose";
-                Error::corrupt(path, 0, message)
+                let advice = "restore it from a backup, or run `tidestone repair` to see what going on \
+                              without it would lose";
+                let message = "the manifest names this segment and it is not there";
+                Error::corrupt(path, 0, message).advising(advice)
             }
             _ => Error::io("open a segment that the manifest names", path, e),
         })

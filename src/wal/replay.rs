@@ -110,9 +110,10 @@ pub(crate) fn replay(
     let dir = files.dir;
     let (live, blank) = find_files(files)?;
     let Some(first) = live.first() else {
-        let message = "there is no log file with a valid header in it; \
-                       restore them, or let repair accept the loss of what was not flushed";
-        return Err(Error::corrupt(dir, 0, message));
+        let advice =
+            "restore them, or run `tidestone repair` to see what going on without them would lose";
+        let error = Error::corrupt(dir, 0, "there is no log file with a valid header in it");
+        return Err(error.advising(advice));
     };
     let reaches = first
         .header
@@ -421,12 +422,13 @@ impl Run<'_, '_> {
             }
             let message = format!(
                 "LSN {expected} was acknowledged and is not readable here; {} was begun behind LSN {}: a log file \
-                 between them is missing. Restore it, or run `tidestone repair` to see what dropping the \
-                 rest of the log would lose",
+                 between them is missing",
                 path_of(self.dir, number).display(),
                 cut.last_lsn,
             );
-            return Err(Error::corrupt(&here, stopped, message));
+            let advice = "restore it, or run `tidestone repair` to see what dropping the rest of the log would \
+                          lose";
+            return Err(Error::corrupt(&here, stopped, message).advising(advice));
         };
         if let Missing::Cut(lost) = &mut self.missing {
             **lost = Some(Lost {
@@ -448,14 +450,15 @@ impl Run<'_, '_> {
         };
         let message = format!(
             "LSN {expected} was acknowledged and is not readable here ({}{gap}); the frame at offset {} of {} \
-             records that LSN {} was durable. Run `tidestone verify` to see all damage and \
-             `tidestone repair` to see what dropping the rest of the log would lose",
+             records that LSN {} was durable",
             why.unwrap_or("nothing but zeros"),
             found.offset,
             path_of(self.dir, number).display(),
             found.durable_lsn,
         );
-        Err(Error::corrupt(&here, stopped, message))
+        let advice = "run `tidestone verify` to see all damage and `tidestone repair` to see what dropping the \
+                      rest of the log would lose";
+        Err(Error::corrupt(&here, stopped, message).advising(advice))
     }
 
     fn see(&mut self, lsn: Lsn) {

@@ -42,7 +42,20 @@ pub(in crate::index) fn is_damage(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Io) && !refused()
 }
 
+/// An error of an index that is there.
 pub(super) fn rocks_error(path: &Path, error: rocksdb::Error) -> Error {
+    let damaged = "the index is derived: `tidestone rebuild-index` makes it anew";
+    let other = "see that its folder can be read and written; if it can, `tidestone rebuild-index` makes it anew";
+    tell(path, error, damaged, other)
+}
+
+/// An error of an index that is being made: to make it is no advice.
+pub(super) fn creation_error(path: &Path, error: rocksdb::Error) -> Error {
+    let advice = "see that its folder can be read and written";
+    tell(path, error, advice, advice)
+}
+
+fn tell(path: &Path, error: rocksdb::Error, damaged: &'static str, other: &'static str) -> Error {
     let refusal = REFUSALS
         .iter()
         .find(|(text, _)| error.as_ref().contains(text));
@@ -54,17 +67,14 @@ pub(super) fn rocks_error(path: &Path, error: rocksdb::Error) -> Error {
         (None, _) => ErrorKind::Io,
     };
     let advice = match kind {
-        ErrorKind::DiskFull => "; free space, or drop a table or shorten what it keeps",
-        ErrorKind::Locked => "; another process has it open: close the database there",
-        ErrorKind::Corrupt | ErrorKind::Invalid => {
-            "; the index is derived: `tidestone rebuild-index` makes it anew"
-        }
+        ErrorKind::DiskFull => "free space, or drop a table or shorten what it keeps",
+        ErrorKind::Locked => "another process has it open: close the database there",
+        ErrorKind::Corrupt | ErrorKind::Invalid => damaged,
         _ if error.as_ref().contains(DENIED) => {
-            "; the user this process runs as needs permission to read and to write it"
+            "the user this process runs as needs permission to read and to write it"
         }
-        _ => {
-            "; see that its folder can be read and written; if it can, `tidestone rebuild-index` makes it anew"
-        }
+        _ => other,
     };
-    Error::new(kind, format!("index: {}{advice}", error.as_ref())).with_path(path)
+    let error = Error::new(kind, format!("index: {}", error.as_ref()));
+    error.with_path(path).advising(advice)
 }

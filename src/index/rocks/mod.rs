@@ -14,7 +14,7 @@ use rocksdb::{
 
 use crate::error::{Error, ErrorKind, Result};
 pub(super) use errors::is_damage;
-use errors::{is_refusal, rocks_error};
+use errors::{creation_error, is_refusal, rocks_error};
 use settings::Settings;
 
 /// Where an index in memory says it is, in errors.
@@ -104,7 +104,7 @@ impl Store {
         empty(dir).map_err(|e| Error::io("remove the old index", dir, e))?;
         let mut settings = Settings::new(memory_bytes, None);
         settings.create();
-        let db = settings.open(dir).map_err(|e| rocks_error(dir, e))?;
+        let db = settings.open(dir).map_err(|e| creation_error(dir, e))?;
         reserve::keep(dir)?;
         Ok(Self::new(db, settings, dir.to_owned(), false))
     }

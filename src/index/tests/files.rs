@@ -42,6 +42,16 @@ fn a_flushed_index_opens_as_it_was() {
     assert_eq!(ready(&folder).1, applied(0));
 }
 
+/// `tidestone rebuild-index` told to run `tidestone rebuild-index`.
+#[test]
+fn where_no_index_can_be_made_nobody_is_told_to_make_one() {
+    // A folder in which none can be made, whoever asks.
+    let made = Index::create(Path::new("/proc/index"), MEMORY, DATABASE, applied(0));
+    let error = made.err().unwrap().to_string();
+    assert!(error.contains("can be read and written"), "{error}");
+    assert!(!error.contains("rebuild-index"), "{error}");
+}
+
 /// What a killed process leaves: the files as they are, nothing of what is in memory. A copy during
 /// which files came or went (RocksDB merges in the background) is of no one moment: it is made anew.
 fn crash_of(dir: &Path) -> TempDir {

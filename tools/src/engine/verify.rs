@@ -80,8 +80,15 @@ fn print(report: &VerifyReport, dir: &Path, out: &mut dyn Write) -> io::Result<(
     for note in &report.notes {
         writeln!(out, "note      {note}")?;
     }
+    let index = dir.join("index");
+    let mut damaged = report.damage.iter().filter(|damage| !damage.newer);
     let verdict = match report.is_damaged() {
-        true => "BAD",
+        // The line about an index says what mends it.
+        true if damaged.all(|damage| damage.path.starts_with(&index)) => "BAD",
+        true => {
+            "BAD: restore what is damaged from a backup, or run `tidestone repair` to see what going on \
+             without it would lose"
+        }
         false if report.damage.is_empty() => "VALID",
         false => {
             "NEWER: not all could be checked; verify it with the version that wrote it or a newer one"
