@@ -588,6 +588,15 @@ fn nobody_is_told_to_run_what_is_running() {
         let used = |log: &PathBuf| std::fs::read(log).unwrap()[4096] != 0;
         logs.find(used).unwrap()
     };
+    let rename = |path: &Path| {
+        let other = manifest(path).with_file_name("00000000000000000007.manifest");
+        std::fs::rename(manifest(path), other).unwrap();
+    };
+    let foreign = |path: &Path| {
+        let other = path.with_extension("other");
+        drop(make(&other));
+        std::fs::copy(manifest(&other), manifest(path)).unwrap();
+    };
     let remove_logs = |path: &Path| {
         let logs = files(&path.join("wal"), ".log").into_iter();
         logs.for_each(|log| std::fs::remove_file(log).unwrap());
@@ -603,7 +612,7 @@ fn nobody_is_told_to_run_what_is_running() {
     };
     // How the database is damaged, and what helps where `repair` does not.
     type Case<'a> = (&'a str, &'a dyn Fn(&Path), Option<&'a str>);
-    let cases: [Case<'_>; 10] = [
+    let cases: [Case<'_>; 12] = [
         (
             "the header of the manifest",
             &|path| flip(&manifest(path), 30),
@@ -613,6 +622,16 @@ fn nobody_is_told_to_run_what_is_running() {
             "the first edit of the manifest",
             &|path| flip(&manifest(path), EDITS_START + 60),
             Some("restore it, or the whole database, from a backup"),
+        ),
+        (
+            "a manifest under another name",
+            &rename,
+            Some("give the file its own name again"),
+        ),
+        (
+            "the manifest of another database",
+            &foreign,
+            Some("restore the one of this database from a backup"),
         ),
         (
             "no manifest",

@@ -37,8 +37,8 @@ use crate::index::Index;
 use crate::io::{self, Disk, Lock};
 use crate::recover::{self, Given};
 use crate::store::{
-    Folders, Segment, Segments, newest_manifest, place_of, read_manifest_up_to_damage,
-    segment_files,
+    Folders, Segment, Segments, check_manifest_header, newest_manifest, place_of,
+    read_manifest_up_to_damage, segment_files,
 };
 use crate::wal;
 
@@ -232,13 +232,14 @@ impl<'a> Repair<'a> {
 
     fn find(&self) -> Result<Found> {
         let (disk, folders) = (self.disk(), &self.folders);
-        let (_, manifest) = newest_manifest(&**disk, &folders.manifest())?;
+        let (number, manifest) = newest_manifest(&**disk, &folders.manifest())?;
         let file = disk
             .open(&manifest)
             .map_err(|e| Error::io("open the manifest", &manifest, e))?;
         let bytes =
             io::read_all(&*file).map_err(|e| Error::io("read the manifest", &manifest, e))?;
-        let (_, replay, damage) = read_manifest_up_to_damage(&manifest, &bytes)?;
+        let (header, replay, damage) = read_manifest_up_to_damage(&manifest, &bytes)?;
+        check_manifest_header(&manifest, &header, self.identity.database, number)?;
         let given = Given::of(&replay.state);
         let unnamed = self.unnamed(&replay.state)?;
         let (mut of_log, mut told) = self.step_for_log(&replay.state, &given)?;

@@ -18,7 +18,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tidestone_format::FileUuid;
 use tidestone_format::header::{FileHeader, FileKind};
 use tidestone_format::manifest::{
     DamagedEdit, EDIT_HEADER_LEN, EDITS_START, Edit, Entry, ManifestIdentity, Replay, State,
@@ -171,19 +170,34 @@ pub(crate) fn read_up_to_damage(
 }
 
 /// Checks that the file is the one it is named, of this database.
-fn check_header(path: &Path, header: &FileHeader, database: FileUuid, number: u64) -> Result<()> {
+pub(crate) fn check_header(
+    path: &Path,
+    header: &FileHeader,
+    database: FileUuid,
+    number: u64,
+) -> Result<()> {
     if header.database != database {
         let message = format!(
             "the manifest belongs to database {}, this is {database}",
             header.database
         );
-        return Err(Error::corrupt(path, 24, message));
+        let advice = "move it away, and restore the one of this database from a backup";
+        return Err(Error::corrupt(path, 24, message).advising(advice));
     }
-    if header.number != number {
-        let message = format!("the manifest is number {}, not {number}", header.number);
-        return Err(Error::corrupt(path, 56, message));
+    check_number(path, header, number)
+}
+
+/// Checks that the file is the one it is named.
+pub(crate) fn check_number(path: &Path, header: &FileHeader, number: u64) -> Result<()> {
+    if header.number == number {
+        return Ok(());
     }
-    Ok(())
+    let message = format!(
+        "expected manifest {number}, as the file is named, found manifest {}",
+        header.number
+    );
+    let advice = "give the file its own name again: its number in 20 digits, and `.manifest`";
+    Err(Error::corrupt(path, 56, message).advising(advice))
 }
 
 impl Manifest {

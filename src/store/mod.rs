@@ -31,7 +31,8 @@ use tidestone_format::segment::WriteError;
 use tidestone_format::{FileUuid, Lsn, TableId, Timestamp};
 
 pub(crate) use manifest::{
-    Manifest, newest as newest_manifest, read as read_manifest,
+    Manifest, check_header as check_manifest_header, check_number as check_manifest_number,
+    newest as newest_manifest, read as read_manifest,
     read_up_to_damage as read_manifest_up_to_damage,
 };
 pub(crate) use new_segments::{NewSegment, NewSegments};

@@ -25,7 +25,7 @@ use crate::db::Builder;
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::{self, Disk};
 use crate::recover::{self, Given};
-use crate::store::{Folders, newest_manifest, read_manifest, segment_files};
+use crate::store::{Folders, check_manifest_number, newest_manifest, read_manifest, segment_files};
 use crate::wal;
 
 /// Carries out [`Builder::verify`].
@@ -217,8 +217,8 @@ impl Verifier {
     }
 
     fn manifest(&mut self, named: Option<Named>) -> Result<Option<(FileHeader, Replay)>> {
-        let path = match newest_manifest(&*self.disk, &self.folders.manifest()) {
-            Ok((_, path)) => path,
+        let (number, path) = match newest_manifest(&*self.disk, &self.folders.manifest()) {
+            Ok(newest) => newest,
             Err(error) if is_damage(&error) => {
                 let folder = self.folders.manifest();
                 self.report.damage.push(Damage::of(&error, &folder));
@@ -229,11 +229,11 @@ impl Verifier {
         let Some(bytes) = self.read(&path, "manifest", None) else {
             return Ok(None);
         };
-        if self
-            .header(&path, &bytes, FileKind::Manifest, named)
-            .is_none()
-        {
+        let Some(header) = self.header(&path, &bytes, FileKind::Manifest, named) else {
             return Ok(None);
+        };
+        if let Err(error) = check_manifest_number(&path, &header, number) {
+            self.report.damage.push(Damage::of(&error, &path));
         }
         match read_manifest(&path, &bytes) {
             Ok((header, replay)) => {
