@@ -16,6 +16,9 @@ pub const DEFAULT_LOG_RETAINED: u64 = 1 << 30;
 pub const DEFAULT_FLUSH_AFTER: Duration = Duration::from_secs(600);
 /// Default of [`Options::backpressure`]: wait for at most ten seconds.
 pub const DEFAULT_BACKPRESSURE: Backpressure = Backpressure::Wait(Duration::from_secs(10));
+/// How long room in the log is waited for with [`Backpressure::Fail`]: ten milliseconds, in which most disks
+/// make a file that is not filled with zeros. It is asked for then: who tries again later finds it made.
+pub const LOG_ROOM_WAIT: Duration = Duration::from_millis(10);
 /// Default of [`Options::mapped_segments`]: 4,096.
 pub const DEFAULT_MAPPED_SEGMENTS: usize = 4096;
 
@@ -100,8 +103,9 @@ pub enum Backpressure {
     /// Wait until there is memory and room, at most this long from the start of the call; then fail with
     /// [`ErrorKind::Busy`](crate::ErrorKind::Busy). What the message names was waited for last.
     Wait(Duration),
-    /// Where memory is short, fail at once with [`ErrorKind::Busy`](crate::ErrorKind::Busy). Room in the
-    /// log, which takes a write or a new file and no flush, is waited for as long as it takes.
+    /// Where memory is short, fail at once with [`ErrorKind::Busy`](crate::ErrorKind::Busy). Where the log
+    /// has no room, which takes a write or a new file and no flush, fail likewise [`LOG_ROOM_WAIT`] after the
+    /// start of the call.
     Fail,
 }
 

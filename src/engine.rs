@@ -22,7 +22,7 @@ use tidestone_format::{FieldType, FileUuid, Lsn, SeriesId, SeriesKey, TableId, c
 
 use crate::catalog::{Hold, Known, Pins, SeriesRegistry, TableCore, Tables, add_field};
 use crate::clock::{Clock, ClockWatcher, Deadline};
-use crate::config::{Backpressure, Options};
+use crate::config::{Backpressure, LOG_ROOM_WAIT, Options};
 use crate::error::{Error, ErrorKind, Result};
 use crate::head::{self, Head};
 use crate::nudge::Nudge;
@@ -102,6 +102,15 @@ pub(crate) struct Parts {
     pub(crate) head: Head,
     pub(crate) index_rebuilt: bool,
     pub(crate) read_upto: Lsn,
+}
+
+/// Until when a call waits.
+#[derive(Debug, Clone, Copy)]
+struct Patience<'a> {
+    /// For a flush; `None`: not at all.
+    flush: Option<Deadline<'a>>,
+    /// For room in the log.
+    log: Deadline<'a>,
 }
 
 /// The head, under the commit lock.
@@ -249,7 +258,7 @@ impl Engine {
         put: impl FnOnce(&mut Head, Lsn) -> R,
     ) -> Result<(Lsn, R)> {
         let patience = self.patience();
-        self.wait_for_memory(patience)?;
+        self.wait_for_memory(patience.flush)?;
         let log = self.writable()?;
         let (mut head, lsn) = self.append_to_log(log, frame, text, patience)?;
         let put = put(&mut head, lsn);
@@ -305,7 +314,7 @@ impl Engine {
         log: &Log,
         frame: Frame<'_>,
         text: usize,
-        patience: Option<Deadline<'_>>,
+        patience: Patience<'_>,
     ) -> Result<(LockedHead<'_>, Lsn)> {
         let max = self.text_max.load(Ordering::Relaxed);
         if text > max {
@@ -317,15 +326,15 @@ impl Engine {
             let head = self.lock_head();
             if text > 0 && self.signals.head_text() + text > max {
                 drop(head);
-                self.signals.wait_for_text(text, max, patience)?;
+                self.signals.wait_for_text(text, max, patience.flush)?;
                 continue;
             }
             if let Some(lsn) = log.try_append(frame)? {
                 return Ok((head, lsn));
             }
             drop(head);
-            log.wait_for_room(frame, patience)
-                .or_else(|e| self.wait_for_space(e, patience))?;
+            log.wait_for_room(frame, Some(patience.log))
+                .or_else(|e| self.wait_for_space(e, patience.flush))?;
         }
     }
 
@@ -370,7 +379,7 @@ impl Engine {
         let patience = self.patience();
         loop {
             match self.resolve_once(table, key, patience) {
-                Err(error) => self.wait_for_space(error, patience)?,
+                Err(error) => self.wait_for_space(error, patience.flush)?,
                 resolved => return resolved,
             }
         }
@@ -380,7 +389,7 @@ impl Engine {
         &self,
         table: &TableCore,
         key: &SeriesKey,
-        patience: Option<Deadline<'_>>,
+        patience: Patience<'_>,
     ) -> Result<(SeriesId, Arc<Hold>)> {
         // An id that is found is not forgotten before it is held.
         let _pin = self.pins.pin();
@@ -396,7 +405,7 @@ impl Engine {
                     payload: &payload,
                     payload_crc: checksum::crc32(&payload),
                 };
-                log.append(frame, patience)
+                log.append(frame, Some(patience.log))
             })
     }
 
@@ -690,12 +699,21 @@ impl Engine {
         }
     }
 
-    /// Until when a commit that starts now waits; `None`: for a flush not at all, and for the log as
-    /// long as it takes.
-    fn patience(&self) -> Option<Deadline<'_>> {
+    /// The patience of a call that starts now.
+    fn patience(&self) -> Patience<'_> {
+        let after = |longest| Deadline::after(self.clock(), longest);
         match self.options.backpressure {
-            Backpressure::Wait(longest) => Some(Deadline::after(self.clock(), longest)),
-            Backpressure::Fail => None,
+            Backpressure::Wait(longest) => {
+                let deadline = after(longest);
+                Patience {
+                    flush: Some(deadline),
+                    log: deadline,
+                }
+            }
+            Backpressure::Fail => Patience {
+                flush: None,
+                log: after(LOG_ROOM_WAIT),
+            },
         }
     }
 }

@@ -18,7 +18,7 @@ use common::wrong::{check, fill, open, table_options};
 use common::{contents, quiet};
 use tidestone::io::{Call, SimDisk};
 use tidestone::{
-    Agg, Aggregate, Backpressure, Batch, Bitmap, ErrorKind, FieldType, Options, Query,
+    Agg, Aggregate, Backpressure, Batch, Bitmap, ErrorKind, FieldType, ManualClock, Options, Query,
     SeededRandom, TableOptions, TagMatch, Tidestone, TimeRange, Value, Values,
 };
 
@@ -637,6 +637,8 @@ fn what_a_busy_database_refuses_stays_staged_and_is_committed_later() {
         Tidestone::builder("/db")
             .options(options)
             .disk(Arc::new(disk.clone()))
+            // Room in the log is waited for, however long this machine takes for it.
+            .clock(Arc::new(ManualClock::new(0)))
             .random(Arc::new(SeededRandom::new(disk.changes())))
             .open_or_create()
             .unwrap()

@@ -22,8 +22,8 @@ use common::quiet;
 use tidestone::io::{Call, SimDisk};
 use tidestone::{
     Agg, Aggregate, Backpressure, Batch, Builder, Clock, ClockWatcher, Durability, Error,
-    ErrorKind, FieldType, Lsn, ManualClock, Options, OsThreads, SeededRandom, Started, Table,
-    TableOptions, Threads, Tidestone, Value,
+    ErrorKind, FieldType, LOG_ROOM_WAIT, Lsn, ManualClock, Options, OsThreads, SeededRandom,
+    Started, Table, TableOptions, Threads, Tidestone, Value,
 };
 
 const NOW: i64 = 1_000_000_000_000;
@@ -374,12 +374,17 @@ fn waits_with_a_limit_end_when_the_clock_is_moved() {
     db.close().unwrap();
 }
 
-/// A database whose commits wait for at most two seconds, with a table of strings, on a disk behind a gate.
-fn waiting(log_file_bytes: u64) -> (Arc<Told>, Arc<Gate>, Tidestone, Table) {
+const TWO_SECONDS: Duration = Duration::from_secs(2);
+
+/// A database with a table of strings, on a disk behind a gate.
+fn gated(
+    backpressure: Backpressure,
+    log_file_bytes: u64,
+) -> (Arc<Told>, Arc<Gate>, Tidestone, Table) {
     let (disk, clock) = (SimDisk::new(), Told::new());
     let gate = Gate::before(&disk);
     let options = Options {
-        backpressure: Backpressure::Wait(Duration::from_secs(2)),
+        backpressure,
         log_file_bytes,
         log_retained_bytes: 4 * log_file_bytes,
         ..quiet()
@@ -405,12 +410,12 @@ fn commit_until_refused(db: &Tidestone, table: &Table) -> Error {
     refused.unwrap()
 }
 
-/// Moves the clock on whenever a thread waits for two seconds from now, until this one has ended: a file
+/// Moves the clock on whenever a thread waits for that long from now, until this one has ended: a file
 /// of the log that was being made when the gate was closed lets it go on for once.
-fn let_pass<T>(clock: &Told, thread: &ScopedJoinHandle<'_, T>) {
+fn let_pass<T>(clock: &Told, longest: Duration, thread: &ScopedJoinHandle<'_, T>) {
     while !thread.is_finished() {
         let now = clock.monotonic();
-        let due = now + 2_000_000_000;
+        let due = now + u64::try_from(longest.as_nanos()).unwrap();
         let waits = clock.waits.lock().unwrap().contains(&(now, due));
         match waits {
             true => clock.clock.set(due.cast_signed()),
@@ -428,16 +433,16 @@ fn is_busy(error: &Error, says: &str) {
 /// It waited for as long as it took.
 #[test]
 fn a_commit_does_not_wait_for_a_log_file_longer_than_it_is_to() {
-    let (clock, gate, db, table) = waiting(64 << 10);
+    let (clock, gate, db, table) = gated(Backpressure::Wait(TWO_SECONDS), 64 << 10);
     let tag = "v".repeat(60_000);
     gate.hold(|call, path| call == Call::Create && path.starts_with("/db/wal"));
     std::thread::scope(|scope| {
         let commits = scope.spawn(|| commit_until_refused(&db, &table));
-        let_pass(&clock, &commits);
+        let_pass(&clock, TWO_SECONDS, &commits);
         is_busy(&commits.join().unwrap(), "the next one is not ready");
         // Neither does a series that is made.
         let makes = scope.spawn(|| table.series(&[("host", &tag)]).map(drop));
-        let_pass(&clock, &makes);
+        let_pass(&clock, TWO_SECONDS, &makes);
         let error = makes.join().unwrap().unwrap_err();
         is_busy(&error, "the next one is not ready");
     });
@@ -448,14 +453,44 @@ fn a_commit_does_not_wait_for_a_log_file_longer_than_it_is_to() {
 /// It waited for as long as the write took.
 #[test]
 fn a_commit_does_not_wait_for_a_write_of_the_log_longer_than_it_is_to() {
-    let (clock, gate, db, table) = waiting(8 << 20);
+    let (clock, gate, db, table) = gated(Backpressure::Wait(TWO_SECONDS), 8 << 20);
     gate.hold(|call, path| call == Call::Write && path.extension().is_some_and(|e| e == "log"));
     std::thread::scope(|scope| {
         let commits = scope.spawn(|| commit_until_refused(&db, &table));
-        let_pass(&clock, &commits);
+        let_pass(&clock, TWO_SECONDS, &commits);
         let says = "bytes wait to be written to the log";
         is_busy(&commits.join().unwrap(), says);
     });
     gate.open();
     db.close().unwrap();
+}
+
+/// It waited for as long as it took, though it was to wait for nothing.
+#[test]
+fn a_commit_that_is_to_fail_at_once_does_not_wait_for_the_log_either() {
+    for (log_file_bytes, held, says) in [
+        (64 << 10, Call::Create, "the next one is not ready"),
+        (8 << 20, Call::Write, "bytes wait to be written to the log"),
+    ] {
+        let (clock, gate, db, table) = gated(Backpressure::Fail, log_file_bytes);
+        let series = table.series(&[("host", "a")]).unwrap();
+        let tag = "v".repeat(60_000);
+        gate.hold(move |call, path| call == held && path.starts_with("/db/wal"));
+        std::thread::scope(|scope| {
+            let commits = scope.spawn(|| commit_until_refused(&db, &table));
+            let_pass(&clock, LOG_ROOM_WAIT, &commits);
+            is_busy(&commits.join().unwrap(), says);
+            // Neither does a series that is made.
+            let makes = scope.spawn(|| table.series(&[("host", &tag)]).map(drop));
+            let_pass(&clock, LOG_ROOM_WAIT, &makes);
+            is_busy(&makes.join().unwrap().unwrap_err(), says);
+        });
+        // What it was refused for was asked for all the same.
+        gate.open();
+        let mut writer = db.writer();
+        let row = [Value::String("x")];
+        writer.append(&series, 0, &row).unwrap();
+        writer.commit_and_wait().unwrap();
+        db.close().unwrap();
+    }
 }

@@ -24,6 +24,8 @@ use crate::{
 fn database() -> (Tidestone, Table) {
     let db = Tidestone::builder("/db")
         .disk(Arc::new(SimDisk::new()))
+        // Room in the log is waited for, however long this machine takes for it.
+        .clock(Arc::new(ManualClock::new(0)))
         .options(Options {
             auto_compact: false,
             flush_after: None,

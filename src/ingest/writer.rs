@@ -286,7 +286,8 @@ impl Writer {
 
     /// As [`Writer::commit`], with the durability to be reached: the ticket says when it is. Writing
     /// and syncing are left to another thread; nothing here waits for the disk, but where more is on
-    /// its way to it than the memory budget allows.
+    /// its way to it than the memory budget allows, or the log's next file is still being made, and then no
+    /// longer than [`Backpressure`](crate::Backpressure) says.
     ///
     /// # Errors
     /// As [`Writer::commit`].
