@@ -308,8 +308,13 @@ impl Tidestone {
     /// it takes); says whether it does. It starts no sync: commits do. An LSN that was not given yet
     /// is waited for.
     ///
+    /// A task that is being woken, on the thread that wakes it, keeps that thread from syncing: there it
+    /// syncs by itself, however long that takes, and waits for nothing that was not given yet.
+    ///
     /// # Errors
-    /// The log could not be written or synced, or the database is closed before.
+    /// The log could not be written or synced, or the database is closed before. Or a task on the thread that
+    /// wakes it names an LSN that was not given yet ([`ErrorKind::Invalid`]): await
+    /// [`when_durable`](Tidestone::when_durable).
     pub fn wait_durable(&self, lsn: Lsn, timeout: Option<Duration>) -> Result<bool> {
         let log = self.engine().log_of_commits()?;
         let deadline = timeout.map(|timeout| Deadline::after(self.engine().clock(), timeout));

@@ -12,7 +12,7 @@ use crate::clock::ManualClock;
 use crate::config::Backpressure;
 use crate::io::{Call, Disk, SimDisk};
 use crate::random::SeededRandom;
-use crate::{DuplicatePolicy, FieldType, TimeRange, Value};
+use crate::{DuplicatePolicy, Durability, FieldType, Ticket, TimeRange, Value};
 
 fn options() -> Options {
     Options {
@@ -52,7 +52,7 @@ fn write(db: &Tidestone, rows: i64) {
     for time in 0..rows {
         writer.append(&series, time, &[Value::I64(time)]).unwrap();
     }
-    let ticket = writer.commit_as(crate::Durability::Os).unwrap();
+    let ticket = writer.commit_as(Durability::Os).unwrap();
     ticket.wait().unwrap();
 }
 
@@ -234,13 +234,17 @@ impl<F: FnOnce() + Send> Wake for AtOnce<F> {
     }
 }
 
-/// Commits a row that nobody asked to be synced, and gives what awaits that.
-fn unsynced(db: &Tidestone) -> WhenDurable {
+/// Commits a row.
+fn commit(db: &Tidestone, durability: Durability) -> Ticket {
     let series = table(db).series(&[("host", "a")]).unwrap();
     let mut writer = db.writer();
     writer.append(&series, 0, &[Value::I64(1)]).unwrap();
-    let lsn = writer.commit_as(crate::Durability::Memory).unwrap().lsn();
-    db.when_durable(lsn)
+    writer.commit_as(durability).unwrap()
+}
+
+/// Commits a row that nobody asked to be synced, and gives what awaits that.
+fn unsynced(db: &Tidestone) -> WhenDurable {
+    db.when_durable(commit(db, Durability::Memory).lsn())
 }
 
 fn poll(future: &mut WhenDurable, waker: &Waker) -> Poll<Result<()>> {
@@ -322,6 +326,31 @@ fn a_task_that_is_woken_may_be_the_one_that_closes() {
     db.close().unwrap();
     let db = builder(Arc::new(disk)).open().unwrap();
     assert_eq!(rows(&db), 1);
+}
+
+/// It waited for the thread that it was woken on.
+#[test]
+fn a_task_that_is_woken_may_wait_for_what_is_not_durable() {
+    let db = create(SimDisk::new());
+    let mut awaited = unsynced(&db);
+    let (told, done) = channel();
+    let other = db.clone();
+    let waker = AtOnce::waker(move || {
+        let last = other.wait_durable(unsynced(&other).lsn(), None);
+        let written = commit(&other, Durability::Os);
+        assert!(!written.wait_timeout(Duration::ZERO).unwrap());
+        let written = written.wait_timeout(Duration::MAX);
+        let never = other.wait_durable(Lsn(1_000_000), None);
+        told.send((last, written, never)).unwrap();
+    });
+    assert!(poll(&mut awaited, &waker).is_pending());
+    db.sync().unwrap();
+    let (last, written, never) = done.recv_timeout(Duration::from_secs(60)).unwrap();
+    assert_eq!((last.unwrap(), written.unwrap()), (true, true));
+    let error = never.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+    assert!(error.to_string().contains("on another thread"), "{error}");
+    db.close().unwrap();
 }
 
 /// Of every task that had waited for an LSN far off, and waited no more, the waker was kept.

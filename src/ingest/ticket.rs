@@ -103,7 +103,8 @@ impl Ticket {
         }
     }
 
-    /// Waits until the commit's durability is reached, at most `timeout`; says whether it is.
+    /// Waits until the commit's durability is reached, at most `timeout`; says whether it is. A task that is
+    /// being woken, on the thread that wakes it, reaches it by itself, however long that takes.
     ///
     /// # Errors
     /// As [`Ticket::wait`].

@@ -384,10 +384,11 @@ impl Log {
     }
 
     /// Waits until somebody has written everything up to `lsn`, and synced it if `sync`; `false`
-    /// after the deadline.
+    /// after the deadline. Who is woken by the log's thread, for which others wait, does it himself.
     ///
     /// # Errors
-    /// The log is poisoned, or it was closed before that: then it does not come.
+    /// The log is poisoned, or it was closed before that: then it does not come. Or the log's thread would
+    /// wait for what is yet to be appended.
     pub(crate) fn wait_to(
         &self,
         lsn: Lsn,
@@ -395,6 +396,26 @@ impl Log {
         deadline: Option<Deadline<'_>>,
     ) -> Result<bool> {
         let mut state = self.state.lock();
+        if self.is_own_thread() && state.reached(sync) < lsn {
+            state.check_open()?;
+            if deadline.is_some_and(Deadline::has_passed) {
+                return Ok(false);
+            }
+            if lsn >= state.next_lsn {
+                let last = state.next_lsn.0 - 1;
+                let message = format!(
+                    "LSN {lsn} was not given yet, the last one is {last}, and a task cannot wait for it on the \
+                     thread that wakes it, for which others wait; await it, or wait on another thread"
+                );
+                return Err(Error::invalid(message));
+            }
+            drop(state);
+            let reached = match sync {
+                true => self.sync_to(lsn),
+                false => self.write_to(lsn),
+            };
+            return reached.map(|()| true);
+        }
         let waits = |state: &mut State| state.reached(sync) < lsn && state.check_open().is_ok();
         match deadline {
             None => self.progress.wait_while(&mut state, waits),
