@@ -1,4 +1,5 @@
-//! Appending allocates nothing once the buffers of the writer have grown.
+//! What appending allocates once the buffers of the writer have grown: nothing, but for strings and nulls of
+//! large batches.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -14,7 +15,9 @@ use std::sync::Arc;
 
 use common::quiet;
 use tidestone::io::SimDisk;
-use tidestone::{Durability, FieldType, ManualClock, TableOptions, Tidestone, Value, Writer};
+use tidestone::{
+    Durability, FieldType, ManualClock, SeriesHandle, TableOptions, Tidestone, Value, Writer,
+};
 
 /// Counts the allocations of each thread: those of the engine's own threads are not appending's.
 struct Counting;
@@ -56,10 +59,8 @@ fn allocations(work: impl FnOnce()) -> u64 {
     ALLOCATIONS.with(Cell::get) - before
 }
 
-/// A batch of few rows is copied when it is committed, so that its buffers stay the writer's; those of a
-/// larger one come back when its rows are flushed, which the benchmark of appends shows.
-#[test]
-fn appending_allocates_nothing_in_steady_state() {
+/// A database whose table has a field for strings and ten for doubles, and two series of it.
+fn database() -> (Tidestone, [SeriesHandle; 2]) {
     let db = Tidestone::builder("/db")
         .options(quiet())
         .disk(Arc::new(SimDisk::new()))
@@ -72,26 +73,81 @@ fn appending_allocates_nothing_in_steady_state() {
     }
     let table = db.create_table("t", options).unwrap();
     let series = [0, 1].map(|host| table.series(&[("host", host.to_string())]).unwrap());
-    let append = |writer: &mut Writer, round: i64, rows: i64| {
-        for i in 0..rows {
-            let mut row = [Value::F64(i as f64); 11];
-            row[0] = Value::String("sixteen bytes...");
-            if i % 7 == 0 {
-                row[3] = Value::Null;
-            }
-            let series = &series[usize::try_from(i % 2).unwrap()];
-            writer.append(series, round * rows + i, &row).unwrap();
+    (db, series)
+}
+
+/// What rows are appended with.
+#[derive(Clone, Copy)]
+struct Kind {
+    text: &'static str,
+    nulls: bool,
+}
+
+/// Text and, in one row of seven, a null.
+const MIXED: Kind = Kind {
+    text: "sixteen bytes...",
+    nulls: true,
+};
+
+fn append(writer: &mut Writer, series: &[SeriesHandle; 2], rows: i64, kind: Kind) {
+    for i in 0..rows {
+        let mut row = [Value::F64(i as f64); 11];
+        row[0] = Value::String(kind.text);
+        if kind.nulls && i % 7 == 0 {
+            row[3] = Value::Null;
         }
-    };
+        let series = &series[usize::try_from(i % 2).unwrap()];
+        writer.append(series, i, &row).unwrap();
+    }
+}
+
+/// A batch of few rows is copied when it is committed, so that its buffers stay the writer's.
+#[test]
+fn appending_allocates_nothing_in_steady_state() {
+    let (db, series) = database();
     let mut writer = db.writer();
     // The buffers grow with the first rows: a counter that counts nothing is found out.
-    assert!(allocations(|| append(&mut writer, 0, 60)) > 0);
+    assert!(allocations(|| append(&mut writer, &series, 60, MIXED)) > 0);
     for round in 1..200 {
         let _ticket = writer.commit_as(Durability::Os).unwrap();
-        let made = allocations(|| append(&mut writer, round, 60));
+        let made = allocations(|| append(&mut writer, &series, 60, MIXED));
         assert_eq!(made, 0, "round {round}");
     }
-    assert!(allocations(|| append(&mut writer, 0, 5_000)) > 0);
+    assert!(allocations(|| append(&mut writer, &series, 5_000, MIXED)) > 0);
     writer.clear();
-    assert_eq!(allocations(|| append(&mut writer, 0, 5_000)), 0);
+    let made = allocations(|| append(&mut writer, &series, 5_000, MIXED));
+    assert_eq!(made, 0);
+}
+
+/// A batch of more rows is handed over. Its writer goes on in other buffers, emptied ones of earlier batches or
+/// new ones with room for as many rows, so that appending doubles allocates nothing. The text of strings and the
+/// map of nulls have no room in new ones and grow by doubling: a few times a batch, however many rows it has.
+#[test]
+fn appending_large_batches_allocates_only_for_text_and_nulls() {
+    /// For the batch, and for each of its 13 columns.
+    const A_COMMIT: u64 = 4 * 13;
+    let plain = Kind {
+        text: "",
+        nulls: false,
+    };
+    for (rows, kind, in_appends) in [
+        (1_000, plain, 0),
+        (1_000, MIXED, 20),
+        (10_000, plain, 0),
+        (10_000, MIXED, 25),
+    ] {
+        let (db, series) = database();
+        let mut writer = db.writer();
+        assert!(allocations(|| append(&mut writer, &series, rows, kind)) > 0);
+        for round in 1..20 {
+            let committing = allocations(|| drop(writer.commit_as(Durability::Os).unwrap()));
+            assert!(committing <= A_COMMIT, "round {round}: {committing}");
+            let appending = allocations(|| append(&mut writer, &series, rows, kind));
+            assert!(
+                appending <= in_appends,
+                "round {round}, {rows} rows: {appending}"
+            );
+        }
+        db.close().unwrap();
+    }
 }
