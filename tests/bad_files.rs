@@ -18,7 +18,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use common::gate::Gate;
-use common::wrong::{builder, check, check_damage, fill, open};
+use common::wrong::{builder, check, check_damage, fill, open, table_options};
 use common::{Row, contents, copy_tree, quiet};
 use tidestone::io::{Call, Disk, SimDisk};
 use tidestone::{ErrorKind, Result, TagMatch, Tidestone, Value};
@@ -260,17 +260,16 @@ fn each_kind_of_file_that_is_newer_or_has_an_unknown_feature_is_unsupported() {
     }
 }
 
-#[test]
-fn every_flipped_bit_of_a_segment_is_found_or_harmless() {
-    let sound = SimDisk::new();
-    fill(&open(&sound).unwrap());
+/// Flips a bit at about so many places of a segment.
+#[track_caller]
+fn check_flips(sound: &SimDisk, places: usize) {
     let expected = read_all(&sound.after_power_loss(|_| false)).unwrap();
-    let path = find(&sound, ".seg");
+    let path = find(sound, ".seg");
     let mut len = 0;
     sound.damage(&path, |b| len = b.len()).unwrap();
-    for at in (0..len).step_by(len / 300) {
+    for at in (0..len).step_by((len / places).max(1)) {
         let disk = sound.after_power_loss(|_| false);
-        disk.damage(&path, |b| b[at] ^= 0x08).unwrap();
+        disk.damage(&path, |b| b[at] ^= 1 << (at % 8)).unwrap();
         match read_all(&disk) {
             Ok(rows) => assert!(rows == expected, "byte {at}: another answer and no error"),
             Err(error) => {
@@ -278,6 +277,33 @@ fn every_flipped_bit_of_a_segment_is_found_or_harmless() {
             }
         }
     }
+}
+
+#[test]
+fn a_flipped_bit_in_each_byte_of_a_small_segment_is_found_or_harmless() {
+    let sound = SimDisk::new();
+    let db = open(&sound).unwrap();
+    let table = db.create_table("t", table_options()).unwrap();
+    let mut writer = db.writer();
+    for host in ["a", "b"] {
+        let series = table.series(&[("host", host)]).unwrap();
+        for i in 0..4 {
+            let text = ["one", "two"][usize::try_from(i % 2).unwrap()];
+            let values = [Value::F64(i as f64 / 7.0), Value::String(text)];
+            writer.append(&series, i, &values).unwrap();
+        }
+    }
+    writer.commit_and_wait().unwrap();
+    db.flush().unwrap();
+    drop((writer, table, db));
+    check_flips(&sound, usize::MAX);
+}
+
+#[test]
+fn a_flipped_bit_at_many_places_of_a_segment_is_found_or_harmless() {
+    let sound = SimDisk::new();
+    fill(&open(&sound).unwrap());
+    check_flips(&sound, 300);
 }
 
 #[test]
