@@ -18,6 +18,10 @@ const FEW: u64 = 1024;
 /// A series that does not have the tag counts as having the empty string as its value. So
 /// `dc = ""` and `dc != "north"` also select series without the tag `dc`, and `dc != ""` selects
 /// those that have it with a value.
+///
+/// A tag that no series of the table has is an error. One that only series had which are forgotten, because
+/// retention or deletes took all their rows, is no error at first: it becomes one when the index is made anew,
+/// and for whoever opens the database for reading after they were forgotten.
 #[derive(Debug, Clone)]
 pub struct TagMatch {
     /// Name of the tag.

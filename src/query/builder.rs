@@ -85,7 +85,8 @@ impl Query {
         self
     }
 
-    /// Only series that pass this test, and all others that were given.
+    /// Only series that pass this test, and all others that were given. Of a tag that no series has, or none
+    /// has any more, [`TagMatch`] tells what becomes.
     pub fn filter(mut self, test: TagMatch) -> Self {
         self.tests.push(test);
         self
