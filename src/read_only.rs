@@ -23,6 +23,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rustc_hash::FxHashSet;
+use tidestone_format::header::HEADER_LEN;
 use tidestone_format::log::{Frame, SeriesDefinition};
 use tidestone_format::manifest::State;
 use tidestone_format::sharing::Published;
@@ -37,7 +38,7 @@ use crate::head::Head;
 use crate::index::{Applied, Forgetting, Index};
 use crate::recover::{self, Components, Given};
 use crate::sharing::{self, Lease};
-use crate::store::{Folders, Manifest, Store, Version};
+use crate::store::{Folders, Manifest, Store, Version, newest_manifest};
 use crate::wal::{self, Followed, Follower, LogFiles};
 
 /// How often a reader starts over when the writer was quicker.
@@ -58,6 +59,19 @@ pub(crate) struct Reader {
     given: Given,
     /// Why no lease keeps the files of the current version, if none does.
     unleased: Option<String>,
+    /// The newest files of what was read, if no writer lived.
+    read_quiet: Option<Newest>,
+}
+
+/// The newest log file, with its header, and the newest manifest. Whoever opens the database to write begins a
+/// log file, and whoever repairs it a manifest, before anything else that is read changes: while no writer
+/// lives, and these are the same, there is nothing new. Lengths say nothing, they are fixed; and the number of a
+/// log file that was made ahead and never begun may be given again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Newest {
+    log: u64,
+    header: [u8; HEADER_LEN],
+    manifest: u64,
 }
 
 /// The manifest at one moment, and what keeps its files.
@@ -67,6 +81,8 @@ struct Found {
     lease: Option<Arc<Lease>>,
     unleased: Option<String>,
     manifest: Manifest,
+    /// The newest files before anything was read, if no writer lived then.
+    quiet: Option<Newest>,
 }
 
 /// Opens a database for reading.
@@ -124,6 +140,7 @@ impl Reader {
             lone: BTreeMap::new(),
             given: Given::of(&State::new()),
             unleased: None,
+            read_quiet: None,
         };
         let found = reader.find()?;
         reader.given = Given::of(found.manifest.state());
@@ -152,6 +169,7 @@ impl Reader {
         let Some((head, read_upto)) = read else {
             return Ok(None);
         };
+        reader.read_quiet = found.quiet;
         let engine = Engine::new(Parts {
             options,
             clock,
@@ -175,6 +193,9 @@ impl Reader {
 
     /// Lets queries see what was written since. Returns whether there was anything.
     pub(crate) fn refresh(&mut self, engine: &Engine) -> Result<bool> {
+        if self.read_quiet.is_some() && self.quiet() == self.read_quiet {
+            return Ok(false);
+        }
         let before = (engine.store.version().number, engine.visible_lsn());
         let done = match self.look()? {
             Some(published) if self.is_current(&published, before.0) => {
@@ -301,6 +322,7 @@ impl Reader {
         perhaps.extend(taken.into_iter().map(|d| (d.id, d)));
         self.take_note(&found);
         self.forget(engine, &before, &version, perhaps)?;
+        self.read_quiet = found.quiet;
         match found.published.filter(|_| followed) {
             None => Ok(Some(())),
             Some(published) => match self.follow(engine, published.durable)? {
@@ -366,6 +388,7 @@ impl Reader {
     fn find(&self) -> Result<Found> {
         let Components { disk, random, .. } = &self.components;
         let folder = self.folders.readers();
+        let quiet = self.quiet();
         let taken = Lease::take(disk, &**random, &folder, self.database);
         let published = self.look()?;
         let manifest =
@@ -394,9 +417,38 @@ impl Reader {
             lease,
             unleased,
             manifest,
+            quiet,
         })
     }
 
+    /// The newest files, if no writer lives. It is looked for a writer last: what one that has ended by then
+    /// had begun is among them, and is complete.
+    fn quiet(&self) -> Option<Newest> {
+        let (disk, wal) = (&*self.components.disk, self.folders.wal());
+        let logs = disk.list(&wal).ok()?;
+        let log = logs.iter().filter_map(|e| wal::number_of(&e.name)).max()?;
+        let mut header = [0; HEADER_LEN];
+        let file = disk.open(&wal::path_of(&wal, log)).ok()?;
+        file.read_exact_at(&mut header, 0).ok()?;
+        let (manifest, _) = newest_manifest(disk, &self.folders.manifest()).ok()?;
+        let newest = Newest {
+            log,
+            header,
+            manifest,
+        };
+        (!self.writer_lives()).then_some(newest)
+    }
+
+    /// Whether a writer lives, be it that it has not come so far as to publish anything. Where it cannot be
+    /// told, as if one did.
+    fn writer_lives(&self) -> bool {
+        match self.components.disk.is_locked(&self.folders.lock()) {
+            Ok(is_locked) => is_locked,
+            Err(e) => e.kind() != std::io::ErrorKind::NotFound,
+        }
+    }
+
+    /// What the writer has published; `None` if none does.
     fn look(&self) -> Result<Option<Published>> {
         let disk = &*self.components.disk;
         sharing::look(disk, &self.folders.readers(), self.database)

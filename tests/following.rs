@@ -11,8 +11,8 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::{Dice, Row, Step, Val, contents, difference, quiet, replay, seeds, try_contents};
@@ -280,6 +280,51 @@ fn a_page_from_before_a_power_loss_hides_nothing() {
     assert_eq!(times(&reader.table("t").unwrap()), [1, 2, 3]);
     next.close().unwrap();
     drop(db);
+}
+
+/// Manifest and log were read anew each time.
+#[test]
+fn where_nobody_writes_nothing_is_read_again() {
+    let disk = SimDisk::new();
+    let (db, table) = database(&disk);
+    append(&db, &table, "a", 1);
+    let reader = builder(&disk, 2).open_read_only().unwrap();
+    let seen = reader.table("t").unwrap();
+    drop((db, table));
+    // The one that wrote is gone; what it left is read.
+    reader.refresh().unwrap();
+    let calls = Arc::new(Mutex::new(Vec::new()));
+    let noted = calls.clone();
+    disk.watch(move |call, _| {
+        noted.lock().unwrap().push(call);
+        Ok(())
+    });
+    assert!(!reader.refresh().unwrap());
+    // One header, and names.
+    let calls = std::mem::take(&mut *calls.lock().unwrap());
+    let one = [
+        Call::List,
+        Call::Open,
+        Call::Read,
+        Call::List,
+        Call::IsLocked,
+    ];
+    assert_eq!(calls, one);
+    // Whoever writes in between is noticed, however little is left of that.
+    for time in 2..12 {
+        let db = builder(&disk, time).open().unwrap();
+        let table = db.table("t").unwrap();
+        append(&db, &table, "a", time.cast_signed());
+        match time % 3 {
+            0 => db.close().unwrap(),
+            1 => db.flush().unwrap(),
+            _ => {}
+        }
+        drop((db, table));
+        assert!(reader.refresh().unwrap(), "{time}");
+        assert_eq!(times(&seen).len() as u64, time);
+        assert!(!reader.refresh().unwrap(), "{time}");
+    }
 }
 
 #[test]

@@ -126,8 +126,9 @@ impl Tidestone {
 
     /// Lets a database that was opened for reading see what has become durable since. Returns whether
     /// there was anything: in rows, tables or segments. Queries that are under way go on with what they
-    /// saw. Without news it costs one read of a hundred bytes, so it may be called often. A
-    /// database that was opened for writing has no need of it: `false`.
+    /// saw. Without news it costs one read of a hundred or two hundred bytes, and where no process writes a
+    /// look at the names of log files and manifests, so it may be called often. A database that was opened
+    /// for writing has no need of it: `false`.
     ///
     /// ```
     /// # use tidestone::{FieldType, Options, TableOptions, Tidestone, Value};

@@ -115,7 +115,7 @@ pub(super) enum Outcome {
 }
 
 /// The path of log file `number`.
-pub(super) fn path_of(dir: &Path, number: u64) -> PathBuf {
+pub(crate) fn path_of(dir: &Path, number: u64) -> PathBuf {
     dir.join(format!("{number:020}.log"))
 }
 

@@ -48,8 +48,8 @@ use tidestone_format::log::FrameKind;
 use tidestone_format::{FileUuid, Lsn};
 
 pub(crate) use batch::{BatchRows, encode_batch};
-pub(crate) use files::number_of;
 pub(crate) use files::{LogFileInfo, Start};
+pub(crate) use files::{number_of, path_of};
 pub(crate) use follow::{Followed, Follower};
 pub(crate) use group::Frame;
 pub(crate) use replay::{LogFiles, Missing, SteppedOver, make_durable, remove_unused, replay};
