@@ -67,9 +67,14 @@ impl TagPattern {
                     ))
                 })
         };
-        // By itself first, so that a stray parenthesis cannot close the group around it.
+        // By itself first, so that a stray parenthesis cannot close the group around it; and with a line's
+        // end behind it, so that a comment of the verbose syntax does not take in the rest. Elsewhere the
+        // line's end would have to match: there it is left out.
         compile(pattern)?;
-        Ok(Self(compile(&format!(r"\A(?:{pattern})\z"))?))
+        let whole = compile(&format!(r"\A(?:{pattern})\z"));
+        Ok(Self(
+            whole.or_else(|_| compile(&format!("\\A(?:{pattern}\n)\\z")))?,
+        ))
     }
 
     /// Whether the whole of `value` matches.

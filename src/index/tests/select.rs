@@ -70,12 +70,14 @@ fn a_pattern_matches_whole_values() {
     check("host-[0-9]+", "host-17", true);
     check("(?i)HOST", "host", true);
     check("", "", true);
+    check("(?x) a # b", "a", true);
+    check("(?x) a # b", "ab", false);
     for wrong in [
         "a)|(b",
         "(",
         "a{1000}{1000}{1000}",
         r"\w{100000}",
-        "(?x)a #",
+        "(?x)(a # b",
     ] {
         let error = TagMatch::regex("dc", wrong).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalid, "{wrong}: {error}");
