@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use roaring::RoaringTreemap;
 use tidestone_format::log::SeriesDefinition;
 use tidestone_format::{FileUuid, Lsn, SeriesId};
 
@@ -77,12 +78,13 @@ pub(crate) fn catch_up(
         let mut later = later.into_iter();
         due.retain(|_| !later.next().unwrap_or(false));
     }
-    let mut count = due.len() as u64;
+    // Many segments may have the same one.
+    let mut ids: RoaringTreemap = due.iter().map(|definition| definition.id.0).collect();
     for table in version.tables.values() {
         for segment in table.segments.iter().filter(|s| s.entry.last_lsn > from) {
             segment.each_series(|definition| {
+                ids.insert(definition.id.0);
                 due.push(definition);
-                count += 1;
                 if due.len() >= AT_ONCE {
                     let partly = Applied {
                         lsn: from,
@@ -97,5 +99,5 @@ pub(crate) fn catch_up(
         }
     }
     index.apply(&due, applied)?;
-    Ok(count)
+    Ok(ids.len())
 }
