@@ -353,6 +353,21 @@ fn inspect_tells_files_that_are_empty_zeros_or_foreign() {
     }
 }
 
+/// RocksDB calls some of its files as the engine calls its own.
+#[test]
+fn inspect_knows_that_files_of_the_index_are_none_of_its_own() {
+    let place = Place::with_weather();
+    let mut names = 0;
+    for entry in std::fs::read_dir(place.path("db/index")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.ends_with("IDENTITY") || path.extension().is_some_and(|e| e == "log") {
+            place.check(2, &["inspect", path.to_str().unwrap()]);
+            names += 1;
+        }
+    }
+    assert!(names >= 2, "{names} such files");
+}
+
 /// A file of the database whose name ends so.
 fn find(place: &Place, end: &str) -> PathBuf {
     let mut folders = vec![place.path("db")];

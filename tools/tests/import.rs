@@ -651,6 +651,11 @@ fn a_number_beyond_all_doubles_is_refused_and_infinity_is_not() {
     assert!(error.contains("in.csv:3: "), "{error}");
     assert!(error.contains("1e400"), "{error}");
     assert!(error.contains("in.csv:4: "), "{error}");
+    let (_, error) = place.check(1, &[&import[..], &["--types", "v=f64"]].concat());
+    assert!(
+        error.contains("the value \"1e400\" is too large"),
+        "{error}"
+    );
     place.file("in.lp", "m v=1e400 1\nm v=1.5 2\n");
     let (out, error) = place.check(1, &["import", "--db", "db", "in.lp"]);
     assert!(out.contains("table m: 1 rows"), "{out}");

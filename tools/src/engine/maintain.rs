@@ -59,12 +59,12 @@ pub(crate) fn compact(args: &DirArgs, out: &mut dyn Write) -> Run {
             .fold((0, 0), |s, t| (s.0 + t.segments, s.1 + t.bytes)))
     };
     let before = sum(&db)?;
-    let merges = db.compact()?;
+    db.compact()?;
     let after = sum(&db)?;
     db.close()?;
     writeln!(
         out,
-        "{merges} merges: {} segments of {} bytes became {} of {} bytes",
+        "{} segments of {} bytes became {} of {} bytes",
         before.0, before.1, after.0, after.1
     )?;
     Ok(Outcome::Sound)

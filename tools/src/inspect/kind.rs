@@ -46,6 +46,13 @@ fn by_content(bytes: &[u8]) -> Option<FileKind> {
 }
 
 fn by_name(path: &Path) -> Option<FileKind> {
+    // There are files of RocksDB, some of which are called like ours.
+    if path
+        .parent()
+        .is_some_and(|folder| folder.ends_with("index"))
+    {
+        return None;
+    }
     match path.extension().and_then(|e| e.to_str()) {
         Some("seg") => Some(FileKind::Segment),
         Some("log") => Some(FileKind::Log),

@@ -44,11 +44,12 @@ pub(super) enum Kind {
 
 /// What the first line and the options say of the columns of `file`, by name.
 pub(super) fn kinds(file: &str, head: &Record, args: &ImportArgs) -> Run<Vec<(String, Kind)>> {
-    let kinds = match typed_columns(head) {
-        Some(typed) => kinds_by_header(file, head, &typed, args)?,
+    let typed = typed_columns(head);
+    let kinds = match &typed {
+        Some(typed) => kinds_by_header(file, head, typed, args)?,
         None => kinds_by_args(file, head, args)?,
     };
-    check_names(file, &kinds, args)?;
+    check_names(file, &kinds, typed.is_some(), args)?;
     Ok(kinds)
 }
 
@@ -157,8 +158,9 @@ fn names(head: &Record) -> Vec<&str> {
     head.iter().map(|cell| cell.text).collect()
 }
 
-/// Tags have other names than each other, and so have all other columns.
-fn check_names(file: &str, kinds: &[(String, Kind)], args: &ImportArgs) -> Run<()> {
+/// Tags have other names than each other, and so have fields; and times, where they are known by their
+/// name and not by what the first line says.
+fn check_names(file: &str, kinds: &[(String, Kind)], typed: bool, args: &ImportArgs) -> Run<()> {
     for (at, (name, kind)) in kinds.iter().enumerate() {
         let is_tag = matches!(kind, Kind::Tag);
         if name.is_empty() && !matches!(kind, Kind::Time) {
@@ -167,7 +169,11 @@ fn check_names(file: &str, kinds: &[(String, Kind)], args: &ImportArgs) -> Run<(
                 "{file}: column {column} has no name; name it in the first line"
             )));
         }
-        let same = |(n, k): &(String, Kind)| n == name && matches!(k, Kind::Tag) == is_tag;
+        let is_time = matches!(kind, Kind::Time);
+        let same = |(n, k): &(String, Kind)| {
+            let as_time = typed && matches!(k, Kind::Time) != is_time;
+            n == name && matches!(k, Kind::Tag) == is_tag && !as_time
+        };
         if kinds[..at].iter().any(same) {
             return Err(Failure::new(format_args!(
                 "{file} has two columns {name:?}; rename one in the first line"
@@ -249,10 +255,11 @@ impl FieldColumn {
         };
         let found = type_of(value);
         let is_negative = field_type == FieldType::U64 && found == FieldType::I64;
-        let found_word = if is_negative {
-            "negative"
-        } else {
-            found.name()
+        let found_word = match () {
+            () if is_negative => "negative",
+            // The word is that of a number, and the number is none.
+            () if found == field_type => "too large for it",
+            () => found.name(),
         };
         let message = format!(
             "field {name:?} is {field_type} ({because}), the value {value:?} is {found_word}"

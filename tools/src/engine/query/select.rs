@@ -148,9 +148,15 @@ impl SelectArgs {
 
 pub(crate) fn tag_test(text: &str) -> Result<TagMatch, String> {
     let wrong = || "write tag=value, tag!=value or tag=~pattern".to_owned();
+    let no_pattern = || {
+        "a pattern stands behind =~ alone and is not empty: write tag=~pattern; a value that starts with ~ is \
+         matched by tag=~~ and what follows, as a pattern"
+            .to_owned()
+    };
     let (name, rest) = text.split_once('=').ok_or_else(wrong)?;
     let test = match (name.strip_suffix('!'), rest.strip_prefix('~')) {
-        (Some(name), _) => TagMatch::not_equal(name, rest),
+        (Some(_), Some(_)) | (None, Some("")) => return Err(no_pattern()),
+        (Some(name), None) => TagMatch::not_equal(name, rest),
         (None, Some(pattern)) => TagMatch::regex(name, pattern).map_err(|e| e.to_string())?,
         (None, None) => TagMatch::equal(name, rest),
     };
@@ -179,7 +185,8 @@ mod tests {
         check("q=a=b", "q", "a=b", "a");
         check("q=", "q", "", "a");
         assert!(matches!(tag_test("x=!y").unwrap().test, TagTest::Equal(_)));
-        for wrong in ["", "host", "=a", "!=a", "host=~("] {
+        check("host=~~a", "host", "~a", "a");
+        for wrong in ["", "host", "=a", "!=a", "host=~(", "host=~", "host!=~a"] {
             assert!(tag_test(wrong).is_err(), "{wrong}");
         }
     }
