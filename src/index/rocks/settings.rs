@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, Env, LogLevel,
-    MergeOperands, Options, WriteBufferManager,
+    BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType,
+    Env, LogLevel, MergeOperands, Options, WriteBufferManager,
 };
 
 use super::Family;
@@ -82,6 +82,11 @@ impl Settings {
         let mut blocks = BlockBasedOptions::default();
         blocks.set_block_cache(&self.cache);
         blocks.set_cache_index_and_filter_blocks(true);
+        // In parts of a few KiB: those of a file of a million series are larger than a shard of the cache
+        // keeps, and were read anew for each look.
+        blocks.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+        blocks.set_partition_filters(true);
+        blocks.set_pin_top_level_index_and_filter(true);
         blocks.set_pin_l0_filter_and_index_blocks_in_cache(true);
         if family != Family::Meta {
             blocks.set_bloom_filter(FILTER_BITS, false);
