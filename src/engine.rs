@@ -18,9 +18,9 @@ use tidestone_format::log::{FrameKind, SeriesDefinition, Tombstone, encode_serie
 use tidestone_format::manifest::Entry;
 use tidestone_format::schema::{DuplicatePolicy, TableSchema};
 use tidestone_format::version::{MAX_GROUP_TEXT, MAX_PAGE_KEYS};
-use tidestone_format::{FieldType, FileUuid, Lsn, SeriesId, SeriesKey, TableId, checksum};
+use tidestone_format::{FileUuid, Lsn, SeriesId, SeriesKey, TableId, checksum};
 
-use crate::catalog::{Hold, Known, Pins, SeriesRegistry, TableCore, Tables, add_field};
+use crate::catalog::{Hold, Known, Pins, SeriesRegistry, TableCore, Tables};
 use crate::clock::{Clock, ClockWatcher, Deadline};
 use crate::config::{Backpressure, LOG_ROOM_WAIT, Options};
 use crate::error::{Error, ErrorKind, Result};
@@ -407,22 +407,6 @@ impl Engine {
                 };
                 log.append(frame, Some(patience.log))
             })
-    }
-
-    /// Adds a field to a table, if it is not there with the same type already.
-    pub(crate) fn add_field(
-        &self,
-        table: &TableCore,
-        name: &str,
-        field_type: FieldType,
-    ) -> Result<()> {
-        self.change_table(table, |schema| {
-            let mut fields = schema.fields.iter();
-            match fields.any(|f| f.name == name && f.field_type == field_type) {
-                true => Ok(schema.clone()),
-                false => add_field(schema, name, field_type),
-            }
-        })
     }
 
     /// Changes a table, unless the change makes no difference.

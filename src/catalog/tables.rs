@@ -7,9 +7,10 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use parking_lot::RwLock;
 use rustc_hash::FxHashMap;
-use tidestone_format::schema::{DuplicatePolicy, Field, SchemaMode, TableSchema, TableSettings};
-use tidestone_format::{FieldId, FieldType, TableId, Timestamp};
+use tidestone_format::schema::{DuplicatePolicy, SchemaMode, TableSchema, TableSettings};
+use tidestone_format::{FieldType, TableId, Timestamp};
 
+use super::fields::{add_fields, other_type};
 use super::names::Known;
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::Version;
@@ -240,22 +241,23 @@ impl TableOptions {
         };
         bound_future(&mut settings, self.future_bound)?;
         retain(&mut settings, self.retention_age, self.retention_bytes)?;
-        let mut schema = TableSchema {
+        let schema = TableSchema {
             id,
             name: name.to_owned(),
             settings,
             next_field_id: 1,
             fields: Vec::new(),
         };
+        let mut given = FxHashMap::default();
         for (field, field_type) in &self.fields {
-            if let Some(earlier) = schema.field_by_name(field) {
+            if let Some(earlier) = given.insert(field, field_type) {
                 return Err(Error::invalid(format!(
-                    "table {name:?} is given field {field:?} twice: as {}, and as {field_type}; give it once",
-                    earlier.field_type
+                    "table {name:?} is given field {field:?} twice: as {earlier}, and as {field_type}; give it once",
                 )));
             }
-            schema = add_field(&schema, field, *field_type)?;
         }
+        let fields = self.fields.iter().map(|(field, of)| (field.as_str(), *of));
+        let schema = add_fields(&schema, fields, other_type(name))?;
         if name.is_empty() || name.len() > usize::from(u16::MAX) {
             let message = format!(
                 "table name of {} bytes: 1 to 65535 are allowed; choose another",
@@ -301,45 +303,6 @@ pub(crate) fn retain(
     settings.retention_age_ns = age.map(|d| nanos("retention age", d)).transpose()?;
     settings.retention_bytes = bytes;
     Ok(())
-}
-
-/// The schema with one field more.
-pub(crate) fn add_field(
-    schema: &TableSchema,
-    name: &str,
-    field_type: FieldType,
-) -> Result<TableSchema> {
-    if name.is_empty() || name.len() > usize::from(u16::MAX) {
-        let message = format!(
-            "field name of {} bytes: 1 to 65535 are allowed; choose another",
-            name.len()
-        );
-        return Err(Error::invalid(message));
-    }
-    if let Some(field) = schema.fields.iter().find(|f| f.name == name) {
-        let message = format!(
-            "table {:?} has a field {name:?} of type {} already; it cannot also be {field_type}: choose another name",
-            schema.name, field.field_type
-        );
-        return Err(Error::new(ErrorKind::Exists, message));
-    }
-    if schema.fields.len() >= tidestone_format::version::MAX_FIELDS {
-        let message = format!(
-            "table {:?} has {} fields, the most there may be; put more into another table",
-            schema.name,
-            schema.fields.len()
-        );
-        return Err(Error::invalid(message));
-    }
-    let mut schema = schema.clone();
-    let id = FieldId(schema.next_field_id);
-    schema.next_field_id += 1;
-    schema.fields.push(Field {
-        id,
-        name: name.to_owned(),
-        field_type,
-    });
-    Ok(schema)
 }
 
 /// A table as all handles to it share it.
@@ -471,21 +434,5 @@ mod tests {
         let (start, end) = partition_of(i64::MIN, 1000);
         assert!(start == i64::MIN && end > start);
         assert_eq!(partition_of(i64::MAX, i64::MAX).1, i64::MAX);
-    }
-
-    #[test]
-    fn a_field_is_added_once() {
-        let schema = TableOptions::new()
-            .field("a", FieldType::F64)
-            .schema(TableId(1), "t")
-            .unwrap();
-        let more = add_field(&schema, "b", FieldType::I64).unwrap();
-        assert_eq!(more.fields[1].id, FieldId(2));
-        let error = add_field(&more, "a", FieldType::I64).unwrap_err();
-        assert!(
-            error.to_string().contains("f64") && error.to_string().contains("i64"),
-            "{error}"
-        );
-        assert!(add_field(&more, "", FieldType::I64).is_err());
     }
 }

@@ -60,7 +60,10 @@ impl Table {
     /// # Errors
     /// There is a field of that name with another type; both are named.
     pub fn add_field(&self, name: &str, field_type: FieldType) -> Result<()> {
-        self.engine.add_field(&self.core, name, field_type)
+        let other_type = catalog::other_type(&self.core.name);
+        self.engine.change_table(&self.core, |schema| {
+            catalog::add_fields(schema, [(name, field_type)], other_type)
+        })
     }
 
     /// Changes what the table keeps: rows of which age ([`TableOptions::retention_age`](crate::TableOptions::retention_age))

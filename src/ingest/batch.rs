@@ -6,7 +6,7 @@ use tidestone_format::version::MAX_STRING;
 use tidestone_format::{FieldType, SeriesId, Timestamp};
 
 use super::SeriesHandle;
-use crate::catalog::{add_field, no_field};
+use crate::catalog::{add_fields, no_field};
 use crate::error::{Error, Result};
 use crate::rows::Rows;
 
@@ -132,16 +132,9 @@ impl Batch {
         &self.series
     }
 
-    /// The fields with their types.
-    pub(super) fn fields(&self) -> impl Iterator<Item = (&str, FieldType)> {
-        self.columns
-            .iter()
-            .map(|(name, c)| (name.as_str(), c.values.field_type()))
-    }
-
     /// Checks all that can be wrong with the batch in a table of this schema, before anything is
-    /// changed for it: lengths, series numbers, strings, and fields, those to be added too.
-    pub(super) fn check(&self, schema: &TableSchema) -> Result<()> {
+    /// changed for it: lengths, series numbers, strings, and fields. Returns those to be added.
+    pub(super) fn check(&self, schema: &TableSchema) -> Result<Vec<(&str, FieldType)>> {
         let rows = self.times.len();
         if !self.is_of_one() {
             check_len("series numbers", self.of_row.len(), rows)?;
@@ -150,7 +143,7 @@ impl Batch {
                 return Err(self.no_series(*n));
             }
         }
-        let mut with_new = None;
+        let mut new = Vec::new();
         for (name, column) in &self.columns {
             check_len(name, column.len(), rows)?;
             if let Some(validity) = &column.validity {
@@ -168,12 +161,7 @@ impl Batch {
                 None if schema.settings.mode == SchemaMode::Fixed => {
                     return Err(Error::invalid(no_field(schema, name)));
                 }
-                None => {
-                    let before = with_new.as_ref().unwrap_or(schema);
-                    if before.field_by_name(name).is_none() {
-                        with_new = Some(add_field(before, name, given)?);
-                    }
-                }
+                None => new.push((name.as_str(), given)),
             }
         }
         let mut names: Vec<&str> = self.columns.iter().map(|(name, _)| name.as_str()).collect();
@@ -185,7 +173,10 @@ impl Batch {
             );
             return Err(Error::invalid(message));
         }
-        Ok(())
+        if !new.is_empty() {
+            with_new(schema, &new)?;
+        }
+        Ok(new)
     }
 
     /// The rows of a batch that was checked, by a schema that has all of its fields.
@@ -226,6 +217,13 @@ impl Batch {
             self.series.len()
         ))
     }
+}
+
+/// The schema with the fields that a batch or row adds.
+pub(super) fn with_new(schema: &TableSchema, new: &[(&str, FieldType)]) -> Result<TableSchema> {
+    add_fields(schema, new.iter().copied(), |field, given| {
+        wrong_type(&schema.name, field, given)
+    })
 }
 
 /// The error for a value that the field does not take.

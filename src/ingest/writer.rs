@@ -6,11 +6,11 @@ use std::sync::Arc;
 use tidestone_format::column::Column;
 use tidestone_format::log::FrameKind;
 use tidestone_format::schema::{SchemaMode, TableSchema};
-use tidestone_format::{Lsn, SeriesId, TableId, Timestamp, checksum};
+use tidestone_format::{FieldType, Lsn, SeriesId, TableId, Timestamp, checksum};
 
-use super::batch::{too_long, wrong_type};
+use super::batch::{too_long, with_new, wrong_type};
 use super::{Batch, Durability, Ticket};
-use crate::catalog::{Hold, Pin, TableCore, add_field, no_field};
+use crate::catalog::{Hold, Pin, TableCore, no_field};
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::rows::Rows;
@@ -139,12 +139,13 @@ impl Writer {
     }
 
     /// Stages a row given by field names; in a table with an open schema, fields that are not there
-    /// yet are added. Fields not named are null.
+    /// yet are added and durable, all with one sync. Fields not named are null.
     ///
     /// # Errors
     /// An unknown field in a table with a fixed schema, a field named twice, a value of another
     /// type than its field (both types are named), a string of more than 16 MiB, or a time the table
-    /// refuses, as [`Writer::append`] does.
+    /// refuses, as [`Writer::append`] does. Or the fields cannot be added: the disk is full
+    /// ([`ErrorKind::DiskFull`]) or fails. No field is added for a row that is not staged.
     pub fn append_fields(
         &mut self,
         series: &SeriesHandle,
@@ -153,7 +154,7 @@ impl Writer {
     ) -> Result<()> {
         self.check_time(&series.table, time)?;
         let schema = series.table.schema();
-        let mut with_new = None;
+        let mut new = Vec::new();
         for (i, (name, value)) in fields.iter().enumerate() {
             if fields[..i].iter().any(|(other, _)| other == name) {
                 return Err(Error::invalid(format!(
@@ -170,21 +171,12 @@ impl Writer {
                 (None, _) if schema.settings.mode == SchemaMode::Fixed => {
                     return Err(Error::invalid(no_field(&schema, name)));
                 }
-                (None, Some(given)) => {
-                    let before = with_new.as_ref().unwrap_or(&*schema);
-                    with_new = Some(add_field(before, name, given)?);
-                }
+                (None, Some(given)) => new.push((*name, given)),
                 _ => {}
             }
         }
         // Nothing is wrong with the row: only now fields may be added for it.
-        for (name, value) in fields {
-            if let Some(given) = value.field_type()
-                && schema.field_by_name(name).is_none()
-            {
-                self.engine.add_field(&series.table, name, given)?;
-            }
-        }
+        self.add_fields(&series.table, &new)?;
         let at = self.staging(&series.table);
         let staged = &mut self.staged[at];
         staged.refresh();
@@ -200,11 +192,13 @@ impl Writer {
         Ok(())
     }
 
-    /// Stages whole columns. All of the batch is staged, or nothing of it.
+    /// Stages whole columns. All of the batch is staged, or nothing of it. Fields are added as by
+    /// [`Writer::append_fields`].
     ///
     /// # Errors
     /// Columns of unequal length, unknown fields, wrong types, strings of more than 16 MiB, series of
-    /// more than one table, or a time the table refuses, as [`Writer::append`] does.
+    /// more than one table, or a time the table refuses, as [`Writer::append`] does. Or fields cannot be
+    /// added. No field is added for a batch that is not staged.
     pub fn append_batch(&mut self, batch: Batch) -> Result<()> {
         let Some(first) = batch.series().first() else {
             if batch.is_empty() {
@@ -234,21 +228,27 @@ impl Writer {
             self.check_time(&table, *max)?;
         }
         let schema = table.schema();
-        batch.check(&schema)?;
+        let new = batch.check(&schema)?;
         if batch.is_empty() {
             return Ok(());
         }
         // Nothing is wrong with the batch: only now fields may be added for it.
-        for (name, field_type) in batch.fields() {
-            if schema.field_by_name(name).is_none() {
-                self.engine.add_field(&table, name, field_type)?;
-            }
-        }
+        self.add_fields(&table, &new)?;
         // Before the handles of the batch are let go.
         let at = self.staging(&table);
         let rows = batch.into_rows(&table.schema())?;
         self.staged[at].take_in(rows);
         Ok(())
+    }
+
+    /// Adds the fields of a batch or row that the table has not: all in one edit of the manifest, or none.
+    fn add_fields(&self, table: &TableCore, new: &[(&str, FieldType)]) -> Result<()> {
+        if new.is_empty() {
+            return Ok(());
+        }
+        // Another writer may have added some of them meanwhile.
+        self.engine
+            .change_table(table, |schema| with_new(schema, new))
     }
 
     /// How many rows are staged.
@@ -629,5 +629,39 @@ mod tests {
         let error = writer.commit().unwrap_err();
         assert_eq!(error.kind(), crate::ErrorKind::Closed, "{error}");
         assert_eq!(writer.staged_rows(), 1, "what was refused stays staged");
+    }
+
+    /// It was told that the field exists, as if it had wanted to add it by hand, and the fields before
+    /// it stayed.
+    #[test]
+    fn a_field_that_another_writer_adds_meanwhile_is_taken_or_refused() {
+        let disk = Arc::new(SimDisk::new());
+        let db = Tidestone::builder("/db").disk(disk).create().unwrap();
+        let open = TableOptions::new().open_schema();
+        let table = db.create_table("t", open).unwrap();
+        let series = table.series(&[("host", "a")]).unwrap();
+        let (mut writer, mut other) = (db.writer(), db.writer());
+        let batch = Batch::of_series(&series, vec![1]);
+        let batch = batch.f64("a", vec![1.0]).f64("b", vec![1.0]);
+        // What both were missing, when they looked.
+        let new = batch.check(&series.table.schema()).unwrap();
+        other
+            .append_fields(&series, 1, &[("b", Value::F64(2.0))])
+            .unwrap();
+        writer.add_fields(&series.table, &new).unwrap();
+        let names = |table: &crate::Table| {
+            let schema = table.schema();
+            let names = schema.fields.iter().map(|f| f.name.clone());
+            names.collect::<Vec<_>>()
+        };
+        assert_eq!(names(&table), ["b", "a"]);
+        let row = [("c", FieldType::I64), ("a", FieldType::I64)];
+        let error = writer.add_fields(&series.table, &row).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+        assert!(error.to_string().contains("give it as f64"), "{error}");
+        assert_eq!(names(&table), ["b", "a"]);
+        writer.append_batch(batch).unwrap();
+        assert_eq!(writer.staged_rows(), 1);
+        db.close().unwrap();
     }
 }
