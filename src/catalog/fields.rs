@@ -1,4 +1,6 @@
-//! Adding fields to a table.
+//! The fields of a table: found by name, and added.
+
+use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 use tidestone_format::schema::{Field, TableSchema};
@@ -6,6 +8,37 @@ use tidestone_format::version::MAX_FIELDS;
 use tidestone_format::{FieldId, FieldType};
 
 use crate::error::{Error, ErrorKind, Result};
+
+/// A schema whose fields are found by name without a search: a batch may name thousands.
+#[derive(Debug)]
+pub(crate) struct Fields {
+    schema: Arc<TableSchema>,
+    places: FxHashMap<Box<str>, usize>,
+}
+
+impl Fields {
+    pub(super) fn new(schema: TableSchema) -> Self {
+        let names = schema.fields.iter().map(|f| f.name.as_str().into());
+        Self {
+            places: names.zip(0..).collect(),
+            schema: Arc::new(schema),
+        }
+    }
+
+    pub(crate) fn schema(&self) -> &Arc<TableSchema> {
+        &self.schema
+    }
+
+    /// The place of a field in the schema. It stays when fields are added.
+    pub(crate) fn place(&self, name: &str) -> Option<usize> {
+        self.places.get(name).copied()
+    }
+
+    /// The field of that name.
+    pub(crate) fn get(&self, name: &str) -> Option<&Field> {
+        self.schema.fields.get(self.place(name)?)
+    }
+}
 
 /// The schema with more fields. Of those that are there already nothing is changed: one of another
 /// type is the error that `conflict` makes of it and of the type that was asked for.
@@ -108,5 +141,13 @@ mod tests {
         let most = add(&schema(), &fields[1..]).unwrap();
         assert_eq!(most.fields.len(), MAX_FIELDS);
         assert_eq!(add(&most, &fields[1..]).unwrap(), most);
+    }
+
+    #[test]
+    fn fields_are_found_by_name() {
+        let fields = Fields::new(add(&schema(), &[("b", FieldType::I64)]).unwrap());
+        assert_eq!(fields.place("b"), Some(1));
+        assert_eq!(fields.get("a"), Some(&fields.schema().fields[0]));
+        assert_eq!(fields.get("c"), None);
     }
 }

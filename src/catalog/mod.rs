@@ -3,7 +3,7 @@
 //! | file | what |
 //! |---|---|
 //! | `tables` | open tables by name and id; options of new ones |
-//! | `fields` | more fields of a table |
+//! | `fields` | the fields of a table by name, and more of them |
 //! | `names` | those to tell somebody who asked for one there is not |
 //! | `series` | series keys and ids: resolved, defined, and known before the index knows them |
 //! | `holders` | the series that handles hold, and those on their way out |
@@ -18,7 +18,7 @@ mod names;
 mod series;
 mod tables;
 
-pub(crate) use fields::{add_fields, other_type};
+pub(crate) use fields::{Fields, add_fields, other_type};
 pub(crate) use ground::{Ground, applied, catch_up, nothing};
 pub(crate) use holders::{Hold, Pin, Pins};
 pub(crate) use living::leave_out_living;

@@ -10,7 +10,7 @@ use rustc_hash::FxHashMap;
 use tidestone_format::schema::{DuplicatePolicy, SchemaMode, TableSchema, TableSettings};
 use tidestone_format::{FieldType, TableId, Timestamp};
 
-use super::fields::{add_fields, other_type};
+use super::fields::{Fields, add_fields, other_type};
 use super::names::Known;
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::Version;
@@ -311,7 +311,7 @@ pub(crate) struct TableCore {
     pub(crate) id: TableId,
     pub(crate) name: String,
     pub(crate) policy: DuplicatePolicy,
-    schema: ArcSwap<TableSchema>,
+    fields: ArcSwap<Fields>,
     /// Rows before it are gone and refused.
     horizon: AtomicI64,
 }
@@ -322,13 +322,18 @@ impl TableCore {
             id: schema.id,
             name: schema.name.clone(),
             policy: schema.settings.policy,
-            schema: ArcSwap::from_pointee(schema),
+            fields: ArcSwap::from_pointee(Fields::new(schema)),
             horizon: AtomicI64::new(Timestamp::MIN),
         }
     }
 
     pub(crate) fn schema(&self) -> Arc<TableSchema> {
-        self.schema.load_full()
+        self.fields.load().schema().clone()
+    }
+
+    /// The schema, to find fields by name.
+    pub(crate) fn fields(&self) -> Arc<Fields> {
+        self.fields.load_full()
     }
 
     /// The time from which on rows are kept.
@@ -376,7 +381,7 @@ impl Tables {
     pub(crate) fn put(&self, schema: TableSchema) -> Arc<TableCore> {
         let mut tables = self.0.write();
         if let Some(table) = tables.by_id.get(&schema.id) {
-            table.schema.store(Arc::new(schema));
+            table.fields.store(Arc::new(Fields::new(schema)));
             return table.clone();
         }
         let table = Arc::new(TableCore::new(schema));

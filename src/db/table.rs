@@ -46,13 +46,9 @@ impl Table {
     /// # Errors
     /// There is none; the message names those there are.
     pub fn field(&self, name: &str) -> Result<Field> {
-        let schema = self.core.schema();
-        schema
-            .fields
-            .iter()
-            .find(|f| f.name == name)
-            .cloned()
-            .ok_or_else(|| Error::new(ErrorKind::NotFound, no_field(&schema, name)))
+        let fields = self.core.fields();
+        let field = fields.get(name).cloned();
+        field.ok_or_else(|| Error::new(ErrorKind::NotFound, no_field(fields.schema(), name)))
     }
 
     /// Adds a field; nothing happens if it is there with that type.

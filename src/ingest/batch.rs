@@ -6,7 +6,7 @@ use tidestone_format::version::MAX_STRING;
 use tidestone_format::{FieldType, SeriesId, Timestamp};
 
 use super::SeriesHandle;
-use crate::catalog::{add_fields, no_field};
+use crate::catalog::{Fields, add_fields, no_field};
 use crate::error::{Error, Result};
 use crate::rows::Rows;
 
@@ -132,9 +132,10 @@ impl Batch {
         &self.series
     }
 
-    /// Checks all that can be wrong with the batch in a table of this schema, before anything is
+    /// Checks all that can be wrong with the batch in a table with these fields, before anything is
     /// changed for it: lengths, series numbers, strings, and fields. Returns those to be added.
-    pub(super) fn check(&self, schema: &TableSchema) -> Result<Vec<(&str, FieldType)>> {
+    pub(super) fn check(&self, fields: &Fields) -> Result<Vec<(&str, FieldType)>> {
+        let schema = fields.schema();
         let rows = self.times.len();
         if !self.is_of_one() {
             check_len("series numbers", self.of_row.len(), rows)?;
@@ -153,7 +154,7 @@ impl Batch {
                 return Err(too_long(&schema.name, name, len));
             }
             let given = column.values.field_type();
-            match schema.field_by_name(name) {
+            match fields.get(name) {
                 Some(field) if field.field_type != given => {
                     return Err(wrong_type(&schema.name, field, given));
                 }
@@ -164,13 +165,8 @@ impl Batch {
                 None => new.push((name.as_str(), given)),
             }
         }
-        let mut names: Vec<&str> = self.columns.iter().map(|(name, _)| name.as_str()).collect();
-        names.sort_unstable();
-        if let Some(twice) = names.windows(2).find(|w| w[0] == w[1]) {
-            let message = format!(
-                "the batch has field {:?} twice; give each field once",
-                twice[0]
-            );
+        if let Some(twice) = given_twice(self.columns.iter().map(|(name, _)| name.as_str())) {
+            let message = format!("the batch has field {twice:?} twice; give each field once");
             return Err(Error::invalid(message));
         }
         if !new.is_empty() {
@@ -179,8 +175,8 @@ impl Batch {
         Ok(new)
     }
 
-    /// The rows of a batch that was checked, by a schema that has all of its fields.
-    pub(super) fn into_rows(self, schema: &TableSchema) -> Result<Rows> {
+    /// The rows of a batch that was checked, in a table that has all of its fields.
+    pub(super) fn into_rows(self, fields: &Fields) -> Result<Rows> {
         let series: Vec<SeriesId> = if self.is_of_one() {
             vec![self.series[0].id(); self.times.len()]
         } else {
@@ -192,9 +188,9 @@ impl Batch {
         };
         let mut columns = Vec::with_capacity(self.columns.len());
         for (name, column) in self.columns {
-            let field = schema
-                .field_by_name(&name)
-                .ok_or_else(|| Error::invalid(no_field(schema, &name)))?;
+            let field = fields
+                .get(&name)
+                .ok_or_else(|| Error::invalid(no_field(fields.schema(), &name)))?;
             columns.push((field.id, column));
         }
         columns.sort_by_key(|(id, _)| *id);
@@ -224,6 +220,13 @@ pub(super) fn with_new(schema: &TableSchema, new: &[(&str, FieldType)]) -> Resul
     add_fields(schema, new.iter().copied(), |field, given| {
         wrong_type(&schema.name, field, given)
     })
+}
+
+/// A name that is there twice.
+pub(super) fn given_twice<'n>(names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    let mut names: Vec<&str> = names.collect();
+    names.sort_unstable();
+    names.windows(2).find(|w| w[0] == w[1]).map(|w| w[0])
 }
 
 /// The error for a value that the field does not take.

@@ -8,9 +8,9 @@ use tidestone_format::log::FrameKind;
 use tidestone_format::schema::{SchemaMode, TableSchema};
 use tidestone_format::{FieldType, Lsn, SeriesId, TableId, Timestamp, checksum};
 
-use super::batch::{too_long, with_new, wrong_type};
+use super::batch::{given_twice, too_long, with_new, wrong_type};
 use super::{Batch, Durability, Ticket};
-use crate::catalog::{Hold, Pin, TableCore, no_field};
+use crate::catalog::{Fields, Hold, Pin, TableCore, no_field};
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::rows::Rows;
@@ -58,6 +58,8 @@ pub struct Writer {
     pin: Option<Pin>,
     /// Encodes the batch; kept for its memory.
     payload: Vec<u8>,
+    /// Of each field: which of the values given by name is its; kept for its memory.
+    values: Vec<Option<usize>>,
     /// Rows up to this time need no look at the clock.
     future_known: Timestamp,
     /// A writer may move between threads; two threads may not use one.
@@ -87,6 +89,7 @@ impl Writer {
             staged: Vec::new(),
             pin: None,
             payload: Vec::new(),
+            values: Vec::new(),
             future_known: Timestamp::MIN,
             not_sync: PhantomData,
         }
@@ -153,37 +156,18 @@ impl Writer {
         fields: &[(&str, Value<'_>)],
     ) -> Result<()> {
         self.check_time(&series.table, time)?;
-        let schema = series.table.schema();
-        let mut new = Vec::new();
-        for (i, (name, value)) in fields.iter().enumerate() {
-            if fields[..i].iter().any(|(other, _)| other == name) {
-                return Err(Error::invalid(format!(
-                    "field {name:?} is given twice in one row; give each field once"
-                )));
-            }
-            if let Some(len) = value.too_long() {
-                return Err(too_long(&schema.name, name, len));
-            }
-            match (schema.field_by_name(name), value.field_type()) {
-                (Some(field), Some(given)) if field.field_type != given => {
-                    return Err(wrong_type(&schema.name, field, given));
-                }
-                (None, _) if schema.settings.mode == SchemaMode::Fixed => {
-                    return Err(Error::invalid(no_field(&schema, name)));
-                }
-                (None, Some(given)) => new.push((*name, given)),
-                _ => {}
-            }
+        let unknown = self.find_values(&series.table.fields(), fields)?;
+        if !unknown.is_empty() {
+            // Nothing is wrong with the row: only now fields may be added for it.
+            self.add_unknown(&series.table, fields, &unknown)?;
         }
-        // Nothing is wrong with the row: only now fields may be added for it.
-        self.add_fields(&series.table, &new)?;
         let at = self.staging(&series.table);
         let staged = &mut self.staged[at];
         staged.refresh();
-        for (field, (_, column)) in staged.schema.fields.iter().zip(&mut staged.rows.columns) {
-            match fields.iter().find(|(name, _)| *name == field.name) {
+        for (place, (_, column)) in staged.rows.columns.iter_mut().enumerate() {
+            match self.values.get(place).copied().flatten() {
                 // That it fits was checked above.
-                Some((_, value)) => drop(value.push_to(column)),
+                Some(i) => drop(fields[i].1.push_to(column)),
                 None => column.push_null(),
             }
         }
@@ -227,8 +211,8 @@ impl Writer {
             self.check_time(&table, *min)?;
             self.check_time(&table, *max)?;
         }
-        let schema = table.schema();
-        let new = batch.check(&schema)?;
+        let known = table.fields();
+        let new = batch.check(&known)?;
         if batch.is_empty() {
             return Ok(());
         }
@@ -236,8 +220,71 @@ impl Writer {
         self.add_fields(&table, &new)?;
         // Before the handles of the batch are let go.
         let at = self.staging(&table);
-        let rows = batch.into_rows(&table.schema())?;
+        let rows = batch.into_rows(&table.fields())?;
         self.staged[at].take_in(rows);
+        Ok(())
+    }
+
+    /// Checks the values of a row, and notes which is of which field. Returns those whose fields are not
+    /// there.
+    fn find_values(&mut self, known: &Fields, fields: &[(&str, Value<'_>)]) -> Result<Vec<usize>> {
+        let schema = known.schema();
+        let twice = |name: &str| {
+            Error::invalid(format!(
+                "field {name:?} is given twice in one row; give each field once"
+            ))
+        };
+        self.values.clear();
+        self.values.resize(schema.fields.len(), None);
+        let mut unknown = Vec::new();
+        for (i, (name, value)) in fields.iter().enumerate() {
+            if let Some(len) = value.too_long() {
+                return Err(too_long(&schema.name, name, len));
+            }
+            let Some(place) = known.place(name) else {
+                if schema.settings.mode == SchemaMode::Fixed {
+                    return Err(Error::invalid(no_field(schema, name)));
+                }
+                unknown.push(i);
+                continue;
+            };
+            if self.values[place].replace(i).is_some() {
+                return Err(twice(name));
+            }
+            let field = &schema.fields[place];
+            match value.field_type() {
+                Some(given) if given != field.field_type => {
+                    return Err(wrong_type(&schema.name, field, given));
+                }
+                _ => {}
+            }
+        }
+        match given_twice(unknown.iter().map(|&i| fields[i].0)) {
+            Some(name) => Err(twice(name)),
+            None => Ok(unknown),
+        }
+    }
+
+    /// Adds the fields that a row names and the table has not; those named for nulls alone are not
+    /// needed.
+    fn add_unknown(
+        &mut self,
+        table: &TableCore,
+        fields: &[(&str, Value<'_>)],
+        unknown: &[usize],
+    ) -> Result<()> {
+        let new = unknown.iter().filter_map(|&i| {
+            let (name, value) = fields[i];
+            Some((name, value.field_type()?))
+        });
+        self.add_fields(table, &new.collect::<Vec<_>>())?;
+        let known = table.fields();
+        self.values.resize(known.schema().fields.len(), None);
+        for &i in unknown {
+            if let Some(place) = known.place(fields[i].0) {
+                self.values[place] = Some(i);
+            }
+        }
         Ok(())
     }
 
@@ -644,7 +691,7 @@ mod tests {
         let batch = Batch::of_series(&series, vec![1]);
         let batch = batch.f64("a", vec![1.0]).f64("b", vec![1.0]);
         // What both were missing, when they looked.
-        let new = batch.check(&series.table.schema()).unwrap();
+        let new = batch.check(&series.table.fields()).unwrap();
         other
             .append_fields(&series, 1, &[("b", Value::F64(2.0))])
             .unwrap();
