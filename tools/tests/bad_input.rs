@@ -96,6 +96,10 @@ fn a_wrong_line_of_line_protocol_says_what_would_be_right() {
         ["in one line", "\"v\" is given twice", "give it once"],
     );
     check(
+        "m,a=1 w=1,v=1,x=1,w=2 2",
+        ["in one line", "\"w\" is given twice", "give it once"],
+    );
+    check(
         "m,a=1 v=1,v=1i 2",
         ["\"v\" is f64", "the value is i64", "write it as f64"],
     );

@@ -619,6 +619,22 @@ fn a_row_with_more_fields_than_a_table_has_costs_its_line() {
 }
 
 #[test]
+fn a_name_is_that_of_one_tag_and_of_one_other_column() {
+    let place = Place::new();
+    place.file("in.csv", "t,v,w,v\n1,1,1,1\n");
+    let import = [
+        "import", "--db", "db", "--table", "t", "--time", "t", "in.csv",
+    ];
+    let (_, error) = place.check(2, &import);
+    assert!(error.contains("in.csv has two columns \"v\""), "{error}");
+    place.file("in.csv", "t:time,a:tag,b:tag,a:tag\n1,1,1,1\n");
+    let (_, error) = place.check(2, &["import", "--db", "db", "--table", "t", "in.csv"]);
+    assert!(error.contains("in.csv has two columns \"a\""), "{error}");
+    place.file("in.csv", "t:time,a:tag,a:f64\n1,1,1\n");
+    place.ok(&["import", "--db", "db", "--table", "t", "in.csv"]);
+}
+
+#[test]
 fn rows_that_replace_those_before_are_told() {
     let place = Place::new();
     place.file("in.csv", "t,v\n1,1\n1,2\n2,3\n2,3\n");

@@ -1,5 +1,6 @@
 //! What the columns of a CSV file are for, and the types of its fields.
 
+use rustc_hash::FxHashSet;
 use tidestone::{FieldType, SchemaMode};
 
 use super::ImportArgs;
@@ -161,6 +162,7 @@ fn names(head: &Record) -> Vec<&str> {
 /// Tags have other names than each other, and so have fields; and times, where they are known by their
 /// name and not by what the first line says.
 fn check_names(file: &str, kinds: &[(String, Kind)], typed: bool, args: &ImportArgs) -> Run<()> {
+    let mut names = FxHashSet::default();
     for (at, (name, kind)) in kinds.iter().enumerate() {
         let is_tag = matches!(kind, Kind::Tag);
         if name.is_empty() && !matches!(kind, Kind::Time) {
@@ -169,12 +171,8 @@ fn check_names(file: &str, kinds: &[(String, Kind)], typed: bool, args: &ImportA
                 "{file}: column {column} has no name; name it in the first line"
             )));
         }
-        let is_time = matches!(kind, Kind::Time);
-        let same = |(n, k): &(String, Kind)| {
-            let as_time = typed && matches!(k, Kind::Time) != is_time;
-            n == name && matches!(k, Kind::Tag) == is_tag && !as_time
-        };
-        if kinds[..at].iter().any(same) {
+        let is_time = typed && matches!(kind, Kind::Time);
+        if !names.insert((name, is_tag, is_time)) {
             return Err(Failure::new(format_args!(
                 "{file} has two columns {name:?}; rename one in the first line"
             )));

@@ -106,14 +106,15 @@ fn row<'l>(
     for (name, value) in &line.fields {
         let value = value.as_value();
         if let Some(field_type) = value.field_type() {
-            let at = sink.column(name, field_type)?;
-            if values.iter().any(|(other, _)| *other == at) {
-                return Err(Refused::Line(format!(
-                    "field {name:?} is given twice in one line; give it once"
-                )));
-            }
-            values.push((at, value));
+            values.push((sink.column(name, field_type)?, value));
         }
+    }
+    values.sort_unstable_by_key(|(at, _)| *at);
+    if let Some(twice) = values.windows(2).find(|w| w[0].0 == w[1].0) {
+        let name = sink.name(twice[0].0);
+        return Err(Refused::Line(format!(
+            "field {name:?} is given twice in one line; give it once"
+        )));
     }
     let series = sink.series(line.raw_tags.as_bytes(), || {
         let own = line.tags.iter().map(|(n, v)| (n.as_ref(), v.as_ref()));

@@ -54,6 +54,8 @@ pub(super) struct Sink {
     table: Table,
     writer: Writer,
     columns: Vec<SinkColumn>,
+    /// The columns by name.
+    numbers: FxHashMap<String, usize>,
     /// The column that is likely to be asked for next: rows are alike.
     likely: usize,
     times: Vec<i64>,
@@ -107,6 +109,7 @@ impl Sink {
             writer: db.writer(),
             table,
             columns: Vec::new(),
+            numbers: FxHashMap::default(),
             likely: 0,
             times: Vec::new(),
             of_row: Vec::new(),
@@ -191,7 +194,9 @@ impl Sink {
 
     /// Forgets the columns from number `from` on, in which no row has a value.
     pub(super) fn forget_columns_from(&mut self, from: usize) {
-        self.columns.truncate(from);
+        for column in self.columns.drain(from..) {
+            self.numbers.remove(&column.name);
+        }
     }
 
     /// The number of the column of a field, which is made if it is not there.
@@ -200,13 +205,14 @@ impl Sink {
         let known = if likely.is_some_and(|c| c.name == name) {
             Some(self.likely)
         } else {
-            self.columns.iter().position(|c| c.name == name)
+            self.numbers.get(name).copied()
         };
         let (at, have) = match known {
             Some(at) => (at, self.columns[at].values.values.field_type()),
             None => {
                 let schema = self.table.schema();
                 let have = schema.field_by_name(name).map(|f| f.field_type);
+                self.numbers.insert(name.to_owned(), self.columns.len());
                 self.columns.push(SinkColumn {
                     name: name.to_owned(),
                     values: Column::nulls(have.unwrap_or(field_type), self.times.len()),
@@ -223,14 +229,18 @@ impl Sink {
         Ok(at)
     }
 
+    /// The name of the field of a column.
+    pub(super) fn name(&self, column: usize) -> &str {
+        &self.columns[column].name
+    }
+
     /// The type of a field, as far as it is decided.
     pub(super) fn field_type(&self, name: &str) -> Option<FieldType> {
-        let mut columns = self.columns.iter();
-        let column = columns.find(|c| c.name == name);
-        column.map(|c| c.values.values.field_type()).or_else(|| {
-            let schema = self.table.schema();
-            schema.field_by_name(name).map(|f| f.field_type)
-        })
+        if let Some(&at) = self.numbers.get(name) {
+            return Some(self.columns[at].values.values.field_type());
+        }
+        let schema = self.table.schema();
+        schema.field_by_name(name).map(|f| f.field_type)
     }
 
     /// Takes a row: values with the numbers of their columns, each once, of the columns' types.
