@@ -55,7 +55,9 @@ fn print(plan: &RepairPlan, args: &RepairArgs, out: &mut dyn Write) -> std::io::
             } => {
                 let made = match created_at {
                     Some(at) => format!("made {}", rfc3339(*at)),
-                    None => "when it was made is lost".to_owned(),
+                    None => {
+                        "when it was made is lost, unless a backup of the file has it".to_owned()
+                    }
                 };
                 writeln!(
                     out,
