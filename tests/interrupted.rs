@@ -305,6 +305,16 @@ fn a_log_that_is_cut() {
 }
 
 #[test]
+fn a_log_file_that_is_short() {
+    let cut = |disk: &SimDisk, _: &Made| {
+        let log = &files(disk, ".log")[0];
+        disk.damage(log, |bytes| bytes.truncate(bytes.len() - 4096))
+            .unwrap();
+    };
+    interrupt(cut, &["RenewLog"]);
+}
+
+#[test]
 fn a_log_that_is_gone() {
     interrupt(|disk, _| lose_log(disk), &["NewLog"]);
 }

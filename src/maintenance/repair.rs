@@ -87,7 +87,8 @@ pub enum Step {
         /// What is wrong.
         what: String,
     },
-    /// Everything of the log from an LSN on is dropped.
+    /// Everything of the log from an LSN on is dropped, if there was anything: where the end of a file is
+    /// gone, or a whole file, nothing may tell.
     CutLog {
         /// The file that is damaged.
         #[serde(serialize_with = "super::shown")]
@@ -96,8 +97,15 @@ pub enum Step {
         offset: u64,
         /// The first LSN that is dropped.
         first_lost: u64,
-        /// The highest LSN that is known to have been acknowledged.
+        /// The highest LSN that is known to have been acknowledged: below `first_lost` if nothing is known
+        /// to be lost.
         last_acknowledged: u64,
+        /// What is wrong.
+        what: String,
+    },
+    /// The log is begun anew, and nothing of it is dropped: a file of it is not as it was made, and all that
+    /// the log held can be read. It is written to segments.
+    RenewLog {
         /// What is wrong.
         what: String,
     },
@@ -363,13 +371,11 @@ impl<'a> Repair<'a> {
             Ok(())
         });
         let step = match replayed {
-            Ok(_) => cut.map(|cut| Step::CutLog {
-                path: cut.path,
-                offset: cut.offset,
-                first_lost: cut.first_lost.0,
-                last_acknowledged: cut.last_acknowledged.0,
-                what: cut.what,
-            }),
+            Ok(replayed) => {
+                let flaws = replayed.flaws.iter();
+                let flaws = flaws.map(|flaw| format!("{}: {}", flaw.path.display(), flaw.what));
+                step_for_rest(cut, flaws.collect())
+            }
             Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) => {
                 Some(Step::NewLog {
                     flushed: flushed.0,
@@ -427,7 +433,7 @@ impl<'a> Repair<'a> {
                     self.copy_to_lost(path)?;
                 }
                 Step::NewLog { unnamed, .. } => self.move_all_to_lost(unnamed)?,
-                Step::CutLog { .. } | Step::DropNameless { .. } => {}
+                Step::CutLog { .. } | Step::RenewLog { .. } | Step::DropNameless { .. } => {}
             }
         }
         Ok(())
@@ -595,6 +601,22 @@ fn replaces_log(steps: &[Step]) -> bool {
 
 fn is_log_unreadable(steps: &[Step]) -> bool {
     steps.iter().any(|s| matches!(s, Step::NewLog { .. }))
+}
+
+/// What has to be done about a log that can be read, but for what is `cut`, where files of it have `flaws`.
+fn step_for_rest(cut: Option<wal::Lost>, flaws: Vec<String>) -> Option<Step> {
+    let Some(cut) = cut else {
+        let what = flaws.join("; ");
+        return (!flaws.is_empty()).then_some(Step::RenewLog { what });
+    };
+    let what = std::iter::once(cut.what).chain(flaws);
+    Some(Step::CutLog {
+        path: cut.path,
+        offset: cut.offset,
+        first_lost: cut.first_lost.0,
+        last_acknowledged: cut.last_acknowledged.0,
+        what: what.collect::<Vec<_>>().join("; "),
+    })
 }
 
 /// What has to be dropped of a segment, if anything.

@@ -52,7 +52,9 @@ pub(crate) use files::{LogFileInfo, Start};
 pub(crate) use files::{number_of, path_of};
 pub(crate) use follow::{Followed, Follower};
 pub(crate) use group::Frame;
-pub(crate) use replay::{LogFiles, Missing, SteppedOver, make_durable, remove_unused, replay};
+pub(crate) use replay::{
+    LogFiles, Lost, Missing, SteppedOver, make_durable, remove_unused, replay,
+};
 
 use group::{Buffers, Group};
 use turns::{Turn, Turns};

@@ -29,6 +29,9 @@ pub(crate) struct Replay {
     pub(crate) unproven: Vec<Unproven>,
     /// Damage in files that are needed, in frames that are not: they are flushed.
     pub(crate) stepped_over: Vec<SteppedOver>,
+    /// Files that are not as they were made, of which what there is was read; only where what is missing is
+    /// [cut](Missing::Cut).
+    pub(crate) flaws: Vec<Flaw>,
 }
 
 /// Frames that are not readable and hold nothing that is not in segments.
@@ -64,23 +67,37 @@ pub(crate) enum Missing<'a> {
     Cut(&'a mut Option<Lost>),
 }
 
-/// Acknowledged frames that are not readable.
+/// Frames that are not readable: acknowledged ones, or such as may have been there.
 #[derive(Debug, Clone)]
 pub(crate) struct Lost {
     pub(crate) path: PathBuf,
     pub(crate) offset: u64,
     pub(crate) first_lost: Lsn,
+    /// Below `first_lost` if nothing tells that anything is lost.
     pub(crate) last_acknowledged: Lsn,
     pub(crate) what: String,
 }
 
-/// A log file whose header is sound.
+/// What is wrong with a log file as a whole.
+#[derive(Debug, Clone)]
+pub(crate) struct Flaw {
+    pub(crate) path: PathBuf,
+    offset: u64,
+    pub(crate) what: String,
+}
+
+/// A log file that frames are read from.
 #[derive(Debug)]
 struct Live {
     number: u64,
     incarnation: FileUuid,
     len: u64,
+    /// As it is in the file; or, if it is damaged there, what the first frame that can be read tells of it.
     header: LogHeader,
+    /// Where frames are read from.
+    from: u64,
+    /// It has all of the bytes that it was made with.
+    is_whole: bool,
 }
 
 /// The log to be read.
@@ -108,8 +125,16 @@ pub(crate) fn replay(
     mut visit: impl FnMut(&Frame<'_>) -> Result<()>,
 ) -> Result<Replay> {
     let dir = files.dir;
-    let (live, blank) = find_files(files)?;
+    let Found {
+        live,
+        blank,
+        unknown,
+        flaws,
+    } = find_files(files, &missing)?;
     let Some(first) = live.first() else {
+        if let Some(flaw) = flaws.first() {
+            return Err(flaw.error());
+        }
         let advice =
             "restore them, or run `tidestone repair` to see what going on without them would lose";
         let error = Error::corrupt(dir, 0, "there is no log file with a valid header in it");
@@ -135,6 +160,8 @@ pub(crate) fn replay(
         files,
         dir,
         live: &live,
+        unknown: &unknown,
+        flushed,
         frames: 0,
         highest: flushed,
         proven: flushed,
@@ -165,7 +192,7 @@ pub(crate) fn replay(
             });
             continue;
         }
-        let end = run.file(at, flushed, &mut visit)?;
+        let end = run.file(at, &mut visit)?;
         ends.push((at, end.offset));
         let (number, len, first) = (file.number, file.len, file.header.first_lsn);
         old.push(LogFileInfo {
@@ -214,22 +241,18 @@ pub(crate) fn replay(
         unused,
         unproven: run.unproven(&ends),
         stepped_over: run.stepped_over,
+        flaws,
     })
-}
-
-impl Live {
-    fn identity(&self) -> LogIdentity {
-        LogIdentity {
-            incarnation: self.incarnation,
-            file_number: self.number,
-        }
-    }
 }
 
 struct Run<'a, 'm> {
     files: &'a LogFiles<'a>,
     dir: &'a Path,
     live: &'a [Live],
+    /// Numbers of files that nothing can be read of.
+    unknown: &'a [u64],
+    /// Everything up to here is in segments.
+    flushed: Lsn,
     frames: u64,
     /// The highest LSN seen anywhere, readable or not.
     highest: Lsn,
@@ -253,6 +276,19 @@ struct End {
 }
 
 impl Live {
+    fn identity(&self) -> LogIdentity {
+        LogIdentity {
+            incarnation: self.incarnation,
+            file_number: self.number,
+        }
+    }
+
+    /// Of the bytes of the file those that are its own: what it has beyond its length is not.
+    fn own<'b>(&self, bytes: &'b [u8]) -> &'b [u8] {
+        let len = usize::try_from(self.header.file_len).unwrap_or(usize::MAX);
+        &bytes[..bytes.len().min(len)]
+    }
+
     /// The last LSN of the files before this one that counts.
     fn before(&self) -> Lsn {
         let before = Lsn(self.header.first_lsn.0 - 1);
@@ -264,22 +300,19 @@ impl Live {
 
 impl Run<'_, '_> {
     /// Reads file number `at` of the live ones.
-    fn file(
-        &mut self,
-        at: usize,
-        flushed: Lsn,
-        visit: &mut impl FnMut(&Frame<'_>) -> Result<()>,
-    ) -> Result<End> {
-        let file = &self.live[at];
+    fn file(&mut self, at: usize, visit: &mut impl FnMut(&Frame<'_>) -> Result<()>) -> Result<End> {
+        let (file, flushed) = (&self.live[at], self.flushed);
         let path = path_of(self.dir, file.number);
         let bytes = read(self.files, &path)?;
+        let bytes = file.own(&bytes);
         let cut_at = (at + 1..self.live.len()).find(|&later| {
             let cut = self.live[later].header.cut;
             cut.is_some_and(|cut| cut.file_number == file.number)
         });
         let goes_on = cut_at.unwrap_or(at + 1);
         let limit = cut_at.and_then(|later| self.live[later].header.cut);
-        let mut cursor = FrameCursor::new(&bytes, file.identity(), file.header.first_lsn);
+        let first = file.header.first_lsn;
+        let mut cursor = FrameCursor::resume(bytes, file.identity(), file.from, first);
         let mut last = Lsn(file.header.first_lsn.0 - 1);
         // Where a log was cut LSNs have a gap; none of it is given again.
         self.see(last);
@@ -360,9 +393,14 @@ impl Run<'_, '_> {
         let stopped = cursor.offset();
         let why = match cursor.stop() {
             Some(Stop::Invalid(error)) => Some(error.to_string()),
+            Some(Stop::EndOfFile) if !file.is_whole => Some("the file ends there".to_owned()),
             _ => None,
         };
-        self.evidence(at, &bytes, stopped, expected, why.as_deref())?;
+        self.evidence(at, bytes, stopped, expected, why.as_deref())?;
+        let is_cut_short = !file.is_whole && !matches!(cursor.stop(), Some(Stop::Zeros));
+        if is_cut_short || self.unknown.iter().any(|number| *number > file.number) {
+            self.doubt(path, stopped, expected, why.as_deref());
+        }
         // Behind the note of an orderly end stand zeros, or what an earlier life of the file left.
         Ok(End {
             offset: end,
@@ -401,8 +439,9 @@ impl Run<'_, '_> {
         let behind = cuts.find(|(_, cut)| cut.last_lsn >= expected);
         for later in &self.live[at + 1..] {
             let bytes = read(self.files, &path_of(self.dir, later.number))?;
-            look(&bytes, later.identity(), 0);
-            given = given.max(highest_lsn(&bytes, 0, later.identity()));
+            let bytes = later.own(&bytes);
+            look(bytes, later.identity(), 0);
+            given = given.max(highest_lsn(bytes, 0, later.identity()));
             given = given.max(Some(later.header.first_lsn));
         }
         self.highest = self.highest.max(given.unwrap_or(self.highest));
@@ -461,6 +500,22 @@ impl Run<'_, '_> {
         Err(Error::corrupt(&here, stopped, message).advising(advice))
     }
 
+    /// Tells, where nothing is known to be lost, that something may be: what followed is not there.
+    fn doubt(&mut self, path: PathBuf, offset: u64, expected: Lsn, why: Option<&str>) {
+        let first_lost = expected.max(Lsn(self.flushed.0 + 1));
+        if let Missing::Cut(lost) = &mut self.missing
+            && lost.is_none()
+        {
+            **lost = Some(Lost {
+                path,
+                offset,
+                first_lost,
+                last_acknowledged: self.proven.min(Lsn(first_lost.0 - 1)),
+                what: why.unwrap_or("nothing but zeros").to_owned(),
+            });
+        }
+    }
+
     fn see(&mut self, lsn: Lsn) {
         self.highest = self.highest.max(lsn);
     }
@@ -509,115 +564,162 @@ impl Run<'_, '_> {
     }
 }
 
-/// The log files with a sound header of this database, by number, and the numbers of those that
-/// were made ready and never used.
-fn find_files(files: &LogFiles<'_>) -> Result<(Vec<Live>, Vec<u64>)> {
-    let LogFiles {
-        disk,
-        dir,
-        database,
-        incarnation,
-        ..
-    } = *files;
-    let names = disk
-        .list(dir)
-        .map_err(|e| Error::io("list the log folder", dir, e))?;
+/// The files of a log, by number.
+struct Found {
+    live: Vec<Live>,
+    /// Numbers of those that were made ready and never used.
+    blank: Vec<u64>,
+    /// Numbers of those that nothing can be read of.
+    unknown: Vec<u64>,
+    flaws: Vec<Flaw>,
+}
+
+/// What a log file is.
+enum Kind {
+    Live(Live),
+    Blank,
+    Unknown,
+}
+
+impl Flaw {
+    fn error(&self) -> Error {
+        Error::corrupt(&self.path, self.offset, self.what.clone())
+    }
+}
+
+fn find_files(files: &LogFiles<'_>, missing: &Missing<'_>) -> Result<Found> {
+    let names = files.disk.list(files.dir);
+    let names = names.map_err(|e| Error::io("list the log folder", files.dir, e))?;
     let mut numbers: Vec<u64> = names.iter().filter_map(|e| number_of(&e.name)).collect();
     numbers.sort_unstable();
-    let (mut live, mut blank) = (Vec::new(), Vec::new());
+    let mut found = Found {
+        live: Vec::new(),
+        blank: Vec::new(),
+        unknown: Vec::new(),
+        flaws: Vec::new(),
+    };
     for number in numbers {
-        let path = path_of(dir, number);
-        let file = disk
-            .open(&path)
-            .map_err(|e| Error::io("open a log file", &path, e))?;
-        let len = file
-            .len()
-            .map_err(|e| Error::io("open a log file", &path, e))?;
-        let mut head = [0; HEADER_LEN];
-        let decoded = match len < HEADER_LEN as u64 {
-            true => Err(FormatError::truncated(
-                "log file header",
-                0,
-                HEADER_LEN as u64,
-                len,
-            )),
-            false => {
-                file.read_exact_at(&mut head, 0)
-                    .map_err(|e| Error::io("read the header of a log file", &path, e))?;
-                FileHeader::decode_kind(&head, FileKind::Log)
-            }
-        };
-        match decoded {
-            Ok(header) if header.number != number => blank.push(number),
-            Ok(FileHeader {
-                specific: Specific::Log(log),
-                database: of,
-                file,
-                ..
-            }) => {
-                if of != database {
-                    let message =
-                        format!("the log file belongs to database {of}, this is {database}");
-                    return Err(Error::corrupt(&path, 24, message));
-                }
-                if file != incarnation {
-                    let message = format!(
-                        "the log file is of incarnation {file}, the manifest of {incarnation}"
-                    );
-                    return Err(Error::corrupt(&path, 40, message));
-                }
-                if log.file_len != len {
-                    let message = format!(
-                        "the log file has {len} bytes, its header says {}",
-                        log.file_len
-                    );
-                    return Err(Error::corrupt(&path, 136, message));
-                }
-                live.push(Live {
-                    number,
-                    incarnation: file,
-                    len,
-                    header: log,
-                });
-            }
-            Ok(_) => blank.push(number),
-            Err(error) if error.kind == tidestone_format::FormatErrorKind::Unsupported => {
-                return Err(Error::format(&path, error));
-            }
-            Err(error) => {
-                check_blank(
-                    files,
-                    &path,
-                    LogIdentity {
-                        incarnation,
-                        file_number: number,
-                    },
-                    &error,
-                )?;
-                blank.push(number);
-            }
+        let (kind, flaw) = look_at(files, number)?;
+        match kind {
+            Kind::Live(file) => found.live.push(file),
+            Kind::Blank => found.blank.push(number),
+            Kind::Unknown => found.unknown.push(number),
+        }
+        match (flaw, missing) {
+            (Some(flaw), Missing::Refused) => return Err(flaw.error()),
+            (flaw, _) => found.flaws.extend(flaw),
         }
     }
-    Ok((live, blank))
+    Ok(found)
+}
+
+/// What log file `number` is, and what is wrong with it.
+fn look_at(files: &LogFiles<'_>, number: u64) -> Result<(Kind, Option<Flaw>)> {
+    let path = path_of(files.dir, number);
+    let file = files.disk.open(&path);
+    let file = file.map_err(|e| Error::io("open a log file", &path, e))?;
+    let len = file
+        .len()
+        .map_err(|e| Error::io("open a log file", &path, e))?;
+    let mut head = [0; HEADER_LEN];
+    let decoded = match len < HEADER_LEN as u64 {
+        true => Err(FormatError::truncated(
+            "log file header",
+            0,
+            HEADER_LEN as u64,
+            len,
+        )),
+        false => {
+            file.read_exact_at(&mut head, 0)
+                .map_err(|e| Error::io("read the header of a log file", &path, e))?;
+            FileHeader::decode_kind(&head, FileKind::Log)
+        }
+    };
+    let header = match decoded {
+        Ok(header) => header,
+        Err(error) if error.kind == tidestone_format::FormatErrorKind::Unsupported => {
+            return Err(Error::format(&path, error));
+        }
+        Err(error) => return without_header(files, path, number, &error),
+    };
+    let log = match header.specific {
+        Specific::Log(log) if header.number == number => log,
+        _ => return Ok((Kind::Blank, None)),
+    };
+    let flaw = |offset: u64, what: String| Some(Flaw { path, offset, what });
+    let (of, incarnation) = (header.database, header.file);
+    if of != files.database {
+        let what = format!(
+            "the log file belongs to database {of}, this is {}",
+            files.database
+        );
+        return Ok((Kind::Unknown, flaw(24, what)));
+    }
+    if incarnation != files.incarnation {
+        let what = format!(
+            "the log file is of incarnation {incarnation}, the manifest of {}",
+            files.incarnation
+        );
+        return Ok((Kind::Unknown, flaw(40, what)));
+    }
+    let live = Kind::Live(Live {
+        number,
+        incarnation,
+        len,
+        header: log,
+        from: LOG_PAGE as u64,
+        is_whole: len >= log.file_len,
+    });
+    if len == log.file_len {
+        return Ok((live, None));
+    }
+    let what = format!(
+        "the log file has {len} bytes, its header says {}",
+        log.file_len
+    );
+    Ok((live, flaw(136, what)))
 }
 
 /// A file without a sound header was made ready and never used, or its header was being written
 /// when the power failed. If it holds frames of its own number and of this incarnation that record a durable LSN at or past
 /// the first of them, its header was durable once and is damaged.
-fn check_blank(
+fn without_header(
     files: &LogFiles<'_>,
-    path: &Path,
-    file: LogIdentity,
+    path: PathBuf,
+    number: u64,
     error: &FormatError,
-) -> Result<()> {
-    let bytes = read(files, path)?;
+) -> Result<(Kind, Option<Flaw>)> {
+    let bytes = read(files, &path)?;
+    let (incarnation, len) = (files.incarnation, bytes.len() as u64);
+    let file = LogIdentity {
+        incarnation,
+        file_number: number,
+    };
     let Some(first) = find_later_evidence(&bytes, 0, file, Lsn(0)) else {
-        return Ok(());
+        return Ok((Kind::Blank, None));
     };
     if find_later_evidence(&bytes, 0, file, first.lsn).is_none() {
-        return Ok(());
+        return Ok((Kind::Blank, None));
     }
-    Err(Error::format(path, error.clone()))
+    // Its frames tell where it begins in the log; not how long it was, nor whether it was begun behind a cut.
+    let live = Live {
+        number,
+        incarnation,
+        len,
+        header: LogHeader {
+            file_len: len,
+            first_lsn: first.lsn,
+            cut: None,
+        },
+        from: first.offset,
+        is_whole: false,
+    };
+    let flaw = Flaw {
+        path,
+        offset: error.offset,
+        what: error.to_string(),
+    };
+    Ok((Kind::Live(live), Some(flaw)))
 }
 
 /// The bytes of a log file. They are mapped only after they were read once: what the disk cannot read is

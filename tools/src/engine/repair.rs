@@ -44,6 +44,7 @@ fn print(plan: &RepairPlan, args: &RepairArgs, out: &mut dyn Write) -> std::io::
         return writeln!(out, "nothing to repair");
     }
     let verb = if done { "dropped" } else { "would drop" };
+    let begins = if done { "began" } else { "would begin" };
     let writes = if done { "wrote" } else { "would write" };
     for step in &plan.steps {
         match step {
@@ -94,11 +95,20 @@ fn print(plan: &RepairPlan, args: &RepairArgs, out: &mut dyn Write) -> std::io::
                 first_lost,
                 last_acknowledged,
                 what,
-            } => writeln!(
+            } => {
+                let known = match last_acknowledged < first_lost {
+                    true => "nothing tells whether it had more".to_owned(),
+                    false => format!("acknowledged up to at least {last_acknowledged}"),
+                };
+                writeln!(
+                    out,
+                    "{verb} the log from LSN {first_lost} on ({known}): {} at offset {offset}: {what}",
+                    path.display()
+                )?;
+            }
+            Step::RenewLog { what } => writeln!(
                 out,
-                "{verb} the log from LSN {first_lost} on (acknowledged up to at least {last_acknowledged}): \
-                 {} at offset {offset}: {what}",
-                path.display()
+                "{begins} the log anew, with nothing of it dropped: {what}"
             )?,
             Step::NewLog {
                 flushed,
