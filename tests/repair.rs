@@ -415,6 +415,41 @@ fn a_damaged_log_file_costs_no_row_before_it() {
     }
 }
 
+/// Changes the header of a log file, and its checksum with it.
+fn change_header(log: &Path, at: usize) {
+    let mut bytes = std::fs::read(log).unwrap();
+    bytes[at] ^= 1;
+    let crc = tidestone_format::checksum::crc32(&bytes[..188]);
+    bytes[188..192].copy_from_slice(&crc.to_le_bytes());
+    std::fs::write(log, bytes).unwrap();
+}
+
+#[test]
+fn a_log_file_that_is_another_costs_no_row_before_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let sound = dir.path().join("sound");
+    let names = in_three_files(&sound);
+    // Of another database, of another incarnation. Behind the last one nothing tells what is missing.
+    for (offset, at) in [(24, 1), (24, 2), (40, 1), (40, 2)] {
+        let path = dir.path().join(format!("{offset} {at}"));
+        copy_tree(&sound, &path);
+        let log = |at: usize| path.join(names[at].strip_prefix(&sound).unwrap());
+        change_header(&log(at), offset);
+        let rows = i64::try_from(at * 10).unwrap();
+        check_log(&path, &log(at), rows, |steps| {
+            is_cut(steps, &log(at - 1), 10..=12, at == 1)
+        });
+    }
+    // Of another number: its frames tell which one it is.
+    for at in 0..3 {
+        let path = dir.path().join(format!("number {at}"));
+        copy_tree(&sound, &path);
+        let log = path.join(names[at].strip_prefix(&sound).unwrap());
+        change_header(&log, 58);
+        check_log(&path, &log, 30, |steps| is_renewed(steps, &log));
+    }
+}
+
 #[test]
 fn a_damaged_log_file_that_is_flushed_costs_nothing() {
     let dir = tempfile::tempdir().unwrap();

@@ -644,7 +644,11 @@ fn look_at(files: &LogFiles<'_>, number: u64) -> Result<(Kind, Option<Flaw>)> {
     };
     let log = match header.specific {
         Specific::Log(log) if header.number == number => log,
-        _ => return Ok((Kind::Blank, None)),
+        // One that is used again has the number of its earlier life until its new header is written.
+        _ => {
+            let error = FormatError::invalid("file header", 56, number, header.number);
+            return without_header(files, path, number, &error);
+        }
     };
     let flaw = |offset: u64, what: String| Some(Flaw { path, offset, what });
     let (of, incarnation) = (header.database, header.file);
