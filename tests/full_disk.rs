@@ -9,15 +9,16 @@
 mod common;
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use common::{Dice, contents, quiet, until};
-use tidestone::io::{Call, Fault, SimDisk};
+use tidestone::io::{Call, Disk, Fault, SimDisk};
 use tidestone::{
-    Error, ErrorKind, FieldType, ManualClock, Result, SeededRandom, Table, TableOptions, TagMatch,
-    Tidestone, TimeRange, Value,
+    Error, ErrorKind, FieldType, ManualClock, Options, Result, SeededRandom, Table, TableOptions,
+    TagMatch, Tidestone, TimeRange, Value,
 };
 
 const SECOND: i64 = 1_000_000_000;
@@ -315,6 +316,73 @@ fn where_memory_is_spent_because_the_disk_is_full_space_is_found_within_a_second
     clock.advance(SECOND);
     write().unwrap();
     assert_eq!(db.status().unwrap().flushes, 1);
+}
+
+/// The reserve of the log was used by the first of them and never made again, and without one no short file
+/// was tried.
+#[test]
+fn a_database_on_a_full_disk_opens_again_and_again() {
+    const SHORT: u64 = 64 << 10;
+    let open = |disk: &SimDisk| {
+        let options = Options {
+            log_file_bytes: 4 << 20,
+            log_retained_bytes: 64 << 20,
+            ..quiet()
+        };
+        Tidestone::builder("/db")
+            .options(options)
+            .disk(Arc::new(disk.clone()))
+            .random(Arc::new(SeededRandom::new(disk.changes())))
+            .open_or_create()
+    };
+    let left = |table: &Table| {
+        let mut left = partitions(table);
+        left.dedup();
+        left
+    };
+    let has_reserve = |disk: &SimDisk| disk.paths().iter().any(|p| p.ends_with("reserve"));
+    let disk = SimDisk::new();
+    let db = open(&disk).unwrap();
+    let table = db.create_table("t", options()).unwrap();
+    for n in 0..160 {
+        write_at(&db, &table, n / 8, n % 8).unwrap();
+    }
+    // Killed: its rows are in the log, and the disk has no room to flush them, nor for a log file of that
+    // length.
+    let disk = disk.after_kill();
+    drop(db);
+    for path in disk.paths() {
+        // One that was made ready would be used.
+        if path.extension().is_some_and(|end| end == "log") && !has_frames(&disk, &path) {
+            disk.remove(&path).unwrap();
+        }
+    }
+    let capacity = disk.used() + 10 * SHORT + SHORT / 2;
+    disk.inject(Fault::Capacity(capacity));
+    for n in 0..11 {
+        assert!(has_reserve(&disk), "open {n}");
+        let db = open(&disk).unwrap_or_else(|e| panic!("open {n}: {e}"));
+        let range = TimeRange {
+            start: 0,
+            end: n * SECOND + 7,
+        };
+        let table = db.table("t").unwrap();
+        table.delete(&[], range).unwrap().wait().unwrap();
+        assert_eq!(left(&table), (n + 1..20).collect::<Vec<_>>());
+    }
+    assert!(disk.used() <= capacity && !has_reserve(&disk));
+    is_refused(&open(&disk).unwrap_err());
+    disk.heal();
+    let db = open(&disk).unwrap();
+    assert_eq!(left(&db.table("t").unwrap()), (11..20).collect::<Vec<_>>());
+    assert!(has_reserve(&disk));
+}
+
+fn has_frames(disk: &SimDisk, log: &Path) -> bool {
+    let mut has_frames = false;
+    disk.damage(log, |bytes| has_frames = bytes[4096] != 0)
+        .unwrap();
+    has_frames
 }
 
 #[test]

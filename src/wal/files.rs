@@ -144,14 +144,11 @@ impl Files {
         let (number, len) = (start.file_number, settings.file_len);
         let (file, current) = match make(disk, settings, number, len, start.recycle, false) {
             Err(error) if error.kind() == ErrorKind::DiskFull => {
-                let reserve = settings.dir.join(RESERVE);
-                named(disk, settings, number, RESERVE_LEN, &reserve).map_err(|_| error)?
+                make_short(disk, settings, number, error)?
             }
-            made => {
-                keep_reserve(disk, settings)?;
-                made?
-            }
+            made => made?,
         };
+        keep_reserve(disk, settings)?;
         let before = Lsn(start.next_lsn.0 - 1);
         let before = start.cut.map_or(before, |cut| cut.last_lsn.min(before));
         Ok(Self {
@@ -402,14 +399,20 @@ pub(super) fn run_job(disk: &dyn Disk, settings: &LogSettings, job: Job) -> Outc
             let discarded = discard.map_or(Ok(()), |n| remove(disk, settings, n));
             let from = recycle.as_ref().map(|info| info.number);
             match discarded.and_then(|()| make(disk, settings, number, len, from, hurry)) {
-                Ok((file, info)) => Outcome::Made(file, info),
+                Ok((file, info)) => {
+                    keep_reserve_again(disk, settings);
+                    Outcome::Made(file, info)
+                }
                 // It may have got its new name all the same.
                 Err(error) => Outcome::NotMade(error, recycle.filter(|info| !is_gone(info))),
             }
         }
         Job::Remove(info) => match remove(disk, settings, info.number) {
             Err(_) if !is_gone(&info) => Outcome::NotRemoved(info),
-            _ => Outcome::Removed,
+            _ => {
+                keep_reserve_again(disk, settings);
+                Outcome::Removed
+            }
         },
     }
 }
@@ -434,6 +437,23 @@ fn make(
         None => blank(disk, settings, len, hurry)?,
     };
     named(disk, settings, number, len, &from)
+}
+
+/// Makes log file `number` on a disk that is too full for one of the usual length: a short one, of the
+/// space that is left or else of the reserve, so that this stays for a disk that has none.
+fn make_short(
+    disk: &dyn Disk,
+    settings: &LogSettings,
+    number: u64,
+    full: Error,
+) -> Result<(Arc<dyn File>, LogFileInfo)> {
+    match make(disk, settings, number, RESERVE_LEN, None, false) {
+        Err(error) if error.kind() == ErrorKind::DiskFull => {
+            let reserve = settings.dir.join(RESERVE);
+            named(disk, settings, number, RESERVE_LEN, &reserve).map_err(|_| full)
+        }
+        made => made,
+    }
 }
 
 /// Makes log file `number` of the file `from`, which has its length.
@@ -461,7 +481,14 @@ fn named(
     ))
 }
 
-/// Makes the reserve, if it is not there. Without space for it there is none until the next open.
+/// Makes a reserve that was used, as soon as there may be space again. Who has made or removed a log file has
+/// done that all the same; the next open tells why it cannot be made.
+fn keep_reserve_again(disk: &dyn Disk, settings: &LogSettings) {
+    let _ = keep_reserve(disk, settings);
+}
+
+/// Makes the reserve, if it is not there. Without space for it there is none until a log file was made or
+/// removed.
 fn keep_reserve(disk: &dyn Disk, settings: &LogSettings) -> Result<()> {
     let path = settings.dir.join(RESERVE);
     match disk.open(&path) {
