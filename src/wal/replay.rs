@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use tidestone_format::header::{Cut, FileHeader, FileKind, HEADER_LEN, LogHeader, Specific};
-use tidestone_format::log::frame::{Frame, FrameKind, LogIdentity};
+use tidestone_format::log::frame::{FRAME_HEADER_LEN, Frame, FrameKind, LogIdentity};
 use tidestone_format::log::scan::{FrameCursor, Stop, find_later_evidence, highest_lsn};
 use tidestone_format::version::LOG_PAGE;
 use tidestone_format::{FileUuid, FormatError, Lsn};
@@ -644,8 +644,21 @@ fn look_at(files: &LogFiles<'_>, number: u64) -> Result<(Kind, Option<Flaw>)> {
     };
     let log = match header.specific {
         Specific::Log(log) if header.number == number => log,
-        // One that is used again has the number of its earlier life until its new header is written.
+        // One that is used again has the number of its earlier life until its new header is written, with
+        // the first frames. Where the first one of that life still stands it has no others, and is not read.
         _ => {
+            let earlier = LogIdentity {
+                incarnation: header.file,
+                file_number: header.number,
+            };
+            let mut start = [0; LOG_PAGE + FRAME_HEADER_LEN];
+            if len >= start.len() as u64 {
+                file.read_exact_at(&mut start, 0)
+                    .map_err(|e| Error::io("read the start of a log file", &path, e))?;
+            }
+            if highest_lsn(&start, 0, earlier).is_some() {
+                return Ok((Kind::Blank, None));
+            }
             let error = FormatError::invalid("file header", 56, number, header.number);
             return without_header(files, path, number, &error);
         }
