@@ -115,6 +115,20 @@ fn writing_goes_on_while_the_oldest_partitions_go() {
     );
 }
 
+/// It failed where a flush before it would have made the space.
+#[test]
+fn closing_makes_space_as_a_flush_does() {
+    let (disk, db, drops, _keeps) = full(1);
+    write(&db, &drops, 10).unwrap();
+    write(&db, &drops, 11).unwrap();
+    disk.inject(Fault::Capacity(disk.used()));
+    db.close().unwrap();
+    drop(db);
+    let left = partitions(&open(&disk).table("drops").unwrap());
+    assert!(left[0] > 0, "the oldest made space: {left:?}");
+    assert!(left.ends_with(&[10, 11]), "{left:?}");
+}
+
 #[test]
 fn what_is_being_read_takes_its_space_and_nothing_more_is_dropped_for_it() {
     let (_disk, db, drops, _) = full(10);

@@ -461,14 +461,16 @@ impl Tidestone {
         status::of(self.engine())
     }
 
-    /// Flushes, makes everything durable and ends the background threads; a merge under way is stopped.
+    /// [Flushes](Tidestone::flush), makes everything durable and ends the background threads; a merge under way is
+    /// stopped.
     /// From then on commits, deletes and all else that would change something get
     /// [`ErrorKind::Closed`]; so does [`status`](Tidestone::status). To close a database that is
     /// closed does nothing.
     ///
     /// # Errors
     /// Something could not be written. The database is closed all the same; nothing that was
-    /// acknowledged is lost. Or the one that calls is a task that is being woken, on the thread that wakes it,
+    /// acknowledged is lost: what a full disk has no room to flush ([`ErrorKind::DiskFull`]) is in the log, which
+    /// the next open reads. Or the one that calls is a task that is being woken, on the thread that wakes it,
     /// while another thread closes the database, which waits for that one ([`ErrorKind::Closed`]): leave it
     /// to the other.
     pub fn close(&self) -> Result<()> {
@@ -507,7 +509,8 @@ impl Inner {
         let flushed = guarded("the last flush", || match flush_first {
             true => {
                 let kept = retention::close(engine);
-                flush::flush(engine).map(drop).and(kept)
+                let flushed = retention::with_space(engine, || flush::flush(engine));
+                flushed.map(drop).and(kept)
             }
             false => Ok(()),
         });

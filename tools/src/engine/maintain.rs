@@ -4,12 +4,13 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use tidestone::{Options, Tidestone};
+use tidestone::{ErrorKind, Options, Tidestone};
 
 use super::files::DbFiles;
 use super::query::WhichArgs;
 use super::report_open;
 use crate::outcome::{Failure, Outcome, Run};
+use crate::stderr::tell;
 
 /// A database that is changed.
 #[derive(Debug, Args)]
@@ -86,9 +87,24 @@ pub(crate) fn delete(args: &DeleteArgs, out: &mut dyn Write) -> Run {
     let ticket = table.delete(&which.tests, which.range()?)?;
     ticket.wait()?;
     let lsn = ticket.lsn();
-    db.close()?;
     writeln!(out, "deleted from {series} series; durable as LSN {lsn}")?;
+    unless_full(db.close())?;
     Ok(Outcome::Sound)
+}
+
+/// Makes a warning of it that a full disk had no room for the last flush: what was asked for is done and
+/// durable, and the next open flushes it.
+fn unless_full(closed: tidestone::Result<()>) -> Run<()> {
+    match closed {
+        Err(error) if error.kind() == ErrorKind::DiskFull => {
+            tell(format_args!(
+                "tidestone: the disk is too full to flush what is in memory; it is in the log and not lost: \
+                 {error}"
+            ));
+            Ok(())
+        }
+        closed => Ok(closed?),
+    }
 }
 
 /// Carries out `tidestone rebuild-index`.
@@ -126,4 +142,22 @@ fn is_database(dir: &Path) -> Run<()> {
     Err(Failure::new(format_args!(
         "{dir} is no database: it has no IDENTITY; name the folder of one"
     )))
+}
+
+#[cfg(test)]
+mod tests {
+    use tidestone::Error;
+
+    use super::*;
+
+    #[test]
+    fn a_full_disk_at_the_end_is_no_failure_and_all_else_is() {
+        let outcome = |kind| unless_full(Err(Error::new(kind, "x")));
+        assert!(unless_full(Ok(())).is_ok());
+        assert!(outcome(ErrorKind::DiskFull).is_ok());
+        let io = outcome(ErrorKind::Io);
+        assert!(matches!(io, Err(Failure::CouldNotRun(_))), "{io:?}");
+        let corrupt = outcome(ErrorKind::Corrupt);
+        assert!(matches!(corrupt, Err(Failure::Damaged(_))), "{corrupt:?}");
+    }
 }
