@@ -93,6 +93,9 @@ impl Builder {
     /// most), a damaged index page or dictionary the segment. Where the zeros between them are damaged, the
     /// segment is written anew and nothing is dropped.
     ///
+    /// Of the log everything up to the first frame that is lost is kept, also where a log file is short, too long,
+    /// of another database, or its header is damaged: where nothing is lost the log is begun anew.
+    ///
     /// An IDENTITY that is damaged or gone is written anew: the header of the manifest says which database
     /// this is, and that of every log file and segment has to agree. When the database was made is lost, unless
     /// what is left of the file proves it by its checksum.
