@@ -441,10 +441,10 @@ fn a_log_file_that_is_another_costs_no_row_before_it() {
         });
     }
     // Of another number: its frames tell which one it is.
-    for at in 0..3 {
+    for (at, name) in names.iter().enumerate() {
         let path = dir.path().join(format!("number {at}"));
         copy_tree(&sound, &path);
-        let log = path.join(names[at].strip_prefix(&sound).unwrap());
+        let log = path.join(name.strip_prefix(&sound).unwrap());
         change_header(&log, 58);
         check_log(&path, &log, 30, |steps| is_renewed(steps, &log));
     }

@@ -126,11 +126,10 @@ pub(crate) fn look(
 ) -> Result<Option<Published>> {
     let path = path_of(folder);
     let io = |e| Error::io("read how far the writer has come", &path, e);
-    // Asked first: whoever holds the lock then had written the page.
-    match disk.is_locked(&path) {
-        Ok(false) => return Ok(None),
-        // Where it cannot be told, as if it were: the log has what is published at least.
-        Ok(true) | Err(_) => {}
+    // Asked first: whoever holds the lock then had written the page. Where it cannot be told, as if somebody
+    // did: the log has what is published at least.
+    if let Ok(false) = disk.is_locked(&path) {
+        return Ok(None);
     }
     let file = match disk.open(&path) {
         Ok(file) => file,
