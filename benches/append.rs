@@ -112,7 +112,7 @@ fn append_rate() {
         let mut in_append = 0;
         let started = Instant::now();
         for i in 0..ROWS {
-            if i % 1000 == 1 && i > 500_000 {
+            if i % 1000 == 0 && i >= 500_000 {
                 in_append = ALLOCATIONS.load(Ordering::Relaxed);
             }
             writer
