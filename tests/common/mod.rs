@@ -1,6 +1,7 @@
 //! A model of a database, and what tests of it share.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+pub(crate) mod damaged;
 pub(crate) mod gate;
 pub(crate) mod wrong;
 

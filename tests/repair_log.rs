@@ -1,0 +1,207 @@
+//! Repairing a log one of whose files is not as it was made: what can be read of it is kept.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test may fail, and changes the machine's own files"
+)]
+
+mod common;
+
+use std::path::{Path, PathBuf};
+
+use common::copy_tree;
+use common::damaged::{files, flip, make, options, times, write};
+use tidestone::maintenance::{Step, plan_repair, repair, verify};
+use tidestone::{ErrorKind, Tidestone};
+
+/// Checks what a repair of a damaged log says, that it keeps `rows`, and that nothing is damaged then.
+#[track_caller]
+fn check_log(path: &Path, damaged: &Path, rows: i64, expected: impl FnOnce(&[Step]) -> bool) {
+    let error = Tidestone::open(path, options()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+    assert!(error.to_string().contains("`tidestone repair`"), "{error}");
+    let damage = verify(path).unwrap().damage;
+    assert!(damage.iter().any(|d| d.path == damaged), "{damage:?}");
+    let plan = plan_repair(path).unwrap();
+    assert!(expected(&plan.steps), "{plan:?}");
+    assert_eq!(
+        verify(path).unwrap().damage,
+        damage,
+        "a plan changes nothing"
+    );
+    assert_eq!(repair(path).unwrap(), plan);
+    assert_eq!(verify(path).unwrap().damage, []);
+    assert_eq!(plan_repair(path).unwrap().steps, []);
+    let db = Tidestone::open(path, options()).unwrap();
+    assert_eq!(times(&db), (0..rows).collect::<Vec<_>>());
+    db.close().unwrap();
+    assert!(!files(&path.join("lost"), ".log").is_empty());
+}
+
+/// Nothing of the log is dropped, and this log file is why it is begun anew.
+fn is_renewed(steps: &[Step], damaged: &Path) -> bool {
+    matches!(steps, [Step::RenewLog { what }] if what.contains(&*damaged.to_string_lossy()))
+}
+
+/// The log is cut at this offset of a file, and whether frames are known to be lost.
+fn is_cut(steps: &[Step], file: &Path, pages: std::ops::RangeInclusive<u64>, known: bool) -> bool {
+    let [
+        Step::CutLog {
+            path,
+            offset,
+            first_lost,
+            last_acknowledged,
+            ..
+        },
+    ] = steps
+    else {
+        return false;
+    };
+    let in_pages = (pages.start() * 4096..=pages.end() * 4096).contains(offset);
+    path == file && in_pages && (last_acknowledged >= first_lost) == known
+}
+
+/// The log files that hold frames.
+fn used_logs(path: &Path) -> Vec<PathBuf> {
+    let mut logs = files(&path.join("wal"), ".log");
+    logs.retain(|log| std::fs::read(log).unwrap()[4096] != 0);
+    logs
+}
+
+fn set_len(path: &Path, change: impl FnOnce(u64) -> u64) {
+    let file = std::fs::File::options().write(true).open(path).unwrap();
+    let len = file.metadata().unwrap().len();
+    file.set_len(change(len)).unwrap();
+}
+
+#[test]
+fn a_log_file_of_another_length_costs_what_it_lacks() {
+    let dir = tempfile::tempdir().unwrap();
+    let sound = dir.path().join("sound");
+    let (db, table) = make(&sound);
+    write(&db, &table, 0, 20);
+    drop((db, table));
+    // Each commit was a group of its own: one page. The first holds the series too.
+    let with_len = |name: &str, change: fn(u64) -> u64| {
+        let path = dir.path().join(name);
+        copy_tree(&sound, &path);
+        let log = used_logs(&path).remove(0);
+        set_len(&log, change);
+        (path, log)
+    };
+    let (path, log) = with_len("without zeros", |len| len - 4096);
+    check_log(&path, &log, 20, |steps| is_renewed(steps, &log));
+    let (path, log) = with_len("with more", |len| len + 4096);
+    check_log(&path, &log, 20, |steps| is_renewed(steps, &log));
+    // Nothing behind tells that there was more, and there was.
+    let (path, log) = with_len("between frames", |_| 4096 * 11);
+    check_log(&path, &log, 10, |steps| is_cut(steps, &log, 10..=11, false));
+    let (path, log) = with_len("within a frame", |_| 4096 * 11 + 70);
+    check_log(&path, &log, 10, |steps| is_cut(steps, &log, 11..=11, false));
+    let (path, log) = with_len("within a page of zeros", |_| 4096 * 22 + 64);
+    check_log(&path, &log, 20, |steps| is_renewed(steps, &log));
+}
+
+/// A database with ten rows in each of three log files.
+fn in_three_files(path: &Path) -> Vec<PathBuf> {
+    let (db, table) = make(path);
+    write(&db, &table, 0, 10);
+    drop((db, table));
+    for part in 1..3 {
+        let db = Tidestone::open(path, options()).unwrap();
+        write(&db, &db.table("t").unwrap(), part * 10, 10);
+    }
+    let logs = used_logs(path);
+    assert_eq!(logs.len(), 3);
+    logs
+}
+
+#[test]
+fn a_damaged_log_file_costs_no_row_before_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let sound = dir.path().join("sound");
+    let names = in_three_files(&sound);
+    let damage = |name: String, at: usize, change: &dyn Fn(&Path)| {
+        let path = dir.path().join(name);
+        copy_tree(&sound, &path);
+        let log = path.join(names[at].strip_prefix(&sound).unwrap());
+        change(&log);
+        (path, log)
+    };
+    for at in 0..3 {
+        // The first page holds the header, which the frames behind it can do without.
+        let (path, log) = damage(format!("header {at}"), at, &|log| flip(log, 20));
+        check_log(&path, &log, 30, |steps| is_renewed(steps, &log));
+        let (path, log) = damage(format!("zeros {at}"), at, &|log| {
+            set_len(log, |len| len - 4096)
+        });
+        check_log(&path, &log, 30, |steps| is_renewed(steps, &log));
+    }
+    for at in 1..3 {
+        let both = |log: &Path| {
+            flip(log, 20);
+            flip(log, 4096 + 100);
+        };
+        let (path, log) = damage(format!("first frame too {at}"), at, &both);
+        let before = path.join(names[at - 1].strip_prefix(&sound).unwrap());
+        let rows = i64::try_from(at * 10).unwrap();
+        check_log(&path, &log, rows, |steps| {
+            is_cut(steps, &before, 10..=12, true)
+        });
+    }
+}
+
+/// Changes the header of a log file, and its checksum with it.
+fn change_header(log: &Path, at: usize) {
+    let mut bytes = std::fs::read(log).unwrap();
+    bytes[at] ^= 1;
+    let crc = tidestone_format::checksum::crc32(&bytes[..188]);
+    bytes[188..192].copy_from_slice(&crc.to_le_bytes());
+    std::fs::write(log, bytes).unwrap();
+}
+
+#[test]
+fn a_log_file_that_is_another_costs_no_row_before_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let sound = dir.path().join("sound");
+    let names = in_three_files(&sound);
+    // Of another database, of another incarnation. Behind the last one nothing tells what is missing.
+    for (offset, at) in [(24, 1), (24, 2), (40, 1), (40, 2)] {
+        let path = dir.path().join(format!("{offset} {at}"));
+        copy_tree(&sound, &path);
+        let log = |at: usize| path.join(names[at].strip_prefix(&sound).unwrap());
+        change_header(&log(at), offset);
+        let rows = i64::try_from(at * 10).unwrap();
+        check_log(&path, &log(at), rows, |steps| {
+            is_cut(steps, &log(at - 1), 10..=12, at == 1)
+        });
+    }
+    // Of another number: its frames tell which one it is.
+    for (at, name) in names.iter().enumerate() {
+        let path = dir.path().join(format!("number {at}"));
+        copy_tree(&sound, &path);
+        let log = path.join(name.strip_prefix(&sound).unwrap());
+        change_header(&log, 58);
+        check_log(&path, &log, 30, |steps| is_renewed(steps, &log));
+    }
+}
+
+#[test]
+fn a_damaged_log_file_that_is_flushed_costs_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("db");
+    let logs = in_three_files(&path);
+    let db = Tidestone::open(&path, options()).unwrap();
+    // They are kept for who reads the log.
+    drop(db);
+    for log in &logs {
+        assert!(log.exists());
+    }
+    flip(&logs[0], 20);
+    set_len(&logs[1], |len| len - 4096);
+    check_log(&path, &logs[0], 30, |steps| {
+        is_renewed(steps, &logs[0]) && is_renewed(steps, &logs[1])
+    });
+}
