@@ -450,6 +450,10 @@ impl Reader {
 
     /// What the writer has published; `None` if none does.
     fn look(&self) -> Result<Option<Published>> {
+        // Then there is no page to be read, whether or not this process may.
+        if !self.writer_lives() {
+            return Ok(None);
+        }
         let disk = &*self.components.disk;
         sharing::look(disk, &self.folders.readers(), self.database)
     }
