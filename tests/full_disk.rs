@@ -193,7 +193,8 @@ fn refusing() -> (SimDisk, Tidestone, Table) {
     disk.inject(Fault::Capacity(disk.used()));
     // A flush that the refusals ask for may let go of log files: it, too, comes to an end.
     let mut refused_in_a_row = 0;
-    for n in (100..200).cycle().take(1_000) {
+    // However many of them are taken before, they fit where the first hundred were.
+    for n in (100..160).cycle().take(1_000) {
         match write(&db, &table, n) {
             Ok(()) => refused_in_a_row = 0,
             Err(error) => {
@@ -418,11 +419,12 @@ fn a_power_loss_while_deletes_make_space_loses_no_row_and_brings_none_back() {
     };
     let (calls, before) = (whole.changes(), segments(&whole));
     makes_space(&again);
-    let (calls, after) = (whole.changes() - calls, segments(&whole));
-    assert!(
-        before.iter().all(|path| !after.contains(path)),
-        "all of them go"
-    );
+    // They go with the last thread that looked at them.
+    until("the segments to go", || {
+        let after = segments(&whole);
+        before.iter().all(|path| !after.contains(path))
+    });
+    let calls = whole.changes() - calls;
     let mut dice = Dice(5);
     for call in 0..calls {
         let (image, again) = full();

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use common::copy_tree;
 use common::damaged::{files, flip, make, options, times, write};
 use tidestone::maintenance::{Step, plan_repair, rebuild_index, repair, verify};
-use tidestone::{ErrorKind, FieldType, Options, Table, TableOptions, Tidestone, Value};
+use tidestone::{ErrorKind, FieldType, TableOptions, Tidestone, Value};
 use tidestone_format::manifest::EDITS_START;
 
 #[test]
