@@ -444,30 +444,14 @@ fn messages_that_nobody_reads_stop_nothing() {
 #[cfg(target_os = "linux")]
 #[test]
 fn the_demo_survives_its_kill() {
+    /// What the repository carries.
+    const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/demo-data");
     let place = Place::new();
-    std::fs::create_dir_all(place.path("data/nab/realKnownCause")).unwrap();
-    std::fs::create_dir_all(place.path("data/nab/realTweets")).unwrap();
-    std::fs::create_dir_all(place.path("data/hostmetrics")).unwrap();
-    let rows: String = (0..500)
-        .map(|i| {
-            format!(
-                "2014-07-01 {:02}:{:02}:00,{}\n",
-                i / 60,
-                i % 60,
-                i * 7 % 100
-            )
-        })
-        .collect();
-    let nab = format!("timestamp,value\n{rows}");
-    place.file("data/nab/realKnownCause/nyc_taxi.csv", &nab);
-    place.file("data/nab/realTweets/x.csv", &nab);
-    place.file(
-        "data/hostmetrics/host_metrics_100ms_a.csv.gz",
-        "time_ns,cpu_user,ctxt,net_rx_bytes,load1\n1700000000000000000,5,6,7,0.5\n",
-    );
-    let out = place.ok(&["demo", "--data", "data", "--dir", "."]);
+    let demo = ["demo", "--data", DATA, "--dir", "."];
+    let out = place.ok(&demo);
     for part in [
-        "nab: 1000 rows",
+        "nab: 242235 rows",
+        "hostmetrics: 8309 rows",
         "then SIGKILL",
         "acknowledged rows are there",
         "p99",
@@ -475,7 +459,7 @@ fn the_demo_survives_its_kill() {
         assert!(out.contains(part), "{part}: {out}");
     }
     assert!(place.ok(&["verify", "db"]).ends_with("VALID\n"));
-    let (_, error) = place.check(2, &["demo", "--data", "data", "--dir", "."]);
+    let (_, error) = place.check(2, &demo);
     assert!(error.contains("is there already"), "{error}");
 }
 
