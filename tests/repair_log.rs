@@ -205,3 +205,31 @@ fn a_damaged_log_file_that_is_flushed_costs_nothing() {
         is_renewed(steps, &logs[0]) && is_renewed(steps, &logs[1])
     });
 }
+
+#[test]
+fn a_log_file_that_is_gone_from_the_midst_is_named_with_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("db");
+    let names = in_three_files(&path);
+    std::fs::remove_file(&names[1]).unwrap();
+    let error = Tidestone::open(&path, options()).unwrap_err();
+    let says = error.to_string();
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{says}");
+    assert_eq!(error.path(), Some(&*names[0]), "{says}");
+    assert!(error.offset().is_some_and(|at| at > 4_096), "{error:?}");
+    for part in [
+        "was acknowledged and is not readable here (nothing but zeros",
+        "which follows, is missing",
+        "was durable",
+        "`tidestone repair`",
+    ] {
+        assert!(says.contains(part), "{part}: {says}");
+    }
+    // What stands before the hole is kept, and only that.
+    check_log(
+        &path,
+        &names[0],
+        10,
+        |steps| matches!(steps, [Step::CutLog { path, .. }] if *path == names[0]),
+    );
+}
