@@ -1,4 +1,5 @@
-//! Random histories against a model: the full scan equals it after every step, wherever rows lie.
+//! Random histories against a model: the full scan, selections by tags, and counts by host and second equal
+//! it after every step, wherever rows lie.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -9,6 +10,7 @@
 
 mod common;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,8 +19,8 @@ use common::{Fields, Row, Step, Val, difference, quiet, replay};
 use proptest::prelude::*;
 use tidestone::io::SimDisk;
 use tidestone::{
-    Batch, Bitmap, DuplicatePolicy, FieldType, ManualClock, SeededRandom, SeriesKey, TableOptions,
-    TagMatch, Tidestone, TimeRange, Value, Values,
+    Aggregate, Batch, Bitmap, DuplicatePolicy, FieldType, ManualClock, SeededRandom, SeriesKey,
+    Table, TableOptions, TagMatch, Tidestone, TimeRange, Value, Values,
 };
 
 const FIELDS: [(&str, FieldType); 5] = [
@@ -333,10 +335,11 @@ fn run(policy: DuplicatePolicy, partition: Duration, ops: &[Op], real: Option<&P
             writer.commit_and_wait().unwrap();
             steps.push(Step::Rows(added));
         }
-        let actual = common::contents(&bench.db.table("t").unwrap());
-        if let Some(difference) = difference(&actual, &replay(policy, &steps)) {
+        let (table, expected) = (bench.db.table("t").unwrap(), replay(policy, &steps));
+        if let Some(difference) = difference(&common::contents(&table), &expected) {
             panic!("after step {n}, {op:?}: {difference}");
         }
+        ask(&table, &expected, &format!("after step {n}, {op:?}"));
     }
     // In the end a series that has rows is there; one whose rows a delete met before they were flushed
     // may stay until it is looked at, after an open.
@@ -348,6 +351,61 @@ fn run(policy: DuplicatePolicy, partition: Duration, ops: &[Op], real: Option<&P
         assert!(series.contains(&with_rows), "{with_rows}: {series:?}");
     }
     bench.db.close().unwrap();
+}
+
+/// Asks by tags and for buckets, which the index has a part in.
+fn ask(table: &Table, rows: &[Row], when: &str) {
+    type Passes = fn(&str) -> bool;
+    // No series has the tag, perhaps.
+    if rows.is_empty() {
+        return;
+    }
+    let tests: [(TagMatch, Passes); 4] = [
+        (TagMatch::equal("host", "h1"), |host| host == "h1"),
+        (TagMatch::not_equal("host", "h1"), |host| host != "h1"),
+        (TagMatch::one_of("host", ["h0", "h3"]), |host| {
+            host == "h0" || host == "h3"
+        }),
+        (TagMatch::regex("host", "h[12]").unwrap(), |host| {
+            host == "h1" || host == "h2"
+        }),
+    ];
+    let host = |row: &Row| row.0.strip_prefix("host=").unwrap().to_owned();
+    for (test, passes) in tests {
+        let selected: Vec<Row> = rows
+            .iter()
+            .filter(|row| passes(&host(row)))
+            .cloned()
+            .collect();
+        let what = format!("{when}: {test:?}");
+        let actual = common::try_rows(&table.query().filter(test)).unwrap();
+        if let Some(difference) = difference(&actual, &selected) {
+            panic!("{what}: {difference}");
+        }
+    }
+    let range = TimeRange {
+        start: 0,
+        end: 20 * SECOND,
+    };
+    let mut expected: BTreeMap<(String, i64), u64> = BTreeMap::new();
+    for row in rows
+        .iter()
+        .filter(|row| (range.start..=range.end).contains(&row.1))
+    {
+        *expected
+            .entry((host(row), row.1 / SECOND * SECOND))
+            .or_default() += 1;
+    }
+    let query = table.query().range(range).every(Duration::from_secs(1));
+    let query = query.group_by(&["host"]).aggregate([Aggregate::rows()]);
+    let answer = query.buckets().unwrap();
+    let buckets = (0..answer.len()).map(|row| {
+        let Value::U64(count) = answer.value(row, 0) else {
+            panic!("{when}: {:?} rows", answer.value(row, 0));
+        };
+        ((answer.group(row)[0].clone(), answer.buckets()[row]), count)
+    });
+    assert_eq!(buckets.collect::<BTreeMap<_, _>>(), expected, "{when}");
 }
 
 fn plain(value: &Option<Val>) -> Value<'_> {

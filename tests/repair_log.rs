@@ -217,9 +217,10 @@ fn a_log_file_that_is_gone_from_the_midst_is_named_with_what_to_do() {
     assert_eq!(error.kind(), ErrorKind::Corrupt, "{says}");
     assert_eq!(error.path(), Some(&*names[0]), "{says}");
     assert!(error.offset().is_some_and(|at| at > 4_096), "{error:?}");
+    let next = names[2].to_string_lossy();
     for part in [
         "was acknowledged and is not readable here (nothing but zeros",
-        "which follows, is missing",
+        &format!("the next log file with a valid header is {next}"),
         "was durable",
         "`tidestone repair`",
     ] {

@@ -479,11 +479,11 @@ impl Run<'_, '_> {
             });
             return Ok(());
         }
-        let number_next = self.live[at].number + 1;
+        // Numbers of files that were never begun are missing too: what is between is not known to be lost.
         let gap = match self.live.get(at + 1) {
-            Some(later) if later.number > number_next => format!(
-                "; {}, which follows, is missing or has no valid header",
-                path_of(self.dir, number_next).display()
+            Some(later) if later.number > self.live[at].number + 1 => format!(
+                "; the next log file with a valid header is {}",
+                path_of(self.dir, later.number).display()
             ),
             _ => String::new(),
         };

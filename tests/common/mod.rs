@@ -10,7 +10,7 @@ use std::fs;
 use std::path::Path;
 
 use tidestone::{
-    DuplicatePolicy, FieldType, Options, RowBatch, Table, Tidestone, TimeRange, Value,
+    DuplicatePolicy, FieldType, Options, Query, RowBatch, Table, Tidestone, TimeRange, Value,
 };
 
 /// Pseudo-random numbers that depend on the seed only (SplitMix64).
@@ -172,8 +172,13 @@ pub(crate) fn contents(table: &Table) -> Vec<Row> {
 
 /// The same, or why they could not be read.
 pub(crate) fn try_contents(table: &Table) -> tidestone::Result<Vec<Row>> {
+    try_rows(&table.query())
+}
+
+/// The rows that a query selects, by series name and time.
+pub(crate) fn try_rows(query: &Query) -> tidestone::Result<Vec<Row>> {
     let mut names: BTreeMap<u64, String> = BTreeMap::new();
-    let mut stream = table.query().scan()?;
+    let mut stream = query.scan()?;
     let mut rows = Vec::new();
     while let Some(batch) = stream.next() {
         let batch: RowBatch = batch?;
