@@ -11,6 +11,8 @@
     reason = "the lints know test functions, not the functions they call"
 )]
 
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -325,10 +327,18 @@ impl Copies {
         let mut bytes = std::fs::read(golden().join(file)).unwrap();
         change(&mut bytes);
         std::fs::write(self.0.path().join(file), &bytes).unwrap();
+        // What it is part of is not there: no other file is needed, and none is made.
+        let before = self.names();
         let output = inspect(self.0.path(), &[file]);
         let after = std::fs::read(self.0.path().join(file)).unwrap();
         assert!(after == bytes, "{file} was changed");
+        assert_eq!(self.names(), before);
         output
+    }
+
+    fn names(&self) -> BTreeSet<OsString> {
+        let entries = std::fs::read_dir(self.0.path()).unwrap();
+        entries.map(|entry| entry.unwrap().file_name()).collect()
     }
 }
 
