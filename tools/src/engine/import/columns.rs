@@ -253,11 +253,13 @@ impl FieldColumn {
         };
         let found = type_of(value);
         let is_negative = field_type == FieldType::U64 && found == FieldType::I64;
-        let found_word = match () {
-            () if is_negative => "negative",
-            // The word is that of a number, and the number is none.
-            () if found == field_type => "too large for it",
-            () => found.name(),
+        let found_word = if is_negative {
+            "negative"
+        } else if found == field_type {
+            // A number that is written as one, and beyond what the type holds.
+            "too large for it"
+        } else {
+            found.name()
         };
         let message = format!(
             "field {name:?} is {field_type} ({because}), the value {value:?} is {found_word}"
