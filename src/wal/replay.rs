@@ -160,6 +160,7 @@ pub(crate) fn replay(
         files,
         dir,
         live: &live,
+        blank: &blank,
         unknown: &unknown,
         flushed,
         frames: 0,
@@ -219,7 +220,7 @@ pub(crate) fn replay(
         }
     }
     let mut unused: Vec<u64> = live[used..].iter().map(|f| f.number).collect();
-    unused.extend(blank);
+    unused.extend(&blank);
     let highest_number = unused
         .iter()
         .chain(live.iter().map(|f| &f.number))
@@ -249,6 +250,8 @@ struct Run<'a, 'm> {
     files: &'a LogFiles<'a>,
     dir: &'a Path,
     live: &'a [Live],
+    /// Numbers of files that look as if they had been made ready and never used.
+    blank: &'a [u64],
     /// Numbers of files that nothing can be read of.
     unknown: &'a [u64],
     /// Everything up to here is in segments.
@@ -479,18 +482,11 @@ impl Run<'_, '_> {
             });
             return Ok(());
         }
-        // Numbers of files that were never begun are missing too: what is between is not known to be lost.
-        let gap = match self.live.get(at + 1) {
-            Some(later) if later.number > self.live[at].number + 1 => format!(
-                "; the next log file with a valid header is {}",
-                path_of(self.dir, later.number).display()
-            ),
-            _ => String::new(),
-        };
         let message = format!(
-            "LSN {expected} was acknowledged and is not readable here ({}{gap}); the frame at offset {} of {} \
+            "LSN {expected} was acknowledged and is not readable here ({}{}); the frame at offset {} of {} \
              records that LSN {} was durable",
             why.unwrap_or("nothing but zeros"),
+            self.gap(at),
             found.offset,
             path_of(self.dir, number).display(),
             found.durable_lsn,
@@ -498,6 +494,26 @@ impl Run<'_, '_> {
         let advice = "run `tidestone verify` to see all damage and `tidestone repair` to see what dropping the \
                       rest of the log would lose";
         Err(Error::corrupt(&here, stopped, message).advising(advice))
+    }
+
+    /// What there is between file number `at` of the live ones and the next one, in words. Nothing tells
+    /// which of it the log went through: numbers of files that were never begun are missing too.
+    fn gap(&self, at: usize) -> String {
+        let number = self.live[at].number;
+        let Some(next) = self.live.get(at + 1).filter(|f| f.number > number + 1) else {
+            return String::new();
+        };
+        let between = self.blank.iter().chain(self.unknown);
+        let between = between.filter(|&&n| n > number && n < next.number);
+        let mut gap = String::new();
+        for path in between.map(|&n| path_of(self.dir, n)) {
+            gap += &format!("; {} has no valid header", path.display());
+        }
+        let path = path_of(self.dir, next.number);
+        gap + &format!(
+            "; the next log file with a valid header is {}",
+            path.display()
+        )
     }
 
     /// Tells, where nothing is known to be lost, that something may be: what followed is not there.
