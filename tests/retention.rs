@@ -18,7 +18,7 @@ use common::{contents, quiet};
 use tidestone::io::SimDisk;
 use tidestone::{
     Batch, Clock, ClockWatcher, ErrorKind, FieldType, SeededRandom, Table, TableOptions,
-    TableSettings, Tidestone, Value,
+    TableSettings, TagMatch, Tidestone, TimeRange, Value,
 };
 
 const HOUR: i64 = 3_600_000_000_000;
@@ -282,4 +282,90 @@ fn what_a_table_keeps_can_be_changed() {
     db.drop_table("t").unwrap();
     let error = table.set_retention(None, None).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+}
+
+/// A table that keeps two partitions of an hour, with rows of two series in the first one and, a day later,
+/// in another, and deletes. Retention leaves so many rows, and the first partition goes or not.
+#[track_caller]
+fn check_deleted(
+    what: &str,
+    deletes: &[(Option<&str>, i64, i64)],
+    rows_left: usize,
+    first_goes: bool,
+) {
+    const ROWS: usize = 300;
+    let disk = SimDisk::new();
+    let clock = Arc::new(Machine::default());
+    clock.set(START);
+    let db = open(&disk, &clock);
+    let options = TableOptions::new()
+        .field("text", FieldType::String)
+        .partition(Duration::from_secs(3_600))
+        .future_bound(None);
+    let table = db.create_table("t", options).unwrap();
+    let mut writer = db.writer();
+    for hour in [0, 24] {
+        for host in ["a", "b"] {
+            let series = table.series(&[("host", host)]).unwrap();
+            for i in 0..ROWS as i64 {
+                let text = format!("{:x}", (i + 1).wrapping_mul(0x1e37_79b9_7f4a_7c15));
+                let time = hour * HOUR + i;
+                writer
+                    .append(&series, time, &[Value::String(&text)])
+                    .unwrap();
+            }
+        }
+        writer.commit_and_wait().unwrap();
+        db.flush().unwrap();
+    }
+    let bytes = db.status().unwrap().tables[0].bytes;
+    for (host, from, to) in deletes {
+        let of: Vec<TagMatch> = host
+            .map(|host| TagMatch::equal("host", host))
+            .into_iter()
+            .collect();
+        let range = TimeRange {
+            start: *from,
+            end: *to,
+        };
+        table.delete(&of, range).unwrap().wait().unwrap();
+    }
+    table.set_retention(None, Some(bytes * 3 / 4)).unwrap();
+    for time in ["with the deletes in memory", "again", "with them flushed"] {
+        db.enforce_retention().unwrap();
+        assert_eq!(contents(&table).len(), rows_left, "{what}: {time}");
+        db.flush().unwrap();
+    }
+    let db = {
+        drop((writer, table));
+        drop(db);
+        open(&disk, &clock)
+    };
+    let table = db.table("t").unwrap();
+    assert_eq!(contents(&table).len(), rows_left, "{what}: opened again");
+    // Of the first hour rows are still taken where nothing of it was dropped.
+    let mut writer = db.writer();
+    let series = table.series(&[("host", "a")]).unwrap();
+    let taken = writer.append(&series, 5 * 60, &[Value::String("late")]);
+    assert_eq!(taken.is_err(), first_goes, "{what}: {taken:?}");
+}
+
+#[test]
+fn what_deletes_hide_goes_before_what_is_there_where_bytes_are_too_many() {
+    let day = 24 * HOUR;
+    let everything = (i64::MIN, i64::MAX);
+    check_deleted("the later rows", &[(None, day, i64::MAX)], 600, false);
+    let halves = [(None, day, day + 99), (None, day + 100, day + 299)];
+    check_deleted("in two ranges", &halves, 600, false);
+    let hosts = [
+        (Some("a"), day, i64::MAX),
+        (Some("b"), day, day + 10),
+        (Some("b"), day + 8, day + 2 * HOUR),
+    ];
+    check_deleted("by hosts", &hosts, 600, false);
+    check_deleted("the earlier rows", &[(None, 0, HOUR - 1)], 600, false);
+    // A row that is left makes it the newest partition, which stays, and the others go.
+    check_deleted("all but one", &[(None, day + 1, i64::MAX)], 2, true);
+    check_deleted("one host", &[(Some("a"), day, i64::MAX)], 300, true);
+    check_deleted("all", &[(None, everything.0, everything.1)], 0, false);
 }

@@ -59,7 +59,8 @@ pub struct TableOptions {
     /// ([`Tidestone::enforce_retention`](crate::Tidestone::enforce_retention)); from then on rows as
     /// old are refused. Default `None`: kept; at least one second, at most 292 years.
     pub retention_age: Option<Duration>,
-    /// Bytes of segments beyond which the oldest partitions are dropped. Default `None`: kept; at
+    /// Bytes of segments beyond which the oldest partitions are dropped, after segments of which deletes hide
+    /// every row. Where they hide a part of one, all of it counts until it is merged. Default `None`: kept; at
     /// least one.
     pub retention_bytes: Option<u64>,
     /// Whether the oldest partition is dropped where the disk is full, so that writing goes on: what an

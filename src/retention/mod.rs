@@ -12,7 +12,7 @@
 //!    further ([`crate::steadiness`]).
 //! 3. Where the disk is full, one partition at a time is dropped of tables that are to lose it, and no
 //!    further one before the files of the last are gone: what is being read takes its space until then.
-//! 4. What deletes hide wholly is dropped first: it costs nobody a row.
+//! 4. What deletes hide wholly is dropped first, where bytes are to go as on a full disk: it costs nobody a row.
 //! 5. A series that is in no live segment is defined in the manifest before its last segment is dropped.
 //!    One that is needs no definition: a drop takes little space in the manifest, which a full disk may not have.
 
@@ -113,7 +113,17 @@ fn enforce_table(engine: &Engine, id: TableId) -> Result<()> {
         _ => return Ok(()),
     }
     let mut editor = engine.store.edit();
-    let version = engine.store.version();
+    let mut version = engine.store.version();
+    let too_large = |table: &TableVersion| {
+        let limit = table.schema.settings.retention_bytes?;
+        plan::horizon_of_bytes(&sizes_of(table), limit)
+    };
+    if let Some(table) = version.tables.get(&id)
+        && too_large(table).is_some()
+        && !drop_deleted(engine, &mut editor, table)?.is_empty()
+    {
+        version = engine.store.version();
+    }
     let Some(table) = version.tables.get(&id) else {
         return Ok(());
     };
@@ -127,9 +137,7 @@ fn enforce_table(engine: &Engine, id: TableId) -> Result<()> {
             .certain(wall, settings.partition_ns);
         target = target.max(now.saturating_sub(age));
     }
-    if let Some(limit) = settings.retention_bytes {
-        target = target.max(plan::horizon_of_bytes(&sizes_of(table), limit).unwrap_or(target));
-    }
+    target = target.max(too_large(table).unwrap_or(target));
     let step = target.saturating_sub(table.horizon);
     // Small steps of the horizon are not worth an edit each.
     if behind(table, target).next().is_none() && step < settings.partition_ns / 16 {
@@ -157,7 +165,13 @@ pub(crate) fn make_space(engine: &Engine) -> Result<bool> {
     let mut editor = engine.store.edit();
     let mut dropped = engine.dropped_when_full.lock();
     dropped.retain(|segment| segment.strong_count() > 0);
-    if !drop_deleted(engine, &mut editor, &mut dropped)? {
+    let version = engine.store.version();
+    let mut deleted = Vec::new();
+    for table in version.tables.values() {
+        deleted.extend(drop_deleted(engine, &mut editor, table)?);
+    }
+    drop(version);
+    if deleted.is_empty() {
         if !dropped.is_empty() || engine.store.kept()?.0.files > 0 {
             return Ok(false);
         }
@@ -165,78 +179,70 @@ pub(crate) fn make_space(engine: &Engine) -> Result<bool> {
             return Ok(false);
         }
     }
+    dropped.append(&mut deleted);
     dropped.retain(|segment| segment.strong_count() > 0);
     Ok(dropped.is_empty() && engine.store.kept()?.0.files == 0)
 }
 
-/// Drops the segments of which deletes hide every row. A merge would do it, but for the deletes that wait
-/// in memory for a flush, for which there is no space. Returns whether there was one.
+/// Drops the segments of a table of which deletes hide every row, and returns them. A merge would do it, but
+/// for the deletes that wait in memory for a flush, for which a full disk has no space.
 fn drop_deleted(
     engine: &Engine,
     editor: &mut Editor<'_>,
-    dropped: &mut Vec<Weak<Segment>>,
-) -> Result<bool> {
-    let version = engine.store.version();
-    let mut any = false;
-    for (id, table) in &version.tables {
-        let view = engine.lock_head().view(*id);
-        let newest = view.tombstones.last().map(|(lsn, _)| *lsn);
-        let tombstones = || view.tombstones.iter().chain(&table.tombstones);
-        let mut deleted = Vec::new();
-        for segment in &table.segments {
-            if is_deleted(segment, tombstones())? {
-                deleted.push(segment);
-            }
+    table: &TableVersion,
+) -> Result<Vec<Weak<Segment>>> {
+    let view = engine.lock_head().view(table.schema.id);
+    let newest = view.tombstones.last().map(|(lsn, _)| *lsn);
+    let tombstones = || view.tombstones.iter().chain(&table.tombstones);
+    let mut deleted = Vec::new();
+    for segment in &table.segments {
+        if is_deleted(segment, tombstones())? {
+            deleted.push(segment);
         }
-        if deleted.is_empty() {
-            continue;
-        }
-        if let (Some(log), Some(lsn)) = (engine.log(), newest) {
-            // What a delete hides goes when the delete is sure to stay.
-            log.sync_to(lsn)?;
-        }
-        dropped.extend(deleted.iter().map(|s| Arc::downgrade(s)));
-        let uuids: BTreeSet<FileUuid> = deleted.iter().map(|s| s.entry.uuid).collect();
-        drop_segments(
-            engine,
-            editor,
-            table,
-            |s| uuids.contains(&s.entry.uuid),
-            None,
-        )?;
-        any = true;
     }
-    Ok(any)
+    if deleted.is_empty() {
+        return Ok(Vec::new());
+    }
+    if let (Some(log), Some(lsn)) = (engine.log(), newest) {
+        // What a delete hides goes when the delete is sure to stay.
+        log.sync_to(lsn)?;
+    }
+    let uuids: BTreeSet<FileUuid> = deleted.iter().map(|s| s.entry.uuid).collect();
+    let is_one = |s: &Segment| uuids.contains(&s.entry.uuid);
+    drop_segments(engine, editor, table, is_one, None)?;
+    Ok(deleted.into_iter().map(Arc::downgrade).collect())
 }
 
-/// Whether one of the deletes hides every row of a segment.
+/// Whether deletes, together, hide every row of a segment.
 fn is_deleted<'a>(
     segment: &Segment,
     tombstones: impl Iterator<Item = &'a (Lsn, Arc<Tombstone>)>,
 ) -> Result<bool> {
-    let entry = &segment.entry;
-    for (_, tombstone) in tombstones.filter(|(lsn, _)| *lsn > entry.last_lsn) {
-        let range = tombstone.range;
-        if range.start > entry.times.start || range.end < entry.times.end {
-            continue;
-        }
-        let mut all = true;
-        if tombstone.selection != Selection::All {
-            let read = segment.each_series(|definition| {
-                all &= tombstone.selects(definition.id);
-                Ok(())
-            });
-            match read {
-                // Whose rows it has is not known. It keeps space from being made nowhere else.
-                Err(error) if error.kind() == ErrorKind::Corrupt => all = false,
-                outcome => outcome?,
-            }
-        }
-        if all {
-            return Ok(true);
-        }
+    let (last, times) = (segment.entry.last_lsn, segment.entry.times);
+    let mut later: Vec<&Tombstone> = tombstones
+        .filter(|(lsn, tombstone)| *lsn > last && tombstone.range.overlaps(&times))
+        .map(|(_, tombstone)| &**tombstone)
+        .collect();
+    later.sort_unstable_by_key(|tombstone| tombstone.range.start);
+    let ranges = || later.iter().map(|tombstone| tombstone.range);
+    if !plan::covers(ranges(), times) {
+        return Ok(false);
     }
-    Ok(false)
+    let of_all = later.iter().filter(|t| t.selection == Selection::All);
+    if plan::covers(of_all.map(|t| t.range), times) {
+        return Ok(true);
+    }
+    let mut all = true;
+    let read = segment.each_series(|definition| {
+        let selecting = later.iter().filter(|t| t.selects(definition.id));
+        all = all && plan::covers(selecting.map(|t| t.range), times);
+        Ok(())
+    });
+    match read {
+        // Whose rows it has is not known. It keeps space from being made nowhere else.
+        Err(error) if error.kind() == ErrorKind::Corrupt => Ok(false),
+        outcome => outcome.map(|()| all),
+    }
 }
 
 /// Drops the oldest partition among the tables that are to lose it; `false`: there is none.
