@@ -90,9 +90,12 @@ impl Slots {
 }
 
 impl Grid {
-    /// A grid of some groups and the buckets from `first` to `last`, if it has at most `most`
-    /// slots.
+    /// A grid of some groups and the buckets from `first` to `last`, if it has a slot and at most `most` of
+    /// them. Without a group there would be no slots of however many buckets.
     pub(super) fn new(groups: usize, first: i64, last: i64, most: u64) -> Option<Self> {
+        if groups == 0 {
+            return None;
+        }
         let buckets = usize::try_from(last.abs_diff(first)).ok()?.checked_add(1)?;
         let slots = groups.checked_mul(buckets)?;
         (slots as u64 <= most).then_some(Self {
@@ -291,6 +294,7 @@ mod tests {
     #[test]
     fn a_grid_has_only_what_it_was_made_for() {
         assert_eq!(Grid::new(2, 4, 9, 11), None);
+        assert_eq!(Grid::new(0, 4, 9, 12), None);
         assert_eq!(Grid::new(2, i64::MIN, i64::MAX, u64::MAX), None);
         for key in [(2, 5), (0, 3), (0, 10), (1, i64::MIN), (1, i64::MAX)] {
             let mut grid = Slots::Grid(Grid::new(2, 4, 9, 12).unwrap());

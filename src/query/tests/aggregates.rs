@@ -49,6 +49,32 @@ fn no_rows_give_no_buckets() {
 }
 
 #[test]
+fn no_series_cost_no_memory_however_many_buckets_there_might_be() {
+    let (db, table) = table(DuplicatePolicy::Replace);
+    for flushed in [false, true] {
+        write(
+            &db,
+            &table,
+            &[("a", 0, 1.0, 1), ("a", i64::MAX / 2, 1.0, 1)],
+        );
+        if flushed {
+            db.flush().unwrap();
+        }
+        for order in [Order::Time, Order::TimeDescending, Order::SeriesTime] {
+            let nobody = table.query().filter(TagMatch::equal("host", "nobody"));
+            let counts = nobody
+                .group_by(&["host"])
+                .every(Duration::from_nanos(1))
+                .order(order)
+                .aggregate([Aggregate::rows()])
+                .buckets()
+                .unwrap();
+            assert_eq!(counts.len(), 0, "{order:?}");
+        }
+    }
+}
+
+#[test]
 fn what_cannot_be_answered_is_an_error_that_says_why() {
     let (db, table) = table(DuplicatePolicy::Replace);
     write(&db, &table, &[("a", 0, 1.0, i64::MAX), ("a", 1, 1.0, 1)]);
