@@ -568,11 +568,11 @@ impl Engine {
         if merge {
             self.head_work.nudge();
         }
-        let table = version
-            .tables
-            .get(&table)
-            .cloned()
-            .ok_or_else(|| dropped(table))?;
+        let table = match version.tables.get(&table) {
+            Some(table) => table.clone(),
+            None if self.is_closed() => return Err(Error::closed()),
+            None => return Err(dropped(table)),
+        };
         let hold = scan::Hold {
             series: pin,
             files: table.lease.clone(),
@@ -590,6 +590,10 @@ impl Engine {
     pub(crate) fn check_is_there(&self, table: &TableCore) -> Result<()> {
         if self.store.version().tables.contains_key(&table.id) {
             return Ok(());
+        }
+        // Who has let go of everything sees no tables, dropped or not.
+        if self.is_closed() {
+            return Err(Error::closed());
         }
         Err(dropped(format_args!("{:?}", table.name)))
     }

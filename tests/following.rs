@@ -638,8 +638,22 @@ fn a_reader_is_told_that_the_database_was_closed_under_it() {
     let (db, table) = database(&disk);
     append(&db, &table, "a", 1);
     let reader = builder(&disk, 2).open_read_only().unwrap();
+    let seen = reader.table("t").unwrap();
+    let rows = seen.query().scan().unwrap();
+    let series = seen.series(&[("host", "a")]).unwrap();
     reader.close().unwrap();
     assert_eq!(reader.refresh().unwrap_err().kind(), ErrorKind::Closed);
+    // It is not told that the table was dropped: nobody did that.
+    let asked = [
+        rows.key(series.id()).map(drop),
+        seen.query().scan().map(drop),
+        seen.query().last().map(drop),
+        seen.tag_values("host").map(drop),
+    ];
+    for (i, answer) in asked.into_iter().enumerate() {
+        let error = answer.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Closed, "{i}: {error}");
+    }
     assert!(!db.refresh().unwrap(), "who writes sees everything");
     db.close().unwrap();
 }
