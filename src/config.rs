@@ -43,14 +43,16 @@ pub(crate) struct WritingMemory {
     pub(crate) dictionary: usize,
 }
 
-/// What segments may keep in memory.
+/// How segments are read, and what they may keep in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SegmentMemory {
+    /// Whether blocks are mapped or take memory.
+    pub(crate) read_mode: ReadMode,
     /// Bytes of the roots of open segments.
     pub(crate) roots: usize,
     /// Segments open at a time.
     pub(crate) mapped: usize,
-    /// Bytes of what was decoded of their pages.
+    /// Bytes of what was decoded of their pages, and of blocks that are not mapped.
     pub(crate) parts: usize,
 }
 
@@ -84,16 +86,58 @@ pub struct Options {
     /// Log that is kept for registered consumers; beyond it the slowest one is dropped. Default
     /// [`DEFAULT_LOG_RETAINED`], at least twice `log_file_bytes`.
     pub log_retained_bytes: u64,
-    /// Segments kept mapped at a time, besides those in use; fewer if the memory for them is spent.
-    /// More of them are opened less often. A mapped segment takes no file descriptor, but one of
-    /// the maps that the system allows a process (65,530 on Linux, unless it was told otherwise).
-    /// Default [`DEFAULT_MAPPED_SEGMENTS`], at least 16.
+    /// Segments kept open at a time, besides those in use; fewer if the memory for them is spent.
+    /// More of them are opened less often. An open segment takes no file descriptor. With
+    /// [`ReadMode::Mmap`] it takes one of the maps that the system allows a process (65,530 on Linux, unless
+    /// it was told otherwise). Default [`DEFAULT_MAPPED_SEGMENTS`], at least 16.
     pub mapped_segments: usize,
+    /// How segments, and the log at an open, are read. Answers are the same. Default
+    /// [`ReadMode::Mmap`].
+    pub read_mode: ReadMode,
     /// Merge small and overlapping segments in the background. Without it, only `compact` does.
     /// Default true.
     pub auto_compact: bool,
     /// Threads a query may use. Default: as many as the machine has cores.
     pub query_threads: usize,
+}
+
+/// How files are read that do not change: segments, and the log when a database is opened.
+///
+/// ```
+/// use tidestone::{Options, ReadMode};
+/// let options = Options { read_mode: ReadMode::Pread, ..Options::default() };
+/// # assert_ne!(options, Options::default());
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ReadMode {
+    /// Files are mapped (`mmap`). Encoded values are decoded where the page cache has them, so they take no
+    /// memory of the process. Each part of a segment is read once before it is used, which makes an error
+    /// of what the disk cannot read. A page that could be read once and has to be read again, and cannot,
+    /// ends the process (`SIGBUS`).
+    #[default]
+    Mmap,
+    /// Nothing is mapped: files are read into memory (`pread`). For disks that may fail or go away while they are
+    /// read (of the network, removable ones), since whatever they refuse is an [error](crate::ErrorKind::Io)
+    /// of the call that needed it; and where address space or maps are scarce.
+    ///
+    /// What it costs:
+    /// - The values of a field in a row group (65,536 rows of a segment) are read together, and compared with
+    ///   their checksum, whenever they are needed and not in memory any more. The memory for them is that of
+    ///   what is kept of segments, 3/32 of [`Options::memory_budget_bytes`]: a query that goes back and forth
+    ///   between more than fits there reads them again and again.
+    /// - Where they take more than an eighth of that, as long strings do, they are not kept. A query or merge holds
+    ///   them while it reads them, on top of the budget: up to 512 MiB for a field of each segment it reads from.
+    /// - An open of the database holds a log file in memory, and a second one where it looks for frames behind
+    ///   the end of the log.
+    /// - The file is opened for each such read and closed again, so that segments take no descriptors whatever
+    ///   their number. One that somebody removes or truncates is an error where the next part of it is read.
+    Pread,
+}
+
+impl ReadMode {
+    pub(crate) fn maps(self) -> bool {
+        self == Self::Mmap
+    }
 }
 
 /// What a commit does when the memory budget is spent, or the log has no room. Deletes and the making of
@@ -118,6 +162,7 @@ impl Default for Options {
             log_file_bytes: DEFAULT_LOG_FILE,
             log_retained_bytes: DEFAULT_LOG_RETAINED,
             mapped_segments: DEFAULT_MAPPED_SEGMENTS,
+            read_mode: ReadMode::default(),
             auto_compact: true,
             query_threads: std::thread::available_parallelism().map_or(1, usize::from),
         }
@@ -205,6 +250,7 @@ impl Options {
         let share = self.memory_budget_bytes / SEGMENT_SHARE;
         let roots = share / ROOT_SHARE;
         SegmentMemory {
+            read_mode: self.read_mode,
             roots,
             mapped: self.mapped_segments,
             parts: share - roots,

@@ -202,6 +202,7 @@ fn passes_of(
         rows: runs.iter().map(|run| run.len() as u64).sum(),
         sources: 1,
         text: Some(runs.iter().map(text).sum()),
+        blocks: 0,
     };
     Passes::of(fields, expected, engine.options.writing_memory())
 }

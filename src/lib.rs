@@ -45,7 +45,8 @@
 //! - Under the default policy a row with the series and time of another replaces it field by field; a null
 //!   never overwrites.
 //! - Both ends of a [`TimeRange`] belong to it.
-//! - Segments are mapped: a foreign program that truncates one ends the process.
+//! - Segments are mapped: a foreign program that truncates one ends the process, and so does a disk that cannot
+//!   read again what it could read before. With [`ReadMode::Pread`] both are errors.
 
 mod catalog;
 mod clock;
@@ -83,6 +84,7 @@ pub use clock::{Clock, ClockWatcher, ManualClock, SystemClock};
 pub use config::{
     Backpressure, DEFAULT_BACKPRESSURE, DEFAULT_FLUSH_AFTER, DEFAULT_LOG_FILE,
     DEFAULT_LOG_RETAINED, DEFAULT_MAPPED_SEGMENTS, DEFAULT_MEMORY_BUDGET, LOG_ROOM_WAIT, Options,
+    ReadMode,
 };
 pub use db::{
     Builder, ColumnStatus, LogStatus, ReaderStatus, Status, Table, TableStatus, Tidestone,

@@ -262,7 +262,7 @@ impl Reader {
             dir,
             database: self.database,
             incarnation: self.incarnation,
-            exclusive: false,
+            mapped: false,
         }
     }
 

@@ -373,7 +373,7 @@ pub(crate) fn open(
             dir: &wal,
             database,
             incarnation,
-            exclusive: true,
+            mapped: options.read_mode.maps(),
         },
         version.flushed,
         wal::Missing::Refused,
@@ -494,7 +494,7 @@ pub(crate) fn open_to_repair(
             dir: &wal,
             database,
             incarnation,
-            exclusive: true,
+            mapped: options.read_mode.maps(),
         };
         let missing = wal::Missing::Cut(&mut None);
         let replayed = wal::replay(&files, version.flushed, missing, |frame| {

@@ -21,11 +21,19 @@ use common::gate::Gate;
 use common::wrong::{builder, check, check_damage, fill, open, table_options};
 use common::{Row, contents, copy_tree, quiet};
 use tidestone::io::{Call, Disk, SimDisk};
-use tidestone::{ErrorKind, Result, TagMatch, Tidestone, Value};
+use tidestone::{ErrorKind, Options, ReadMode, Result, TagMatch, Tidestone, Value};
 
 /// Opens the database and reads all of it.
 fn read_all(disk: &SimDisk) -> Result<Vec<Row>> {
-    let db = open(disk)?;
+    read_all_with(disk, ReadMode::Mmap)
+}
+
+fn read_all_with(disk: &SimDisk, read_mode: ReadMode) -> Result<Vec<Row>> {
+    let options = Options {
+        read_mode,
+        ..quiet()
+    };
+    let db = builder(disk).options(options).open_or_create()?;
     let table = db.table("t")?;
     for batch in table.query().scan()? {
         batch?;
@@ -270,10 +278,11 @@ fn check_flips(sound: &SimDisk, places: usize) {
     for at in (0..len).step_by((len / places).max(1)) {
         let disk = sound.after_power_loss(|_| false);
         disk.damage(&path, |b| b[at] ^= 1 << (at % 8)).unwrap();
-        match read_all(&disk) {
-            Ok(rows) => assert!(rows == expected, "byte {at}: another answer and no error"),
-            Err(error) => {
-                check_damage::<()>(&format!("byte {at}"), Err(error), &path);
+        for read_mode in [ReadMode::Mmap, ReadMode::Pread] {
+            let what = format!("byte {at}, {read_mode:?}");
+            match read_all_with(&disk, read_mode) {
+                Ok(rows) => assert!(rows == expected, "{what}: another answer and no error"),
+                Err(error) => check_damage::<()>(&what, Err(error), &path),
             }
         }
     }

@@ -17,8 +17,8 @@ use std::time::Duration;
 use common::quiet;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tidestone::{
-    Agg, Aggregate, FieldType, Options, Order, Table, TableOptions, TagMatch, Tidestone, TimeRange,
-    Value,
+    Agg, Aggregate, FieldType, Options, Order, ReadMode, Table, TableOptions, TagMatch, Tidestone,
+    TimeRange, Value,
 };
 
 /// Seconds with rows; each is a partition that has two segments.
@@ -167,6 +167,13 @@ fn a_database_has_more_segments_than_a_process_has_files() {
     ask(&db.table("t").unwrap(), 1);
     let reader = Tidestone::open_read_only(&path, options()).unwrap();
     ask(&reader.table("t").unwrap(), 2);
+    drop(reader);
+    let options_of_pread = Options {
+        read_mode: ReadMode::Pread,
+        ..options()
+    };
+    let reader = Tidestone::open_read_only(&path, options_of_pread).unwrap();
+    ask(&reader.table("t").unwrap(), 1);
     drop(reader);
     db.compact().unwrap();
     assert_eq!(segments(&db), usize::try_from(SECONDS).unwrap());

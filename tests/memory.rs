@@ -19,7 +19,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use common::quiet;
 use tempfile::TempDir;
-use tidestone::{FieldType, SeriesHandle, Table, TableOptions, Tidestone, Value};
+use tidestone::{
+    FieldType, Options, ReadMode, SeriesHandle, Table, TableOptions, Tidestone, Value,
+};
 
 /// Counts the bytes that are allocated, and the most there were.
 struct Counting;
@@ -73,12 +75,16 @@ struct Held {
     _alone: MutexGuard<'static, ()>,
 }
 
-fn open(fields: usize, field_type: FieldType) -> Held {
+fn open(fields: usize, field_type: FieldType, read_mode: ReadMode) -> Held {
     let alone = ONE_AT_A_TIME.lock();
     let alone = alone.unwrap_or_else(PoisonError::into_inner);
     let folder = tempfile::tempdir().unwrap();
     assert_eq!(quiet().memory_budget_bytes, BUDGET);
-    let db = Tidestone::create(folder.path().join("db"), quiet()).unwrap();
+    let options = Options {
+        read_mode,
+        ..quiet()
+    };
+    let db = Tidestone::create(folder.path().join("db"), options).unwrap();
     let table = (0..fields).fold(TableOptions::new(), |table, i| {
         table.field(format!("f{i:04}"), field_type)
     });
@@ -153,9 +159,18 @@ fn peak<R>(work: impl FnOnce() -> R) -> (usize, R) {
 
 #[test]
 fn a_table_of_a_thousand_fields_is_flushed_and_merged_in_a_part_of_the_budget() {
+    check_thousand(ReadMode::Mmap);
+}
+
+#[test]
+fn a_table_of_a_thousand_fields_is_merged_in_a_part_of_the_budget_with_pread() {
+    check_thousand(ReadMode::Pread);
+}
+
+fn check_thousand(read_mode: ReadMode) {
     // Uncompressed, twice the budget.
     let rows = i64::try_from(2 * BUDGET / 8_000).unwrap();
-    let held = open(1_000, FieldType::F64);
+    let held = open(1_000, FieldType::F64, read_mode);
     let decimal = |row: i64, field: usize| {
         let number = row * 31 + i64::try_from(field).unwrap() * 7;
         Value::F64((number % 1_000) as f64 / 10.0)
@@ -171,7 +186,7 @@ fn long_strings_are_flushed_and_merged_in_a_part_of_the_budget_and_a_few_vectors
     let letter = |i: usize| char::from(b"abcdefghijklmnopqrstuvwxyz"[i * i % 26]);
     let text: String = (0..LONG).map(letter).collect();
     let rows = i64::try_from(2 * BUDGET / LONG).unwrap();
-    let held = open(1, FieldType::String);
+    let held = open(1, FieldType::String, ReadMode::Mmap);
     let (flush, merge) = held.flush_and_merge(rows, |row, _| {
         Value::String(&text[usize::try_from(row % 1_000).unwrap()..])
     });

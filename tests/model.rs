@@ -1,5 +1,5 @@
 //! Random histories against a model: the full scan, selections by tags, and counts by host and second equal
-//! it after every step, wherever rows lie.
+//! it after every step, wherever rows lie and however files are read.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -19,8 +19,8 @@ use common::{Fields, Row, Step, Val, difference, quiet, replay};
 use proptest::prelude::*;
 use tidestone::io::SimDisk;
 use tidestone::{
-    Aggregate, Batch, Bitmap, DuplicatePolicy, FieldType, ManualClock, SeededRandom, SeriesKey,
-    Table, TableOptions, TagMatch, Tidestone, TimeRange, Value, Values,
+    Aggregate, Batch, Bitmap, DuplicatePolicy, FieldType, ManualClock, Options, ReadMode,
+    SeededRandom, SeriesKey, Table, TableOptions, TagMatch, Tidestone, TimeRange, Value, Values,
 };
 
 const FIELDS: [(&str, FieldType); 5] = [
@@ -49,7 +49,7 @@ enum Op {
     Compact,
     /// Series that have no rows left are forgotten.
     Forget,
-    Reopen(IndexFound),
+    Reopen(IndexFound, ReadMode),
 }
 
 /// The index that a database finds when it is opened.
@@ -145,10 +145,22 @@ fn op(swaps: u32) -> impl Strategy<Value = Op> {
         4 => Just(Op::Flush),
         2 => Just(Op::Compact),
         2 => Just(Op::Forget),
-        2 => Just(Op::Reopen(IndexFound::Own)),
-        swaps => Just(Op::Reopen(IndexFound::None)),
-        2 * swaps => (0usize..9).prop_map(|n| Op::Reopen(IndexFound::Older(n))),
+        2 => read_mode().prop_map(|mode| Op::Reopen(IndexFound::Own, mode)),
+        swaps => read_mode().prop_map(|mode| Op::Reopen(IndexFound::None, mode)),
+        2 * swaps => (0usize..9, read_mode())
+            .prop_map(|(n, mode)| Op::Reopen(IndexFound::Older(n), mode)),
     ]
+}
+
+fn read_mode() -> impl Strategy<Value = ReadMode> {
+    prop::sample::select(vec![ReadMode::Mmap, ReadMode::Pread])
+}
+
+fn options(read_mode: ReadMode) -> Options {
+    Options {
+        read_mode,
+        ..quiet()
+    }
 }
 
 /// A database under test: on a simulated disk, or on real files.
@@ -164,10 +176,10 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(real: Option<&Path>) -> Self {
+    fn new(real: Option<&Path>, read_mode: ReadMode) -> Self {
         let disk = real.is_none().then(SimDisk::new);
         let path = real.map_or("/db".into(), |r| r.join("db"));
-        let mut builder = Tidestone::builder(&path).options(quiet());
+        let mut builder = Tidestone::builder(&path).options(options(read_mode));
         if let Some(disk) = &disk {
             builder = builder.disk(Arc::new(disk.clone()));
         }
@@ -216,11 +228,11 @@ impl Bench {
         *forgettings < self.forgettings
     }
 
-    fn reopen(&mut self, found: IndexFound, seed: u64) {
+    fn reopen(&mut self, found: IndexFound, read_mode: ReadMode, seed: u64) {
         let before = catalogue(&self.db);
         self.db.close().unwrap();
         let is_made_anew = self.disk.is_none() && self.swap_index(found);
-        let mut builder = Tidestone::builder(&self.path).options(quiet());
+        let mut builder = Tidestone::builder(&self.path).options(options(read_mode));
         if let Some(disk) = &self.disk {
             builder = builder.disk(Arc::new(disk.clone()));
         }
@@ -251,8 +263,14 @@ fn catalogue(db: &Tidestone) -> Vec<(u64, SeriesKey)> {
     series.collect()
 }
 
-fn run(policy: DuplicatePolicy, partition: Duration, ops: &[Op], real: Option<&Path>) {
-    let mut bench = Bench::new(real);
+fn run(
+    policy: DuplicatePolicy,
+    partition: Duration,
+    read_mode: ReadMode,
+    ops: &[Op],
+    real: Option<&Path>,
+) {
+    let mut bench = Bench::new(real, read_mode);
     let mut options = TableOptions::new()
         .policy(policy)
         .partition(partition)
@@ -328,7 +346,7 @@ fn run(policy: DuplicatePolicy, partition: Duration, ops: &[Op], real: Option<&P
                 assert_eq!(bench.db.compact().unwrap(), 0, "nothing is left to merge");
             }
             Op::Forget => bench.forget(),
-            Op::Reopen(found) => bench.reopen(*found, n as u64 + 2),
+            Op::Reopen(found, mode) => bench.reopen(*found, *mode, n as u64 + 2),
         }
         assert_eq!(writer.staged_rows(), added.len());
         if !added.is_empty() {
@@ -459,9 +477,10 @@ proptest! {
     fn a_simulated_disk_holds_what_the_model_holds(
         policy in policy(),
         partition in partition(),
+        read_mode in read_mode(),
         ops in prop::collection::vec(op(1), 1..25),
     ) {
-        run(policy, partition, &ops, None);
+        run(policy, partition, read_mode, &ops, None);
     }
 }
 
@@ -471,9 +490,10 @@ proptest! {
     fn real_files_and_a_real_index_hold_what_the_model_holds(
         policy in policy(),
         partition in partition(),
+        read_mode in read_mode(),
         ops in prop::collection::vec(op(3), 1..20),
     ) {
         let folder = tempfile::tempdir().unwrap();
-        run(policy, partition, &ops, Some(folder.path()));
+        run(policy, partition, read_mode, &ops, Some(folder.path()));
     }
 }

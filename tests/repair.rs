@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use common::copy_tree;
 use common::damaged::{files, flip, make, options, times, write};
 use tidestone::maintenance::{Step, plan_repair, rebuild_index, repair, verify};
-use tidestone::{ErrorKind, FieldType, TableOptions, Tidestone, Value};
+use tidestone::{ErrorKind, FieldType, Options, ReadMode, TableOptions, Tidestone, Value};
 use tidestone_format::manifest::EDITS_START;
 
 #[test]
@@ -458,6 +458,13 @@ fn damage_between_the_parts_of_a_segment_costs_no_row() {
         let [Step::RewriteSegment { rows: 3_000, .. }] = &plan.steps[..] else {
             panic!("{at}: {plan:?}");
         };
+        let with_pread = Options {
+            read_mode: ReadMode::Pread,
+            ..options()
+        };
+        let with_pread = Tidestone::builder(&path).options(with_pread);
+        assert_eq!(with_pread.verify().unwrap(), report, "{at}: with pread");
+        assert_eq!(with_pread.plan_repair().unwrap(), plan, "{at}: with pread");
         assert!(
             std::fs::read(&file).unwrap() == damaged,
             "{at}: a plan changes nothing"

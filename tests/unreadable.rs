@@ -13,9 +13,9 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use common::wrong::{builder, fill, open};
-use common::{Row, try_contents};
+use common::{Row, quiet, try_contents};
 use tidestone::io::{Call, SimDisk};
-use tidestone::{Agg, Aggregate, ErrorKind, Result, SeededRandom};
+use tidestone::{Agg, Aggregate, ErrorKind, Options, ReadMode, Result, SeededRandom};
 
 const UNREADABLE: &str = "unreadable sector";
 
@@ -28,11 +28,16 @@ struct Answers {
     merged: Vec<Row>,
 }
 
-fn ask(disk: &SimDisk) -> Result<Answers> {
+fn ask(disk: &SimDisk, read_mode: ReadMode) -> Result<Answers> {
     // No name is given twice, whatever the disk is a copy of.
     static OPENINGS: AtomicU64 = AtomicU64::new(1_000);
     let random = SeededRandom::new(OPENINGS.fetch_add(1, Ordering::Relaxed));
-    let db = builder(disk).random(Arc::new(random)).open()?;
+    let options = Options {
+        read_mode,
+        ..quiet()
+    };
+    let builder = builder(disk).options(options);
+    let db = builder.random(Arc::new(random)).open()?;
     let table = db.table("t")?;
     let rows = try_contents(&table)?;
     let mut buckets = Vec::new();
@@ -67,9 +72,18 @@ fn check(answers: &Answers, expected: &Answers, what: &str) {
 
 #[test]
 fn a_call_that_reads_and_fails_is_an_error_or_makes_no_difference() {
+    check_each_call(ReadMode::Mmap);
+}
+
+#[test]
+fn a_call_that_reads_and_fails_is_an_error_or_makes_no_difference_with_pread() {
+    check_each_call(ReadMode::Pread);
+}
+
+fn check_each_call(read_mode: ReadMode) {
     let sound = SimDisk::new();
     fill(&open(&sound).unwrap());
-    let expected = ask(&sound.after_kill()).unwrap();
+    let expected = ask(&sound.after_kill(), read_mode).unwrap();
     assert!(expected.rows == expected.merged);
     let (mut failed, mut made_no_difference) = (0, 0);
     for fails in 0.. {
@@ -86,7 +100,7 @@ fn a_call_that_reads_and_fails_is_an_error_or_makes_no_difference() {
             }
             Ok(())
         });
-        let answers = ask(&disk);
+        let answers = ask(&disk, read_mode);
         disk.watch(|_, _| Ok(()));
         if calls.load(Ordering::SeqCst) <= fails {
             check(&answers.unwrap(), &expected, "none fails");
@@ -105,7 +119,7 @@ fn a_call_that_reads_and_fails_is_an_error_or_makes_no_difference() {
                 failed += 1;
             }
         }
-        let after = ask(&disk.after_kill()).unwrap();
+        let after = ask(&disk.after_kill(), read_mode).unwrap();
         check(&after, &expected, &format!("after {fails}"));
     }
     assert!(failed > 20, "{failed} errors, {made_no_difference} others");

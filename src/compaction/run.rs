@@ -16,6 +16,7 @@ use super::Step;
 use super::plan::{self, Split};
 use super::watch::Watch;
 use crate::catalog::{leave_out_living, partition_of};
+use crate::config::ReadMode;
 use crate::engine::Engine;
 use crate::error::{ErrorKind, Result};
 use crate::flush::{Keyed, segment_meta};
@@ -209,6 +210,13 @@ fn write(
         rows: of_piece.iter().map(|s| s.entry.rows).sum(),
         sources: of_piece.len(),
         text: None,
+        blocks: match engine.options.read_mode {
+            ReadMode::Mmap => 0,
+            ReadMode::Pread => {
+                let sizes = of_piece.iter().map(|s| (s.entry.rows, s.entry.file_len));
+                Expected::blocks_of(sizes, table.schema.fields.len())
+            }
+        },
     };
     let memory = engine.options.writing_memory();
     let passes = Passes::of(&table.schema.fields, expected, memory);

@@ -137,7 +137,8 @@ pub trait File: Send + Sync + Debug {
     fn allocate(&self, len: u64) -> io::Result<()>;
 
     /// Maps the first `len` bytes for reading. They must not change while the map lives: only
-    /// segments, which are immutable, and the log while nobody writes to it are mapped.
+    /// segments, which are immutable, and the log while nobody writes to it are mapped; with
+    /// [`ReadMode::Pread`](crate::ReadMode::Pread) nothing is.
     ///
     /// # Errors
     /// [`io::ErrorKind::UnexpectedEof`] if the file is shorter; else as the operating system says.
@@ -172,6 +173,16 @@ pub fn read_all(file: &dyn File) -> io::Result<Vec<u8>> {
     let len = usize::try_from(file.len()?).map_err(io::Error::other)?;
     let mut bytes = vec![0; len];
     file.read_exact_at(&mut bytes, 0)?;
+    Ok(bytes)
+}
+
+/// Reads `len` bytes at `offset` where they stay: nothing is copied to share them.
+///
+/// # Errors
+/// As the operating system says.
+pub(crate) fn read_shared(file: &dyn File, offset: u64, len: usize) -> io::Result<Arc<[u8]>> {
+    let mut bytes: Arc<[u8]> = std::iter::repeat_n(0, len).collect();
+    file.read_exact_at(Arc::make_mut(&mut bytes), offset)?;
     Ok(bytes)
 }
 

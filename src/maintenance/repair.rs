@@ -360,7 +360,7 @@ impl<'a> Repair<'a> {
             dir: &wal,
             database: self.identity.database,
             incarnation,
-            exclusive: true,
+            mapped: self.options.read_mode.maps(),
         };
         let missing = wal::Missing::Cut(&mut cut);
         let replayed = wal::replay(&files, flushed, missing, |frame| {

@@ -15,7 +15,7 @@ use tidestone_format::{FieldId, FieldType, TimeRange};
 use super::batch::Enough;
 use super::{Profile, RowBatch};
 use crate::error::Result;
-use crate::store::{OpenSegment, Segment};
+use crate::store::{LargeBlock, OpenSegment, Segment};
 
 /// Segments that a query keeps open, with the vectors it decoded last, at a time.
 const MOST_READERS: usize = 64;
@@ -50,20 +50,25 @@ impl<'a> GroupBlocks<'a> {
         self.group
     }
 
-    /// The block of column `column`, which is `field` (0: time).
+    /// The block of column `column`, which is `field` (0: time). The caller keeps `large` for the next time that the
+    /// row group is gone through.
     pub(super) fn block(
         &mut self,
         column: usize,
         field: FieldId,
+        large: &mut LargeBlock,
         profile: &mut Profile,
-    ) -> Result<Option<Block<'a>>> {
-        if let Some(block) = self.blocks[column] {
-            return Ok(block);
-        }
-        let block = self.open.block(self.group, field)?;
-        profile.block_bytes += block.map_or(0, |b| b.stored_len() as u64);
-        self.blocks[column] = Some(block);
-        Ok(block)
+    ) -> Result<Option<&Block<'a>>> {
+        let known = &mut self.blocks[column];
+        let block = match known {
+            Some(block) => block,
+            None => {
+                let block = self.open.block(self.group, field, large)?;
+                profile.block_bytes += block.as_ref().map_or(0, |b| b.stored_len() as u64);
+                known.insert(block)
+            }
+        };
+        Ok(block.as_ref())
     }
 
     /// First and last timestamp of a vector.
@@ -145,6 +150,8 @@ struct KnownVector {
     dictionary: Option<Arc<Dictionary>>,
     number: u64,
     values: Column,
+    /// The block that was read last, where that is held.
+    block: LargeBlock,
 }
 
 impl SegmentReader {
@@ -158,6 +165,7 @@ impl SegmentReader {
                 dictionary: open.dictionary(field)?,
                 number: u64::MAX,
                 values: Column::new(field_type),
+                block: LargeBlock::default(),
             })
         });
         let columns = columns.collect::<Result<_>>()?;
@@ -322,7 +330,7 @@ impl SegmentReader {
 
     /// Appends a vector of a column; nulls, if the segment does not have the field.
     fn decode(
-        &self,
+        &mut self,
         column: usize,
         vector: u64,
         blocks: &mut GroupBlocks<'_>,
@@ -330,10 +338,13 @@ impl SegmentReader {
         profile: &mut Profile,
     ) -> Result<()> {
         let KnownVector {
-            field, dictionary, ..
-        } = &self.columns[column];
+            field,
+            dictionary,
+            block,
+            ..
+        } = &mut self.columns[column];
         let (_, at) = place(vector);
-        match blocks.block(column, *field, profile)? {
+        match blocks.block(column, *field, block, profile)? {
             Some(block) => {
                 profile.vectors_decoded += 1;
                 block

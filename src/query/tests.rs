@@ -3,8 +3,8 @@ use std::sync::Arc;
 use super::*;
 use crate::io::SimDisk;
 use crate::{
-    DuplicatePolicy, ErrorKind, FieldType, ManualClock, Options, Result, Table, TableOptions,
-    TagMatch, Tidestone, TimeRange, Timestamp, Value,
+    DuplicatePolicy, ErrorKind, FieldType, ManualClock, Options, ReadMode, Result, Table,
+    TableOptions, TagMatch, Tidestone, TimeRange, Timestamp, Value,
 };
 
 mod aggregates;
@@ -26,6 +26,15 @@ fn table(policy: DuplicatePolicy) -> (Tidestone, Table) {
 
 /// As [`table`], on that disk.
 fn table_on(disk: Arc<SimDisk>, policy: DuplicatePolicy) -> (Tidestone, Table) {
+    table_read(ReadMode::Mmap, disk, policy)
+}
+
+/// As [`table_on`], its files read like that.
+fn table_read(
+    read_mode: ReadMode,
+    disk: Arc<SimDisk>,
+    policy: DuplicatePolicy,
+) -> (Tidestone, Table) {
     let db = Tidestone::builder("/db")
         .disk(disk)
         .clock(Arc::new(ManualClock::new(24 * HOUR)))
@@ -33,6 +42,7 @@ fn table_on(disk: Arc<SimDisk>, policy: DuplicatePolicy) -> (Tidestone, Table) {
             auto_compact: false,
             flush_after: None,
             log_file_bytes: 4 << 20,
+            read_mode,
             ..Options::default()
         })
         .create()

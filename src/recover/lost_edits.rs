@@ -10,11 +10,11 @@ use std::path::Path;
 use rustc_hash::FxHashMap;
 use tidestone_format::log::{Frame, Record};
 use tidestone_format::manifest::State;
-use tidestone_format::segment::Segment;
 use tidestone_format::{FieldId, FileUuid, TableId};
 
 use crate::error::{Error, Result};
 use crate::io::Disk;
+use crate::store::Outline;
 
 /// What to do about a manifest whose last edits are missing.
 pub(crate) const LOST_EDITS: &str =
@@ -73,18 +73,26 @@ impl Given {
         path: &Path,
         database: FileUuid,
     ) -> Result<()> {
-        let map = disk.open(path).and_then(|file| {
-            let len = usize::try_from(file.len()?).unwrap_or(usize::MAX);
-            file.map(len)
+        let outline = disk.open(path).and_then(|file| {
+            let len = file.len()?;
+            Outline::read(&*file, len)
         });
-        let map = map.map_err(|e| Error::io("read a segment no manifest names", path, e))?;
-        let Ok(segment) = Segment::open(&map) else {
+        let outline =
+            outline.map_err(|e| Error::io("read a segment no manifest names", path, e))?;
+        let Ok(Outline {
+            header,
+            trailer,
+            root,
+        }) = outline
+        else {
             return Ok(());
         };
-        let root = segment.root();
+        if header.file != trailer.file || header.number != u64::from(root.table.0) {
+            return Ok(());
+        }
         let last = root.columns.last().map(|field| field.id);
         match self.beyond(root.table, last) {
-            Some(missing) if segment.header().database == database => {
+            Some(missing) if header.database == database => {
                 let message = format!("no manifest names it, and it is of {missing}");
                 Err(Error::corrupt(path, 0, message).advising(LOST_EDITS))
             }

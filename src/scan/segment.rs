@@ -8,13 +8,13 @@ use rustc_hash::FxHashMap;
 use tidestone_format::codec::dictionary::Dictionary;
 use tidestone_format::column::{Column, Values};
 use tidestone_format::schema::Field;
-use tidestone_format::segment::{SeriesPage, SeriesRows};
+use tidestone_format::segment::{Block, SeriesPage, SeriesRows};
 use tidestone_format::version::{GROUP_VECTORS, VECTOR_ROWS};
 use tidestone_format::{FieldId, FieldType, SeriesId, TimeRange};
 
 use crate::error::Result;
 use crate::rows::{AtOnce, Rows};
-use crate::store::{OpenSegment, Segment};
+use crate::store::{LargeBlock, OpenSegment, Segment};
 
 /// Bytes of strings of a vector that is decoded as a whole.
 const LONG_TEXT: usize = 64 << 10;
@@ -43,6 +43,8 @@ struct Decoded {
     rows: Column,
     /// It has so much text that it is decoded a few rows at a time.
     is_long: bool,
+    /// The block it is in, where that is held.
+    block: LargeBlock,
 }
 
 impl SegmentCursor {
@@ -201,7 +203,7 @@ impl SegmentCursor {
         }
         let (group, at) = place(vector);
         let dictionary = self.dictionary(open, field.id)?;
-        if let Some(block) = open.block(group, field.id)? {
+        if let Some(block) = self.block(open, group, field.id)? {
             block
                 .decode_string_rows(at, rows, dictionary.as_deref(), out)
                 .map_err(|e| open.damaged(e))?;
@@ -230,7 +232,7 @@ impl SegmentCursor {
                 continue;
             }
             let dictionary = self.dictionary(open, field.id)?;
-            if let Some(block) = open.block(group, field.id)? {
+            if let Some(block) = self.block(open, group, field.id)? {
                 let rows = rows.start..end;
                 end = block
                     .string_rows_within(at, rows, text, dictionary.as_deref())
@@ -273,7 +275,7 @@ impl SegmentCursor {
         (decoded.number, decoded.is_long) = (vector, false);
         let (group, at) = place(vector);
         let dictionary = self.dictionary(open, field)?;
-        if let Some(block) = open.block(group, field)? {
+        if let Some(block) = open.block(group, field, &mut decoded.block)? {
             let dictionary = dictionary.as_deref();
             let damaged = |e| open.damaged(e);
             if field_type == FieldType::String {
@@ -287,6 +289,19 @@ impl SegmentCursor {
             }
         }
         Ok(decoded)
+    }
+
+    /// The block of a field of which a vector was looked at.
+    fn block<'a>(
+        &mut self,
+        open: &'a OpenSegment,
+        group: usize,
+        field: FieldId,
+    ) -> Result<Option<Block<'a>>> {
+        match self.vectors.get_mut(&field) {
+            Some(decoded) => open.block(group, field, &mut decoded.block),
+            None => open.block(group, field, &mut LargeBlock::default()),
+        }
     }
 
     /// The dictionary of a field, if it has one.
@@ -312,6 +327,7 @@ impl Decoded {
             number: u64::MAX,
             rows: Column::new(field_type),
             is_long: false,
+            block: LargeBlock::default(),
         }
     }
 }

@@ -2,11 +2,12 @@
 //!
 //! There are two caches. One has the segments that are open: their maps and roots, at most so many of
 //! them and so many bytes of roots. The other has what was decoded of their pages: series and group
-//! pages, statistics, dictionaries.
+//! pages, statistics, dictionaries; and the blocks, as they are in the file, of segments that are not mapped.
 //!
 //! # Invariants
 //! 1. Neither holds more bytes than its share. What is in use is kept alive by whoever uses it; what
-//!    is larger than a share (of one shard) is used and not kept.
+//!    is larger than a share (of one shard) is used and not kept. Of blocks that is half a shard: those of
+//!    several columns are used in turns. Who goes on in a larger one holds it ([`LargeBlock`]).
 //! 2. Parts are known by the number of their [`Segment`](super::Segment), which is never used for
 //!    another one: a segment that is closed and opened again finds its parts, and nobody else's.
 //! 3. The map of a segment goes with the segment, and so do the parts of one that is removed: nobody
@@ -41,6 +42,8 @@ const SHARDS: usize = 4;
 pub(crate) struct SegmentCache {
     opened: Cache<u64, Arc<OpenSegment>, OpenWeight, FxBuildHasher>,
     parts: Cache<PartKey, Part, PartWeight, FxBuildHasher>,
+    /// Bytes of the largest block that is kept.
+    largest_block: usize,
     next: AtomicU64,
 }
 
@@ -60,15 +63,34 @@ pub(super) enum PartKind {
     Group,
     Stats,
     Dictionary,
+    Block,
 }
 
-/// What was decoded.
+/// What was decoded, or read.
 #[derive(Debug, Clone)]
 pub(super) enum Part {
     Series(Arc<SeriesPage>),
     Group(Arc<GroupPage>),
     Stats(Arc<ColumnStats>),
     Dictionary(Arc<Dictionary>),
+    Block(Arc<[u8]>),
+}
+
+/// The block that was read last of a column, if it is too large for the cache. It is held by who reads
+/// one vector of the column after another.
+#[derive(Debug, Default)]
+pub(crate) struct LargeBlock(Option<(PartKey, Arc<[u8]>)>);
+
+impl LargeBlock {
+    /// The bytes of this block, if it is the one; another one is let go of.
+    pub(super) fn of(&mut self, key: &PartKey) -> Option<Arc<[u8]>> {
+        self.0 = self.0.take().filter(|(of, _)| of == key);
+        self.0.as_ref().map(|(_, bytes)| bytes.clone())
+    }
+
+    pub(super) fn hold(&mut self, key: PartKey, bytes: Arc<[u8]>) {
+        self.0 = Some((key, bytes));
+    }
 }
 
 impl Part {
@@ -79,6 +101,7 @@ impl Part {
                 Self::Group(page) => page.memory(),
                 Self::Stats(stats) => stats.memory(),
                 Self::Dictionary(dictionary) => dictionary.memory(),
+                Self::Block(bytes) => bytes.len(),
             }
     }
 }
@@ -118,6 +141,7 @@ impl SegmentCache {
                 DefaultLifecycle::default(),
             ),
             parts: Cache::with_options(parts, PartWeight, hasher, DefaultLifecycle::default()),
+            largest_block: memory.parts / SHARDS / 2,
             next: AtomicU64::new(0),
         })
     }
@@ -146,6 +170,11 @@ impl SegmentCache {
 
     pub(super) fn keep(&self, key: PartKey, part: Part) {
         self.parts.insert(key, part);
+    }
+
+    /// Whether a block of so many bytes is to be kept.
+    pub(super) fn has_room_for(&self, bytes: usize) -> bool {
+        bytes <= self.largest_block
     }
 
     pub(super) fn forget(&self, key: &PartKey) {

@@ -7,12 +7,14 @@
 //! |---|---|
 //! | `manifest` | the file the edits are in |
 //! | `segment` | one segment file: opened, checked, removed |
+//! | `outline` | header, trailer and root of one |
 //! | `new_segments` | segment files on their way to the manifest |
 //! | `cache` | what segments keep in memory, within bounds |
 
 mod cache;
 mod manifest;
 mod new_segments;
+mod outline;
 mod passes;
 mod segment;
 #[cfg(test)]
@@ -30,12 +32,14 @@ use tidestone_format::schema::TableSchema;
 use tidestone_format::segment::WriteError;
 use tidestone_format::{FileUuid, Lsn, TableId, Timestamp};
 
+pub(crate) use cache::LargeBlock;
 pub(crate) use manifest::{
     Manifest, check_header as check_manifest_header, check_number as check_manifest_number,
     newest as newest_manifest, read as read_manifest,
     read_up_to_damage as read_manifest_up_to_damage,
 };
 pub(crate) use new_segments::{NewSegment, NewSegments};
+pub(crate) use outline::Outline;
 pub(crate) use passes::{Expected, Passes};
 pub(crate) use segment::{KeptFiles, OpenSegment, Segment, Segments, place_of};
 

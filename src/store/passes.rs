@@ -3,8 +3,10 @@
 //! A table may have thousands of fields. What is held of each, a row group of values to be written and
 //! what is read ahead of every source, is much for all of them together. So they are written in passes
 //! ([`SegmentWriter`](tidestone_format::segment::SegmentWriter)), each of as many fields as fit the
-//! memory there is for it; a table of few fields takes one. Strings may have any length: a field of them
-//! is a pass of its own, which holds a few vectors, unless all of them are known to be short.
+//! memory there is for it; a table of few fields takes one. Where segments are not mapped the blocks that are
+//! read count too: more of them than the cache keeps would be read again for each of their vectors. Strings may
+//! have any length: a field of them is a pass of its own, which holds a few vectors, unless all of them are
+//! known to be short.
 
 use tidestone_format::FieldType;
 use tidestone_format::schema::Field;
@@ -30,6 +32,22 @@ pub(crate) struct Expected {
     pub(crate) sources: usize,
     /// Bytes of all strings, if it is known.
     pub(crate) text: Option<usize>,
+    /// Bytes of the blocks of a field that are read at a time, about; none of those that are mapped.
+    pub(crate) blocks: usize,
+}
+
+impl Expected {
+    /// Bytes of the blocks of a field, not one of strings, in a row group of each of some segments of a table of
+    /// `fields` fields, about. Of each segment: the rows it has, and the bytes of its file.
+    pub(crate) fn blocks_of(segments: impl Iterator<Item = (u64, u64)>, fields: usize) -> usize {
+        let block = |(rows, bytes): (u64, u64)| {
+            let groups = rows.div_ceil(GROUP_ROWS as u64).max(1);
+            let mean = bytes / groups / (fields as u64 + 1);
+            // The file may be long for strings.
+            mean.min(rows.min(GROUP_ROWS as u64) * 8)
+        };
+        usize::try_from(segments.map(block).sum::<u64>()).unwrap_or(usize::MAX)
+    }
 }
 
 /// How a segment is written.
@@ -68,15 +86,19 @@ fn in_passes(fields: &[Field], expected: Expected, memory: usize) -> Vec<usize> 
     let rows = usize::try_from(expected.rows).unwrap_or(usize::MAX);
     let group = rows.min(GROUP_ROWS);
     let read = (COPIES * expected.sources + 2) * rows.min(VECTOR_ROWS);
-    let cost = |field: &Field| match field.field_type {
-        // As many bytes again for a dictionary.
-        FieldType::F64 => group * 16 + read * 8,
-        FieldType::I64 | FieldType::U64 => group * 8 + read * 8,
-        FieldType::Bool => group + read,
-        // Their text comes on top.
-        FieldType::String => group * 8 + read * 8,
+    let cost = |field: &Field| {
+        let held = match field.field_type {
+            // As many bytes again for a dictionary.
+            FieldType::F64 => group * 16 + read * 8,
+            FieldType::I64 | FieldType::U64 => group * 8 + read * 8,
+            FieldType::Bool => group + read,
+            // Their text comes on top.
+            FieldType::String => group * 8 + read * 8,
+        };
+        held.saturating_add(expected.blocks)
     };
     let memory = memory.saturating_sub(group * 8 * (1 + ENCODING));
+    let memory = memory.saturating_sub(expected.blocks);
     if let Some(text) = expected.text {
         let all: usize = fields.iter().map(cost).sum();
         // Read, held, and written.
@@ -129,6 +151,7 @@ mod tests {
             rows,
             sources: 4,
             text,
+            blocks: 0,
         };
         let passes = Passes::of(&fields(types), expected, options.writing_memory());
         assert_eq!(passes.fields.iter().sum::<usize>(), types.len());
@@ -145,6 +168,42 @@ mod tests {
         assert!((20..80).contains(&wide.len()), "{wide:?}");
         // However little there is, a pass has a field.
         assert_eq!(passes(1 << 20, &[F64; 3], FULL, None), [1, 1, 1]);
+    }
+
+    #[test]
+    fn blocks_that_are_read_count_where_they_are_not_mapped() {
+        let columns = Options::default().writing_memory().columns;
+        let widest = |blocks: usize| {
+            let expected = Expected {
+                rows: FULL,
+                sources: 4,
+                text: None,
+                blocks,
+            };
+            let fields = fields(&[FieldType::F64; 100]);
+            let passes = Passes::of(&fields, expected, Options::default().writing_memory());
+            assert_eq!(passes.fields.iter().sum::<usize>(), fields.len());
+            passes.fields.into_iter().max().unwrap()
+        };
+        let blocks = 1 << 20;
+        assert!(widest(blocks) < widest(0));
+        // Those of the times too.
+        assert!((widest(blocks) + 1) * blocks <= columns);
+        assert_eq!(widest(columns), 1);
+    }
+
+    #[test]
+    fn the_blocks_of_segments_are_as_long_as_their_files_say() {
+        let check = |segments: &[(u64, u64)], fields: usize, expected: usize| {
+            let segments = segments.iter().copied();
+            assert_eq!(Expected::blocks_of(segments, fields), expected);
+        };
+        let group = GROUP_ROWS as u64;
+        check(&[], 3, 0);
+        check(&[(10 * group, 40 << 20)], 9, (4 << 20) / 10);
+        check(&[(group, 4_000), (group, 8_000)], 3, 3_000);
+        // It is long for strings.
+        check(&[(100, 40 << 20)], 3, 800);
     }
 
     #[test]
@@ -173,6 +232,7 @@ mod tests {
                 rows: FULL,
                 sources,
                 text: None,
+                blocks: 0,
             };
             let fields = fields(&vec![FieldType::F64; fields_]);
             Passes::of(&fields, expected, options.writing_memory()).at_once

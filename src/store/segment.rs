@@ -1,20 +1,23 @@
-//! Segment files: written once, mapped for reading, removed when nobody needs them.
+//! Segment files: written once, mapped or read, removed when nobody needs them.
 //!
 //! A segment is opened when something of it is read, and closed when others have taken its place in
-//! the [cache](super::cache). What planning needs is in its manifest entry. While it is open it has a
-//! map and no descriptor: a map does not need one, and a process may have few.
+//! the [cache](super::cache). What planning needs is in its manifest entry. While it is open it has no
+//! descriptor, since a process may have few: a map needs none, and where there is no map
+//! ([`ReadMode::Pread`]) the file is opened for each region that is read, and closed again.
 //!
 //! # Invariants
 //! 1. A file gets its name after it was synced, and its name is durable before the manifest has it.
-//! 2. No byte of a segment is believed before the checksum of its region was compared, once while the
-//!    segment is open. The region is first read from the file, so that a bad disk gives an error and
-//!    not a signal; what is compared are the mapped bytes, those that are used. That a region was
-//!    compared is a bit that is kept while the segment is open, whatever is kept of what was decoded:
-//!    mapped bytes do not change.
+//! 2. No byte of a segment is believed before the checksum of its region was compared.
+//!    - Of one that is mapped, once while it is open. The region is first read from the file, so that a
+//!      bad disk gives an error and not a signal; what is compared are the mapped bytes, those that
+//!      are used. That a region was compared is a bit that is kept while the segment is open, whatever is
+//!      kept of what was decoded: mapped bytes do not change.
+//!    - Of one that is not, whenever the region is read.
 //! 3. A file is removed when the manifest no longer names it and the last reader has let go, of
 //!    this process and of others ([`crate::sharing`]).
 
 use std::io::Write;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -22,19 +25,18 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::Mutex;
 use tidestone_format::codec::dictionary::Dictionary;
 use tidestone_format::codec::stats::ColumnStats;
-use tidestone_format::header::{FileHeader, FileKind, HEADER_LEN};
 use tidestone_format::log::SeriesDefinition;
 use tidestone_format::manifest::SegmentEntry;
 use tidestone_format::segment::{
-    Block, GroupPage, Region, Root, SegmentSink, SeriesPage, TRAILER_LEN, Trailer,
+    Block, GroupPage, Region, RegionBytes, Root, SegmentSink, SeriesPage, TRAILER_LEN,
 };
 use tidestone_format::{FieldId, FileUuid, FormatError};
 
-use super::Folders;
-use super::cache::{Part, PartKey, PartKind, SegmentCache};
-use crate::config::SegmentMemory;
+use super::cache::{LargeBlock, Part, PartKey, PartKind, SegmentCache};
+use super::{Folders, Outline};
+use crate::config::{ReadMode, SegmentMemory};
 use crate::error::{Error, ErrorKind, Result};
-use crate::io::{Disk, File, Mapping};
+use crate::io::{self, Disk, File, Mapping};
 use crate::sharing::Leases;
 
 /// Bytes read at a time to see that the disk has a region.
@@ -47,6 +49,7 @@ pub(crate) struct Segments {
     folder: PathBuf,
     database: FileUuid,
     cache: SegmentCache,
+    read_mode: ReadMode,
     leases: Leases,
     /// Files that no manifest names and that readers in other processes may need.
     kept: Mutex<Vec<Kept>>,
@@ -85,22 +88,29 @@ pub(crate) struct Segment {
 }
 
 /// A segment whose header, trailer and root were read. Whoever uses one has the [`Segment`] too: its
-/// file is opened again for each region that is read the first time.
+/// file is opened again for each region that is read from it.
 #[derive(Debug)]
 pub(crate) struct OpenSegment {
     common: Arc<Segments>,
     /// That of the segment in the cache.
     number: u64,
     path: PathBuf,
-    map: Mapping,
+    file_len: u64,
+    map: Option<Map>,
     uuid: FileUuid,
     root_region: Region,
     root: Root,
-    checked: Checked,
     given_up: Option<Arc<[usize]>>,
 }
 
-/// Which regions of an open segment were compared with their checksums: a bit each, in the order of
+/// The bytes of a segment that is mapped.
+#[derive(Debug)]
+struct Map {
+    bytes: Mapping,
+    checked: Checked,
+}
+
+/// Which regions of a mapped segment were compared with their checksums: a bit each, in the order of
 /// group pages, series pages, dictionaries, and blocks by row group and column.
 #[derive(Debug)]
 struct Checked(Box<[AtomicU64]>);
@@ -155,6 +165,7 @@ impl Segments {
             folder: folders.segments(),
             database,
             cache: SegmentCache::new(memory)?,
+            read_mode: memory.read_mode,
             kept: Mutex::default(),
             unleased: AtomicBool::new(false),
         }))
@@ -358,20 +369,11 @@ impl OpenSegment {
             );
             return Err(Error::corrupt(path, len.min(entry.file_len), message));
         }
-        let map = file
-            .map(usize::try_from(len).unwrap_or(usize::MAX))
-            .map_err(io)?;
-        let mut head = [0; HEADER_LEN];
-        let mut tail = [0; TRAILER_LEN];
-        if len < (HEADER_LEN + TRAILER_LEN) as u64 {
-            let needed = (HEADER_LEN + TRAILER_LEN) as u64;
-            return Err(format(FormatError::truncated("segment", 0, needed, len)));
-        }
-        file.read_exact_at(&mut head, 0).map_err(io)?;
-        file.read_exact_at(&mut tail, len - TRAILER_LEN as u64)
-            .map_err(io)?;
-        let header = FileHeader::decode_kind(&head, FileKind::Segment).map_err(format)?;
-        let trailer = Trailer::decode(&tail, len).map_err(format)?;
+        let Outline {
+            header,
+            trailer,
+            root,
+        } = Outline::read(&*file, len).map_err(io)?.map_err(format)?;
         for (what, offset, actual) in [
             ("header", 40, header.file),
             ("trailer", len - TRAILER_LEN as u64, trailer.file),
@@ -399,17 +401,22 @@ impl OpenSegment {
             );
             return Err(Error::corrupt(path, len - TRAILER_LEN as u64, message));
         }
-        let mut bytes = vec![0; usize::try_from(region.stored_len).unwrap_or(0)];
-        file.read_exact_at(&mut bytes, region.offset).map_err(io)?;
-        region.check(trailer.file, &bytes).map_err(format)?;
-        let root = Root::decode(&bytes, &trailer).map_err(format)?;
+        let map = match common.read_mode {
+            ReadMode::Pread => None,
+            ReadMode::Mmap => Some(Map {
+                bytes: file
+                    .map(usize::try_from(len).unwrap_or(usize::MAX))
+                    .map_err(io)?,
+                checked: Checked::new(&root),
+            }),
+        };
         Ok(Self {
             common: common.clone(),
             number: *number,
             path: path.clone(),
+            file_len: len,
             map,
             uuid: trailer.file,
-            checked: Checked::new(&root),
             root_region: region,
             root,
             given_up: segment.given_up.get().cloned(),
@@ -419,7 +426,8 @@ impl OpenSegment {
     /// Bytes of memory it takes, about, without what is kept of its pages.
     pub(super) fn memory(&self) -> usize {
         let path = self.path.as_os_str().len();
-        size_of::<Self>() + path + self.root.memory() + self.checked.0.len() * 8
+        let checked = self.map.as_ref().map_or(0, |map| map.checked.0.len() * 8);
+        size_of::<Self>() + path + self.root.memory() + checked
     }
 
     pub(crate) fn root(&self) -> &Root {
@@ -436,9 +444,11 @@ impl OpenSegment {
         (0..self.root.series_pages.len()).for_each(|i| forget(PartKind::Series, i, FieldId::TIME));
         for group in 0..self.root.group_pages.len() {
             forget(PartKind::Group, group, FieldId::TIME);
-            forget(PartKind::Stats, group, FieldId::TIME);
-            let fields = self.root.columns.iter();
-            fields.for_each(|field| forget(PartKind::Stats, group, field.id));
+            let fields = self.root.columns.iter().map(|field| field.id);
+            for field in fields.chain([FieldId::TIME]) {
+                forget(PartKind::Stats, group, field);
+                forget(PartKind::Block, group, field);
+            }
         }
         let dictionaries = self.root.dictionaries.iter();
         dictionaries.for_each(|d| forget(PartKind::Dictionary, 0, d.field));
@@ -461,7 +471,7 @@ impl OpenSegment {
         }
         let reference = &self.root.series_pages[i];
         let bytes = self.region(&reference.region, self.root.group_pages.len() + i)?;
-        let page = SeriesPage::decode(bytes, reference).map_err(|e| self.damaged(e))?;
+        let page = SeriesPage::decode(&bytes, reference).map_err(|e| self.damaged(e))?;
         let checked = self.root.check_series_page(i, &page);
         checked.map_err(|e| self.damaged(e))?;
         let page = Arc::new(page);
@@ -476,7 +486,7 @@ impl OpenSegment {
             return Ok(page);
         }
         let bytes = self.region(&self.root.group_pages[group].region, group)?;
-        let page = GroupPage::decode(bytes, &self.root, group).map_err(|e| self.damaged(e))?;
+        let page = GroupPage::decode(&bytes, &self.root, group).map_err(|e| self.damaged(e))?;
         let page = Arc::new(page);
         self.common.cache.keep(key, Part::Group(page.clone()));
         Ok(page)
@@ -514,7 +524,7 @@ impl OpenSegment {
         let region = &dictionaries[at].region;
         let bytes = self.region(region, first_dictionary(&self.root) + at)?;
         let values = usize::try_from(dictionaries[at].values).unwrap_or(usize::MAX);
-        let dictionary = Dictionary::decode(bytes, column.field_type, values)
+        let dictionary = Dictionary::decode(&bytes, column.field_type, values)
             .map_err(|e| self.damaged(e.at_base(region.offset)))?;
         let dictionary = Arc::new(dictionary);
         let part = Part::Dictionary(dictionary.clone());
@@ -523,21 +533,57 @@ impl OpenSegment {
     }
 
     /// The block of a field (or of time) in row group `group`; `None` if the segment does not
-    /// have the field.
-    pub(crate) fn block(&self, group: usize, field: FieldId) -> Result<Option<Block<'_>>> {
+    /// have the field. Who asks for one vector after another keeps `large` in between.
+    pub(crate) fn block(
+        &self,
+        group: usize,
+        field: FieldId,
+        large: &mut LargeBlock,
+    ) -> Result<Option<Block<'_>>> {
         let page = self.group_page(group)?;
         let columns = page.columns();
         let Ok(at) = columns.binary_search_by_key(&field, |c| c.field) else {
             return Ok(None);
         };
         let column = &columns[at];
-        // A page that was decoded has as many columns as the root.
-        let region = first_block(&self.root) + group * columns.len() + at;
-        let bytes = self.region(&column.block, region)?;
+        let bytes = match &self.map {
+            Some(_) => {
+                // A page that was decoded has as many columns as the root.
+                let number = first_block(&self.root) + group * columns.len() + at;
+                self.region(&column.block, number)?
+            }
+            None => {
+                let key = self.key(PartKind::Block, group, field);
+                RegionBytes::Shared(self.read_block(key, &column.block, large)?)
+            }
+        };
         let number = u32::try_from(group).unwrap_or(u32::MAX);
         Block::open(bytes, &column.block, column.field_type, number, page.rows())
             .map(Some)
             .map_err(|e| Error::format(&self.path, e))
+    }
+
+    /// The bytes of a block of a segment that is not mapped.
+    fn read_block(
+        &self,
+        key: PartKey,
+        region: &Region,
+        large: &mut LargeBlock,
+    ) -> Result<Arc<[u8]>> {
+        if let Some(bytes) = large.of(&key) {
+            return Ok(bytes);
+        }
+        let cache = &self.common.cache;
+        if let Some(Part::Block(bytes)) = cache.part(&key) {
+            return Ok(bytes);
+        }
+        let bytes = self.read(region)?;
+        if cache.has_room_for(bytes.len()) {
+            cache.keep(key, Part::Block(bytes.clone()));
+        } else {
+            large.hold(key, bytes.clone());
+        }
+        Ok(bytes)
     }
 
     /// Whether a row group is not to be read.
@@ -550,7 +596,7 @@ impl OpenSegment {
     fn check_group(&self, group: usize) -> Result<()> {
         for column in self.group_page(group)?.columns() {
             self.stats(group, column.field)?;
-            self.block(group, column.field)?;
+            self.block(group, column.field, &mut LargeBlock::default())?;
         }
         Ok(())
     }
@@ -575,9 +621,15 @@ impl OpenSegment {
 
     fn check_zeros(&self, region: &Region) -> Result<()> {
         let range = region.padding();
-        let start = usize::try_from(range.start).unwrap_or(usize::MAX);
-        let end = usize::try_from(range.end).unwrap_or(usize::MAX);
-        let bytes = self.map.get(start..end).unwrap_or_default();
+        let read;
+        let bytes: &[u8] = match &self.map {
+            Some(map) => map.get(range).unwrap_or_default(),
+            None if range.end > self.file_len => &[],
+            None => {
+                read = self.read_range(region, range)?;
+                &read
+            }
+        };
         region.check_padding(bytes).map_err(|e| self.damaged(e))
     }
 
@@ -587,41 +639,86 @@ impl OpenSegment {
     }
 
     /// The bytes of a region, which has number `number` among those of the segment; its checksum is
-    /// compared the first time.
-    fn region(&self, region: &Region, number: usize) -> Result<&[u8]> {
-        let range = region.range();
-        let start = usize::try_from(range.start).unwrap_or(usize::MAX);
-        let end = usize::try_from(range.end).unwrap_or(usize::MAX);
-        let Some(bytes) = self.map.get(start..end) else {
-            let message = format!("a region ends at {end}, the file at {}", self.map.len());
-            return Err(Error::corrupt(&self.path, range.start, message));
+    /// compared when it is read, or the first time that mapped bytes are used.
+    fn region(&self, region: &Region, number: usize) -> Result<RegionBytes<'_>> {
+        let Some(map) = &self.map else {
+            return Ok(RegionBytes::Shared(self.read(region)?));
         };
-        if !self.checked.has(number) {
-            self.read(region)?;
+        let Some(bytes) = map.get(region.range()) else {
+            return Err(self.too_short(region));
+        };
+        if !map.checked.has(number) {
+            self.try_to_read(region)?;
             region
                 .check(self.uuid, bytes)
                 .map_err(|e| self.damaged(e))?;
-            self.checked.set(number);
+            map.checked.set(number);
         }
+        Ok(RegionBytes::Borrowed(bytes))
+    }
+
+    /// Reads a region from the file and compares its checksum.
+    fn read(&self, region: &Region) -> Result<Arc<[u8]>> {
+        let range = region.range();
+        if range.end > self.file_len {
+            return Err(self.too_short(region));
+        }
+        let bytes = self.read_range(region, range)?;
+        region
+            .check(self.uuid, &bytes)
+            .map_err(|e| self.damaged(e))?;
         Ok(bytes)
+    }
+
+    /// Reads bytes in or behind a region, which end where the file does or before.
+    fn read_range(&self, region: &Region, range: Range<u64>) -> Result<Arc<[u8]>> {
+        let file = self.common.open_file(&self.path)?;
+        let len = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+        io::read_shared(&*file, range.start, len).map_err(|e| self.unreadable(region, &range, e))
     }
 
     /// Reads a region from the file and forgets it: an error of the disk shows here and not in the
     /// map. A file that took the place of the mapped one does no harm: the bytes of the map are
     /// those that are compared.
-    fn read(&self, region: &Region) -> Result<()> {
+    fn try_to_read(&self, region: &Region) -> Result<()> {
         let file = self.common.open_file(&self.path)?;
         let range = region.range();
-        let mut buffer = vec![0; READ_BYTES.min(self.map.len())];
+        let mut buffer = vec![0; READ_BYTES];
         let mut at = range.start;
         while at < range.end {
             let left = usize::try_from(range.end - at).unwrap_or(usize::MAX);
             let len = left.min(buffer.len());
             file.read_exact_at(&mut buffer[..len], at)
-                .map_err(|e| Error::io("read a region of a segment", &self.path, e))?;
+                .map_err(|e| self.unreadable(region, &range, e))?;
             at += len as u64;
         }
         Ok(())
+    }
+
+    fn too_short(&self, region: &Region) -> Error {
+        let Range { start, end } = region.range();
+        let message = format!("a region ends at {end}, the file at {}", self.file_len);
+        Error::corrupt(&self.path, start, message)
+    }
+
+    fn unreadable(&self, region: &Region, range: &Range<u64>, error: std::io::Error) -> Error {
+        let (Range { start, end }, what) = (range, region.kind.name());
+        if error.kind() == std::io::ErrorKind::UnexpectedEof {
+            let len = self.file_len;
+            let message = format!(
+                "the segment ends before byte {end}, where a {what} does; it had {len} bytes when it was opened"
+            );
+            return Error::corrupt(&self.path, *start, message);
+        }
+        let action = format!("read bytes {start} to {end} of a segment, for its {what}");
+        Error::io(&action, &self.path, error)
+    }
+}
+
+impl Map {
+    fn get(&self, range: Range<u64>) -> Option<&[u8]> {
+        let start = usize::try_from(range.start).ok()?;
+        self.bytes.get(start..usize::try_from(range.end).ok()?)
     }
 }
 

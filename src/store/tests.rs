@@ -1,16 +1,18 @@
 //! What segments keep in memory, and what becomes of their files.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tidestone_format::FieldId;
 
-use super::{Segment, Segments, place_of};
-use crate::config::SegmentMemory;
-use crate::io::{Disk, SimDisk};
+use super::{LargeBlock, Segment, Segments, place_of};
+use crate::config::{ReadMode, SegmentMemory};
+use crate::io::{Call, Disk, SimDisk};
 use crate::{ErrorKind, FieldType, ManualClock, Options, TableOptions, Tidestone, Value};
 
 const HOUR: i64 = 3_600_000_000_000;
 const SMALL: SegmentMemory = SegmentMemory {
+    read_mode: ReadMode::Mmap,
     roots: 16 << 10,
     mapped: 4,
     parts: 64 << 10,
@@ -77,7 +79,11 @@ fn everything(segment: &Segment) -> String {
         all += &format!("{:?}", open.dictionary(field).unwrap());
         for group in 0..open.root().group_pages.len() {
             all += &format!("{:?}", open.stats(group, field).unwrap());
-            assert!(open.block(group, field).unwrap().is_some());
+            assert!(
+                open.block(group, field, &mut LargeBlock::default())
+                    .unwrap()
+                    .is_some()
+            );
         }
     }
     all
@@ -85,9 +91,18 @@ fn everything(segment: &Segment) -> String {
 
 #[test]
 fn what_is_kept_of_segments_stays_within_its_share() {
+    check_share(ReadMode::Mmap);
+}
+
+#[test]
+fn what_is_kept_of_segments_that_are_not_mapped_stays_within_its_share() {
+    check_share(ReadMode::Pread);
+}
+
+fn check_share(read_mode: ReadMode) {
     let disk = database(40, 10);
     let (_, plenty) = segments(&disk, Options::default().segment_memory());
-    let (common, few) = segments(&disk, SMALL);
+    let (common, few) = segments(&disk, SegmentMemory { read_mode, ..SMALL });
     assert_eq!(few.len(), 40);
     let mut most = (0, 0);
     for round in 0..3 {
@@ -115,6 +130,49 @@ fn a_part_that_is_larger_than_the_share_is_used_and_not_kept() {
     assert_eq!(first, again);
     assert!(!Arc::ptr_eq(&first, &again));
     assert_eq!(common.cache().held().1, 0);
+}
+
+#[test]
+fn a_block_that_is_not_mapped_is_kept_or_held() {
+    let disk = database(1, 100);
+    let reads = Arc::new(AtomicUsize::new(0));
+    let count = reads.clone();
+    disk.watch(move |call, _| {
+        count.fetch_add(usize::from(call == Call::Read), Ordering::SeqCst);
+        Ok(())
+    });
+    let plenty = SegmentMemory {
+        read_mode: ReadMode::Pread,
+        ..Options::default().segment_memory()
+    };
+    let few = SegmentMemory {
+        parts: 8 << 10,
+        ..plenty
+    };
+    for (memory, is_kept) in [(plenty, true), (few, false)] {
+        let (common, segments) = segments(&disk, memory);
+        let open = segments[0].open().unwrap();
+        let page = open.group_page(0).unwrap();
+        let len = page.columns()[1].block.stored_len as usize;
+        assert_eq!(len > memory.parts / 8, !is_kept, "{len} bytes");
+        // What is to be kept of the segment beside the block.
+        let rest = common.cache().held().1;
+        let mut held = LargeBlock::default();
+        let read = |large: &mut LargeBlock| {
+            reads.store(0, Ordering::SeqCst);
+            let block = open.block(0, FieldId(1), large).unwrap().unwrap();
+            assert_eq!(block.stored_len(), len);
+            reads.load(Ordering::SeqCst)
+        };
+        let again = usize::from(!is_kept);
+        assert_eq!(read(&mut held), 1);
+        assert_eq!(read(&mut held), 0);
+        assert_eq!(read(&mut LargeBlock::default()), again);
+        assert_eq!(common.cache().held().1 >= rest + len, is_kept);
+        // Another one takes its place.
+        open.block(0, FieldId::TIME, &mut held).unwrap();
+        assert_eq!(read(&mut held), again);
+    }
 }
 
 #[test]
@@ -161,8 +219,21 @@ fn the_map_of_a_segment_goes_with_it() {
 
 #[test]
 fn the_parts_of_a_segment_go_when_it_is_removed() {
+    check_removed(ReadMode::Mmap);
+}
+
+#[test]
+fn the_blocks_of_a_segment_go_when_it_is_removed() {
+    check_removed(ReadMode::Pread);
+}
+
+fn check_removed(read_mode: ReadMode) {
     let disk = database(2, 20);
-    let (common, mut segments) = segments(&disk, Options::default().segment_memory());
+    let memory = SegmentMemory {
+        read_mode,
+        ..Options::default().segment_memory()
+    };
+    let (common, mut segments) = segments(&disk, memory);
     let one = everything(&segments[1]);
     let of_one = common.cache().held().1;
     everything(&segments[0]);

@@ -107,13 +107,14 @@ pub(crate) struct LogFiles<'a> {
     pub(crate) dir: &'a Path,
     pub(crate) database: FileUuid,
     pub(crate) incarnation: FileUuid,
-    /// Nobody writes to the log meanwhile, so that its files can be mapped.
-    pub(crate) exclusive: bool,
+    /// Its files are mapped, and not read into memory. Nobody may write to them meanwhile.
+    pub(crate) mapped: bool,
 }
 
 /// Reads a log and hands every frame above `flushed` to `visit`, in order.
 ///
-/// Memory: one log file at a time, and none of it where files are mapped.
+/// Memory: one log file at a time, and another where frames behind the end are looked for; none of it where
+/// files are mapped.
 ///
 /// # Errors
 /// Damage: an acknowledged frame that is not readable, a file that is missing or belongs to another
@@ -763,8 +764,8 @@ fn read(files: &LogFiles<'_>, path: &Path) -> Result<Mapping> {
         .open(path)
         .map_err(|e| Error::io("open a log file", path, e))?;
     let read = || {
-        if files.exclusive {
-            let len = usize::try_from(file.len()?).map_err(std::io::Error::other)?;
+        let len = usize::try_from(file.len()?).map_err(std::io::Error::other)?;
+        if files.mapped {
             let mut bytes = vec![0; len.min(1 << 20)];
             for at in (0..len).step_by(1 << 20) {
                 let step = bytes.len().min(len - at);
@@ -772,7 +773,7 @@ fn read(files: &LogFiles<'_>, path: &Path) -> Result<Mapping> {
             }
             return file.map(len);
         }
-        Ok(Mapping::Memory(io::read_all(&*file)?.into()))
+        Ok(Mapping::Memory(io::read_shared(&*file, 0, len)?))
     };
     read().map_err(|e| Error::io("read a log file", path, e))
 }

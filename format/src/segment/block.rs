@@ -6,7 +6,7 @@ use crate::bytes::Reader;
 use crate::codec::dictionary::Dictionary;
 use crate::codec::vector::{EncodedVector, Validity, VectorDescription};
 use crate::column::Column;
-use crate::segment::Region;
+use crate::segment::{Region, RegionBytes};
 use crate::version::{GROUP_VECTORS, VECTOR_ROWS};
 use crate::{FieldId, FieldType, FormatError, FormatErrorKind, Result};
 
@@ -26,9 +26,9 @@ const HEAD_LEN: usize = 16;
 /// | 4 each | end offset of each vector in the block |
 ///
 /// Offsets in errors are those in the file.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Block<'a> {
-    bytes: &'a [u8],
+    bytes: RegionBytes<'a>,
     /// Offset of the block in the file.
     offset: u64,
     field_type: FieldType,
@@ -43,13 +43,14 @@ impl<'a> Block<'a> {
     /// # Errors
     /// The block says it is another one, or its directory does not fit its bytes.
     pub fn open(
-        bytes: &'a [u8],
+        bytes: impl Into<RegionBytes<'a>>,
         region: &Region,
         field_type: FieldType,
         group: u32,
         rows: u32,
     ) -> Result<Self> {
-        Self::read_head(bytes, region.field, field_type, group, rows as usize)
+        let bytes = bytes.into();
+        Self::read_head(&bytes, region.field, field_type, group, rows as usize)
             .map(|vectors| Self {
                 bytes,
                 offset: region.offset,
@@ -156,10 +157,15 @@ impl<'a> Block<'a> {
     /// # Errors
     /// There is no such vector, or its head is damaged. Offsets in its own errors are those in
     /// the block.
-    pub fn vector(&self, vector: usize) -> Result<EncodedVector<'a>> {
+    pub fn vector(&self, vector: usize) -> Result<EncodedVector<'_>> {
         let place = self.place(vector)?;
-        EncodedVector::open(self.bytes, place, self.vector_rows(vector), self.field_type)
-            .map_err(|e| e.at_base(self.offset))
+        EncodedVector::open(
+            &self.bytes,
+            place,
+            self.vector_rows(vector),
+            self.field_type,
+        )
+        .map_err(|e| e.at_base(self.offset))
     }
 
     /// Appends the rows of a vector to `out`.

@@ -23,7 +23,7 @@ mod writer;
 pub use block::Block;
 pub use group_page::{ColumnEntry, GroupPage};
 pub use reader::Segment;
-pub use region::{Region, RegionKind};
+pub use region::{Region, RegionBytes, RegionKind};
 pub use root::{DictionaryRef, GroupPageRef, Root, SeriesPageRef};
 pub use series_page::{SeriesPage, SeriesRows};
 pub use trailer::{TRAILER_LEN, Trailer};

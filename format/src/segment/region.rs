@@ -1,6 +1,7 @@
 //! Regions: the pieces of a segment that have a checksum.
 
-use std::ops::Range;
+use std::ops::{Deref, Range};
+use std::sync::Arc;
 
 use crate::bytes::{Reader, put_varint};
 use crate::checksum::region_crc32;
@@ -54,6 +55,32 @@ pub struct Region {
     pub plain_len: u32,
     /// CRC-32 of who it is and of its stored bytes.
     pub crc: u32,
+}
+
+/// The bytes of a region: borrowed from a mapped file, or read from it and shared by whoever uses them.
+#[derive(Debug, Clone)]
+pub enum RegionBytes<'a> {
+    /// Of bytes that somebody else has.
+    Borrowed(&'a [u8]),
+    /// Read from the file.
+    Shared(Arc<[u8]>),
+}
+
+impl Deref for RegionBytes<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Borrowed(bytes) => bytes,
+            Self::Shared(bytes) => bytes,
+        }
+    }
+}
+
+impl<'a> From<&'a [u8]> for RegionBytes<'a> {
+    fn from(bytes: &'a [u8]) -> Self {
+        Self::Borrowed(bytes)
+    }
 }
 
 impl Region {

@@ -242,7 +242,13 @@ fn decode_all(segment: &Segment<'_>, changes: &[(usize, u8)]) {
             let bytes = mangled(segment.region(&entry.block).unwrap(), changes);
             let dictionary = segment.dictionary(entry.field).unwrap();
             let mut out = Column::new(entry.field_type);
-            let block = Block::open(&bytes, &entry.block, entry.field_type, number, page.rows());
+            let block = Block::open(
+                &bytes[..],
+                &entry.block,
+                entry.field_type,
+                number,
+                page.rows(),
+            );
             for vector in 0..block.as_ref().map_or(0, Block::vector_count) {
                 let block = block.as_ref().unwrap();
                 drop(block.decode(vector, dictionary.as_ref(), &mut out));
@@ -287,7 +293,7 @@ proptest! {
         drop(Trailer::decode(&bytes, 400));
         drop(Segment::open(&bytes));
         for field_type in TYPES {
-            drop(Block::open(&bytes, &region, field_type, 0, 1024));
+            drop(Block::open(&bytes[..], &region, field_type, 0, 1024));
             drop(Dictionary::decode(&bytes, field_type, 1));
             // With every encoding in turn, for most random tags are none.
             for encoding in 1..=8u8 {

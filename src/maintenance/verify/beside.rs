@@ -72,7 +72,7 @@ impl Verifier {
             dir: &wal,
             database,
             incarnation: state.incarnation(),
-            exclusive: false,
+            mapped: false,
         };
         let (flushed, durable) = (state.flushed(), published.durable);
         let mut found: Vec<Damage> = Vec::new();

@@ -43,7 +43,11 @@ impl Verifier {
             }
         };
         let mut comparison = Comparison::begin(&index, state);
-        let memory = Options::default().segment_memory();
+        let options = Options {
+            read_mode: self.read_mode,
+            ..Options::default()
+        };
+        let memory = options.segment_memory();
         let segments = Segments::new(self.disk.clone(), &self.folders, database, memory)?;
         for entry in state.segments().values() {
             let segment = segments.segment(entry);

@@ -21,6 +21,7 @@ use tidestone_format::{FileUuid, FormatError, FormatErrorKind, Lsn};
 
 use super::identity::bytes_behind;
 use super::{Damage, FileReport, VerifyReport};
+use crate::config::ReadMode;
 use crate::db::Builder;
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::{self, Disk};
@@ -34,6 +35,7 @@ pub(super) fn verify(builder: &Builder) -> Result<VerifyReport> {
     let disk = &builder.components.disk;
     let mut verifier = Verifier {
         disk: disk.clone(),
+        read_mode: builder.options.read_mode,
         folders: folders.clone(),
         report: VerifyReport::default(),
     };
@@ -121,6 +123,7 @@ pub(super) fn is_damage(error: &Error) -> bool {
 
 struct Verifier {
     disk: Arc<dyn Disk>,
+    read_mode: ReadMode,
     folders: Folders,
     report: VerifyReport,
 }
@@ -300,7 +303,7 @@ impl Verifier {
                 dir: &folder,
                 database,
                 incarnation: state.incarnation(),
-                exclusive: true,
+                mapped: self.read_mode.maps(),
             },
             state.flushed(),
             wal::Missing::Refused,

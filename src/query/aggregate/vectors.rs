@@ -12,7 +12,7 @@ use super::plan::Plan;
 use crate::error::{Error, Result};
 use crate::query::Profile;
 use crate::query::read::{GroupBlocks, place};
-use crate::store::OpenSegment;
+use crate::store::{LargeBlock, OpenSegment};
 
 /// The rows of a series in a vector.
 #[derive(Debug, Clone, Copy)]
@@ -107,6 +107,8 @@ struct VectorColumn {
     /// The vector that `values` holds.
     number: u64,
     values: Column,
+    /// The block that was read last, where that is held.
+    block: LargeBlock,
 }
 
 impl<'a> Vectors<'a> {
@@ -120,6 +122,7 @@ impl<'a> Vectors<'a> {
                 stats: None,
                 number: u64::MAX,
                 values: Column::new(field_type),
+                block: LargeBlock::default(),
             })
         });
         Ok(Self {
@@ -164,7 +167,8 @@ impl<'a> Vectors<'a> {
     /// if the segment does not have the field.
     pub(super) fn decode(&mut self, column: usize, profile: &mut Profile) -> Result<bool> {
         let known = &mut self.columns[column];
-        let Some(block) = self.blocks.block(column, known.field, profile)? else {
+        let (field, large) = (known.field, &mut known.block);
+        let Some(block) = self.blocks.block(column, field, large, profile)? else {
             return Ok(false);
         };
         if known.number != self.number {

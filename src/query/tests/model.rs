@@ -76,8 +76,8 @@ struct Model {
 }
 
 impl Model {
-    fn new(policy: DuplicatePolicy) -> Self {
-        let (db, table) = table(policy);
+    fn new(read_mode: ReadMode, policy: DuplicatePolicy) -> Self {
+        let (db, table) = table_read(read_mode, Arc::new(SimDisk::new()), policy);
         let series = (0..HOSTS).map(|h| {
             let (host, dc) = (format!("h{h}"), format!("dc{}", h % 2));
             table.series(&[("host", host), ("dc", dc)]).unwrap()
@@ -468,8 +468,14 @@ fn assert_same(got: &[Row], expected: &[Row]) {
     }
 }
 
-fn check(policy: DuplicatePolicy, steps: &[Step], range: TimeRange, hosts: &[usize]) {
-    let mut model = Model::new(policy);
+fn check(
+    read_mode: ReadMode,
+    policy: DuplicatePolicy,
+    steps: &[Step],
+    range: TimeRange,
+    hosts: &[usize],
+) {
+    let mut model = Model::new(read_mode, policy);
     for step in steps {
         model.apply(step);
     }
@@ -487,6 +493,7 @@ proptest! {
 
     #[test]
     fn answers_are_those_of_the_model_wherever_rows_lie(
+        read_mode in prop::sample::select(vec![ReadMode::Mmap, ReadMode::Pread]),
         policy in prop::sample::select(vec![
             DuplicatePolicy::Replace,
             DuplicatePolicy::First,
@@ -497,6 +504,6 @@ proptest! {
         length in 0..3 * HOUR,
         hosts in prop::sample::subsequence(vec![0, 1, 2, 3, 4], 1..4),
     ) {
-        check(policy, &steps, TimeRange { start, end: start + length }, &hosts);
+        check(read_mode, policy, &steps, TimeRange { start, end: start + length }, &hosts);
     }
 }
