@@ -207,10 +207,7 @@ impl Writer {
             );
             return Err(Error::invalid(message));
         }
-        if let (Some(min), Some(max)) = (batch.times().iter().min(), batch.times().iter().max()) {
-            self.check_time(&table, *min)?;
-            self.check_time(&table, *max)?;
-        }
+        self.check_times(&table, batch.times())?;
         let known = table.fields();
         let new = batch.check(&known)?;
         if batch.is_empty() {
@@ -378,9 +375,7 @@ impl Writer {
             return Ok(log.last_lsn());
         }
         for staged in self.staged.iter().filter(|s| !s.rows.is_empty()) {
-            // A handle may be of another database, with a table of the same id.
-            let known = self.engine.tables().by_id(staged.table.id);
-            if !known.is_some_and(|known| Arc::ptr_eq(&known, &staged.table)) {
+            if !self.engine.has_table(&staged.table) {
                 let message = format!(
                     "table {:?} is not one of this database, or was dropped after rows were staged; \
                      what is staged stays so: `clear` the writer to go on",
@@ -480,6 +475,14 @@ impl Writer {
                 self.staged.len() - 1
             }
         }
+    }
+
+    fn check_times(&mut self, table: &TableCore, times: &[Timestamp]) -> Result<()> {
+        if let (Some(min), Some(max)) = (times.iter().min(), times.iter().max()) {
+            self.check_time(table, *min)?;
+            self.check_time(table, *max)?;
+        }
+        Ok(())
     }
 
     /// Refuses times too far ahead of the clock, or behind the retention horizon.

@@ -112,15 +112,15 @@ impl RowStream {
     /// # Errors
     /// There is no such series, the table was dropped since, or the index could not be read.
     pub fn key(&self, series: SeriesId) -> Result<SeriesKey> {
-        let keys = self.engine.series.keys(self.table.id, &[series]);
+        let mut keys = self.look_up(&[series])?;
+        let key = keys.pop().flatten();
+        key.ok_or_else(|| no_series(series))
+    }
+
+    fn look_up(&self, series: &[SeriesId]) -> Result<Vec<Option<SeriesKey>>> {
+        let keys = self.engine.series.keys(self.table.id, series);
         self.engine.check_is_there(&self.table)?;
-        let mut keys = keys?;
-        keys.pop().flatten().ok_or_else(|| {
-            Error::new(
-                ErrorKind::NotFound,
-                format!("there is no series {series}; ask for one of this answer"),
-            )
-        })
+        keys
     }
 
     /// What the stream has read so far.
@@ -188,4 +188,9 @@ impl Iterator for RowStream {
             Err(error) => Some(Err(error)),
         }
     }
+}
+
+fn no_series(series: SeriesId) -> Error {
+    let message = format!("there is no series {series}; ask for one of this answer");
+    Error::new(ErrorKind::NotFound, message)
 }
