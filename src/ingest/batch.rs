@@ -132,6 +132,13 @@ impl Batch {
         &self.series
     }
 
+    /// Says whose the rows are: as [`Batch::of_many`], or of the only series where there are no numbers.
+    #[cfg(feature = "arrow")]
+    pub(crate) fn with_series(mut self, series: Vec<SeriesHandle>, of_row: Vec<u32>) -> Self {
+        (self.series, self.of_row) = (series, of_row);
+        self
+    }
+
     /// Checks all that can be wrong with the batch in a table with these fields, before anything is
     /// changed for it: series numbers, lengths, strings, and fields. Returns those to be added.
     pub(super) fn check(&self, fields: &Fields) -> Result<Vec<(&str, FieldType)>> {

@@ -477,6 +477,21 @@ impl Writer {
         }
     }
 
+    /// Checks all of a batch but its series, for which some may have to be made first.
+    #[cfg(feature = "arrow")]
+    pub(crate) fn check_ahead(&mut self, table: &Arc<TableCore>, batch: &Batch) -> Result<()> {
+        if !self.engine.has_table(table) {
+            let message = format!(
+                "table {:?} is not one of the writer's database, or was dropped; take a writer of its database, or \
+                 a new handle with `table`",
+                table.name
+            );
+            return Err(Error::new(ErrorKind::NotFound, message));
+        }
+        self.check_times(table, batch.times())?;
+        batch.check_columns(&table.fields()).map(drop)
+    }
+
     fn check_times(&mut self, table: &TableCore, times: &[Timestamp]) -> Result<()> {
         if let (Some(min), Some(max)) = (times.iter().min(), times.iter().max()) {
             self.check_time(table, *min)?;

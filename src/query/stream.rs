@@ -117,10 +117,27 @@ impl RowStream {
         key.ok_or_else(|| no_series(series))
     }
 
+    /// The tags of some series of the answer, in the same order.
+    #[cfg(feature = "arrow")]
+    pub(crate) fn keys(&self, series: &[SeriesId]) -> Result<Vec<SeriesKey>> {
+        let keys = self.look_up(series)?.into_iter().zip(series);
+        keys.map(|(key, id)| key.ok_or_else(|| no_series(*id)))
+            .collect()
+    }
+
     fn look_up(&self, series: &[SeriesId]) -> Result<Vec<Option<SeriesKey>>> {
         let keys = self.engine.series.keys(self.table.id, series);
         self.engine.check_is_there(&self.table)?;
         keys
+    }
+
+    /// The names of the tags that series of the table have, sorted: of all series of the answer, none of
+    /// which is forgotten as long as it lasts.
+    #[cfg(feature = "arrow")]
+    pub(crate) fn tag_names(&self) -> Result<Vec<String>> {
+        let names = self.engine.series.tag_names(self.table.id);
+        self.engine.check_is_there(&self.table)?;
+        names
     }
 
     /// What the stream has read so far.
