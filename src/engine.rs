@@ -212,6 +212,13 @@ impl Engine {
         &self.tables
     }
 
+    /// Whether it is a table of this database: a handle may be of another, with a table of the same id, or of
+    /// one that was dropped.
+    pub(crate) fn has_table(&self, table: &TableCore) -> bool {
+        let known = self.tables.by_id(table.id);
+        known.is_some_and(|known| std::ptr::eq(&*known, table))
+    }
+
     /// The log, if the database was opened for writing.
     pub(crate) fn log(&self) -> Option<&Log> {
         self.log.as_ref()
@@ -370,12 +377,7 @@ impl Engine {
         table: &TableCore,
         key: &SeriesKey,
     ) -> Result<(SeriesId, Arc<Hold>)> {
-        let len = key.as_bytes().len();
-        if len > MAX_PAGE_KEYS {
-            return Err(Error::invalid(format!(
-                "the tags of a series take {len} bytes together; at most {MAX_PAGE_KEYS} fit: shorten them, or make a field of a long one"
-            )));
-        }
+        check_key(key)?;
         let patience = self.patience();
         loop {
             match self.resolve_once(table, key, patience) {
@@ -417,13 +419,8 @@ impl Engine {
     ) -> Result<()> {
         self.writable()?;
         let mut editor = self.store.edit();
-        // A handle may be of another database, with a table of the same id.
-        let known = self.tables.by_id(table.id);
         let schema = editor.state().tables().get(&table.id);
-        let (true, Some(before)) = (
-            known.is_some_and(|known| std::ptr::eq(&*known, table)),
-            schema,
-        ) else {
+        let (true, Some(before)) = (self.has_table(table), schema) else {
             let message = format!(
                 "table {:?} is not one of this database, or was dropped; take a new handle with `table`",
                 table.name
@@ -704,6 +701,17 @@ impl Engine {
             },
         }
     }
+}
+
+/// Refuses a key that no segment can hold.
+pub(crate) fn check_key(key: &SeriesKey) -> Result<()> {
+    let len = key.as_bytes().len();
+    if len > MAX_PAGE_KEYS {
+        return Err(Error::invalid(format!(
+            "the tags of a series take {len} bytes together; at most {MAX_PAGE_KEYS} fit: shorten them, or make a field of a long one"
+        )));
+    }
+    Ok(())
 }
 
 fn dropped(table: impl fmt::Display) -> Error {

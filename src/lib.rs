@@ -37,7 +37,8 @@
 //! [`Writer::append`] stages rows of handles, [`Writer::append_batch`] whole columns ([`Batch`]);
 //! [`Writer::commit`] gives a [`Ticket`] to wait for or to await. [`Table::query`] builds a [`Query`],
 //! which answers as a stream of [`RowBatch`]es, the last rows, or aggregates by time and tags.
-//! [`maintenance`] looks for damage in a closed database and cuts it out.
+//! [`maintenance`] looks for damage in a closed database and cuts it out. With the cargo feature `arrow`, rows also
+//! come and go as Arrow record batches (module `arrow`).
 //!
 //! # Quirks
 //!
@@ -48,6 +49,8 @@
 //! - Segments are mapped: a foreign program that truncates one ends the process, and so does a disk that cannot
 //!   read again what it could read before. With [`ReadMode::Pread`] both are errors.
 
+#[cfg(feature = "arrow")]
+pub mod arrow;
 mod catalog;
 mod clock;
 mod compaction;

@@ -35,7 +35,7 @@ const TIERS: [&[&str]; 12] = [
     &["worker"],
     &["query"],
     &["db"],
-    &["maintenance"],
+    &["maintenance", "arrow"],
 ];
 
 const LONGEST_FILE: usize = 900;
@@ -191,6 +191,11 @@ fn what_belongs_to_one_module_is_named_there_only() {
     only("src", &["rocksdb::", "bincode"], |p| {
         p.starts_with("src/index")
     });
+    only(
+        "src",
+        &["arrow_array", "arrow_buffer", "arrow_schema"],
+        |p| p.starts_with("src/arrow"),
+    );
     only("src", &["std::fs", "fs::File", "OpenOptions"], |p| {
         p.starts_with("src/io") || p.starts_with("src/index/rocks")
     });

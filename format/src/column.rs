@@ -256,6 +256,11 @@ impl Strings {
         (0..self.len()).map(|i| self.get(i))
     }
 
+    /// Where the strings end, behind a 0 where the first begins, and their text.
+    pub fn into_parts(self) -> (Vec<u32>, String) {
+        (self.offsets, self.text)
+    }
+
     /// Forgets the strings from `len` on.
     pub fn truncate(&mut self, len: usize) {
         if len < self.len() {
@@ -624,6 +629,13 @@ mod tests {
             assert_eq!(column.len(), total.min(len));
             (0..column.len()).for_each(|i| assert_eq!(column.is_valid(i), i % 4 != 3));
         }
+    }
+
+    #[test]
+    fn strings_come_apart_into_ends_and_text() {
+        let strings: Strings = ["a", "", "ccc"].into_iter().collect();
+        assert_eq!(strings.into_parts(), (vec![0, 1, 1, 4], "accc".to_owned()));
+        assert_eq!(Strings::new().into_parts(), (vec![0], String::new()));
     }
 
     #[test]

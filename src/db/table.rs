@@ -26,6 +26,12 @@ impl Table {
         Self { engine, core }
     }
 
+    /// What the engine knows of the table.
+    #[cfg(feature = "arrow")]
+    pub(crate) fn core(&self) -> &Arc<TableCore> {
+        &self.core
+    }
+
     /// The table's name.
     pub fn name(&self) -> &str {
         &self.core.name

@@ -132,18 +132,30 @@ impl Batch {
         &self.series
     }
 
+    /// Says whose the rows are: as [`Batch::of_many`], or of the only series where there are no numbers.
+    #[cfg(feature = "arrow")]
+    pub(crate) fn with_series(mut self, series: Vec<SeriesHandle>, of_row: Vec<u32>) -> Self {
+        (self.series, self.of_row) = (series, of_row);
+        self
+    }
+
     /// Checks all that can be wrong with the batch in a table with these fields, before anything is
-    /// changed for it: lengths, series numbers, strings, and fields. Returns those to be added.
+    /// changed for it: series numbers, lengths, strings, and fields. Returns those to be added.
     pub(super) fn check(&self, fields: &Fields) -> Result<Vec<(&str, FieldType)>> {
-        let schema = fields.schema();
-        let rows = self.times.len();
         if !self.is_of_one() {
-            check_len("series numbers", self.of_row.len(), rows)?;
+            check_len("series numbers", self.of_row.len(), self.len())?;
             let known = |n: &&u32| self.series.get(**n as usize).is_none();
             if let Some(n) = self.of_row.iter().find(known) {
                 return Err(self.no_series(*n));
             }
         }
+        self.check_columns(fields)
+    }
+
+    /// As [`Batch::check`], but for the series.
+    pub(super) fn check_columns(&self, fields: &Fields) -> Result<Vec<(&str, FieldType)>> {
+        let schema = fields.schema();
+        let rows = self.times.len();
         let mut new = Vec::new();
         for (name, column) in &self.columns {
             check_len(name, column.len(), rows)?;

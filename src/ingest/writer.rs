@@ -207,10 +207,7 @@ impl Writer {
             );
             return Err(Error::invalid(message));
         }
-        if let (Some(min), Some(max)) = (batch.times().iter().min(), batch.times().iter().max()) {
-            self.check_time(&table, *min)?;
-            self.check_time(&table, *max)?;
-        }
+        self.check_times(&table, batch.times())?;
         let known = table.fields();
         let new = batch.check(&known)?;
         if batch.is_empty() {
@@ -378,9 +375,7 @@ impl Writer {
             return Ok(log.last_lsn());
         }
         for staged in self.staged.iter().filter(|s| !s.rows.is_empty()) {
-            // A handle may be of another database, with a table of the same id.
-            let known = self.engine.tables().by_id(staged.table.id);
-            if !known.is_some_and(|known| Arc::ptr_eq(&known, &staged.table)) {
+            if !self.engine.has_table(&staged.table) {
                 let message = format!(
                     "table {:?} is not one of this database, or was dropped after rows were staged; \
                      what is staged stays so: `clear` the writer to go on",
@@ -480,6 +475,29 @@ impl Writer {
                 self.staged.len() - 1
             }
         }
+    }
+
+    /// Checks all of a batch but its series, for which some may have to be made first.
+    #[cfg(feature = "arrow")]
+    pub(crate) fn check_ahead(&mut self, table: &Arc<TableCore>, batch: &Batch) -> Result<()> {
+        if !self.engine.has_table(table) {
+            let message = format!(
+                "table {:?} is not one of the writer's database, or was dropped; take a writer of its database, or \
+                 a new handle with `table`",
+                table.name
+            );
+            return Err(Error::new(ErrorKind::NotFound, message));
+        }
+        self.check_times(table, batch.times())?;
+        batch.check_columns(&table.fields()).map(drop)
+    }
+
+    fn check_times(&mut self, table: &TableCore, times: &[Timestamp]) -> Result<()> {
+        if let (Some(min), Some(max)) = (times.iter().min(), times.iter().max()) {
+            self.check_time(table, *min)?;
+            self.check_time(table, *max)?;
+        }
+        Ok(())
     }
 
     /// Refuses times too far ahead of the clock, or behind the retention horizon.

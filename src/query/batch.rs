@@ -108,6 +108,12 @@ impl RowBatch {
         Value::of_column(&self.columns[column], row)
     }
 
+    /// Its fields, whose the rows are, their times, and the columns of the fields.
+    #[cfg(feature = "arrow")]
+    pub(crate) fn into_parts(self) -> (Arc<[Field]>, Vec<SeriesRun>, Vec<Timestamp>, Vec<Column>) {
+        (self.fields, self.runs, self.times, self.columns)
+    }
+
     /// Whether it has as many rows, or as much text, as is wanted.
     pub(super) fn is_full(&self, enough: Enough) -> bool {
         self.len() >= enough.rows || self.text_len() >= enough.text

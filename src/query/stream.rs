@@ -112,15 +112,32 @@ impl RowStream {
     /// # Errors
     /// There is no such series, the table was dropped since, or the index could not be read.
     pub fn key(&self, series: SeriesId) -> Result<SeriesKey> {
-        let keys = self.engine.series.keys(self.table.id, &[series]);
+        let mut keys = self.look_up(&[series])?;
+        let key = keys.pop().flatten();
+        key.ok_or_else(|| no_series(series))
+    }
+
+    /// The tags of some series of the answer, in the same order.
+    #[cfg(feature = "arrow")]
+    pub(crate) fn keys(&self, series: &[SeriesId]) -> Result<Vec<SeriesKey>> {
+        let keys = self.look_up(series)?.into_iter().zip(series);
+        keys.map(|(key, id)| key.ok_or_else(|| no_series(*id)))
+            .collect()
+    }
+
+    fn look_up(&self, series: &[SeriesId]) -> Result<Vec<Option<SeriesKey>>> {
+        let keys = self.engine.series.keys(self.table.id, series);
         self.engine.check_is_there(&self.table)?;
-        let mut keys = keys?;
-        keys.pop().flatten().ok_or_else(|| {
-            Error::new(
-                ErrorKind::NotFound,
-                format!("there is no series {series}; ask for one of this answer"),
-            )
-        })
+        keys
+    }
+
+    /// The names of the tags that series of the table have, sorted: of all series of the answer, none of
+    /// which is forgotten as long as it lasts.
+    #[cfg(feature = "arrow")]
+    pub(crate) fn tag_names(&self) -> Result<Vec<String>> {
+        let names = self.engine.series.tag_names(self.table.id);
+        self.engine.check_is_there(&self.table)?;
+        names
     }
 
     /// What the stream has read so far.
@@ -188,4 +205,9 @@ impl Iterator for RowStream {
             Err(error) => Some(Err(error)),
         }
     }
+}
+
+fn no_series(series: SeriesId) -> Error {
+    let message = format!("there is no series {series}; ask for one of this answer");
+    Error::new(ErrorKind::NotFound, message)
 }

@@ -32,11 +32,16 @@ pub(crate) fn run(places: &Places, shell: &Shell) -> Result<()> {
             .args(packages);
         shell::run(clippy.args(["--", "-D", "warnings"]))?;
     }
+    // What tests build has every feature of the engine; most programs have none.
+    let mut plain = shell.cargo();
+    plain.args(["clippy", "--locked", "--package", "tidestone"]);
+    shell::run(plain.args(["--", "-D", "warnings"]))?;
     // Library and program have one name, so that one page would overwrite the other's: the
     // library's comes last and stays.
     for kind in ["--bins", "--lib"] {
         let mut doc = shell.cargo();
         doc.args(["doc", "--locked", "--workspace", "--no-deps", kind]);
+        doc.args(["--features", "tidestone/arrow"]);
         doc.arg("--document-private-items")
             .env("RUSTDOCFLAGS", "-D warnings");
         shell::run(&mut doc)?;

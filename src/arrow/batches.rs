@@ -1,0 +1,213 @@
+//! Answers as record batches.
+
+use arrow_array::{ArrayRef, RecordBatch, RecordBatchReader};
+use arrow_schema::{ArrowError, SchemaRef};
+use rustc_hash::FxHashMap;
+use tidestone_format::{SeriesId, SeriesKey};
+
+use super::arrays::{self, unfit};
+use super::layout::Layout;
+use super::tags::Owners;
+use crate::db::Table;
+use crate::error::Result;
+use crate::query::{RowBatch, RowStream};
+
+/// Once the keys that are kept are so long together, they are forgotten before the next batch.
+const KEYS_KEPT: usize = 16 << 20;
+
+/// The rows of a query as Arrow record batches: time, tags, fields. See [`RowStream::record_batches`].
+///
+/// The errors are [`ArrowError::ExternalError`] with an [`Error`](crate::Error) in it. After an error it has ended.
+pub struct RecordBatches {
+    rows: RowStream,
+    layout: Layout,
+    keys: Keys,
+    failed: bool,
+}
+
+/// Keys of series, kept for later batches.
+#[derive(Default)]
+struct Keys {
+    known: FxHashMap<SeriesId, SeriesKey>,
+    /// How long the keys are together.
+    bytes: usize,
+}
+
+impl std::fmt::Debug for RecordBatches {
+    /// What it is made from, and no keys.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RecordBatches")
+            .field("rows", &self.rows)
+            .field("schema", &self.layout.schema)
+            .finish_non_exhaustive()
+    }
+}
+
+/// With the cargo feature `arrow`.
+impl RowStream {
+    /// The rows as Arrow record batches: a column of times, one of each tag that series of the table have, by name, and
+    /// one of each field. See [`arrow`](crate::arrow) for the types.
+    ///
+    /// # Errors
+    /// Two columns would have one name: those of a tag and a field, or one of them is `time`. Or the table was dropped, or
+    /// the index could not be read.
+    pub fn record_batches(self) -> Result<RecordBatches> {
+        let tags = self.tag_names()?;
+        RecordBatches::new(self, tags)
+    }
+
+    /// As [`RowStream::record_batches`], with columns of these tags alone, in this order; the column of a tag that no
+    /// series has is null.
+    ///
+    /// ```
+    /// # use tidestone::*;
+    /// use tidestone::arrow::arrow_array::RecordBatchReader;
+    /// # let db = Tidestone::builder("/db").disk(std::sync::Arc::new(io::SimDisk::new())).create()?;
+    /// # let table = db.create_table("cpu", TableOptions::new().field("user", FieldType::F64))?;
+    /// let batches = table.query().scan()?.record_batches_with(&["rack", "host"])?;
+    /// let names: Vec<_> = batches.schema().fields().iter().map(|f| f.name().clone()).collect();
+    /// assert_eq!(names, ["time", "rack", "host", "user"]);
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Two columns would have one name.
+    pub fn record_batches_with<S: AsRef<str>>(self, tags: &[S]) -> Result<RecordBatches> {
+        let tags = tags.iter().map(|tag| tag.as_ref().to_owned()).collect();
+        RecordBatches::new(self, tags)
+    }
+}
+
+/// With the cargo feature `arrow`.
+impl RowBatch {
+    /// The rows as an Arrow record batch: a column of times and one of each field, which take over the buffers. Whose the
+    /// rows are it does not tell: see [`RowBatch::runs`] before, and [`Table::record_batch`].
+    ///
+    /// ```
+    /// # use tidestone::*;
+    /// # let db = Tidestone::builder("/db").disk(std::sync::Arc::new(io::SimDisk::new())).create()?;
+    /// # let table = db.create_table("cpu", TableOptions::new().field("user", FieldType::F64))?;
+    /// # let mut writer = db.writer();
+    /// # writer.append(&table.series(&[("host", "a")])?, 7, &[Value::F64(0.5)])?;
+    /// # drop(writer.commit()?);
+    /// let batch = table.query().scan()?.next().transpose()?.unwrap();
+    /// let batch = batch.into_arrow()?;
+    /// assert_eq!((batch.num_rows(), batch.num_columns()), (1, 2));
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// A field is called `time`, or a column has more than 2 GiB of strings.
+    pub fn into_arrow(self) -> Result<RecordBatch> {
+        let layout = Layout::new(Vec::new(), self.fields())?;
+        record_batch(&layout, self, |_| Ok(Vec::new()))
+    }
+}
+
+/// With the cargo feature `arrow`.
+impl Table {
+    /// Rows of this table as an Arrow record batch, with columns as [`RowStream::record_batches`] has them.
+    ///
+    /// ```
+    /// # use tidestone::*;
+    /// # let db = Tidestone::builder("/db").disk(std::sync::Arc::new(io::SimDisk::new())).create()?;
+    /// # let table = db.create_table("cpu", TableOptions::new().field("user", FieldType::F64))?;
+    /// # let mut writer = db.writer();
+    /// # writer.append(&table.series(&[("host", "a")])?, 7, &[Value::F64(0.5)])?;
+    /// # drop(writer.commit()?);
+    /// let last = table.record_batch(table.query().last()?.into_rows())?;
+    /// assert_eq!((last.num_rows(), last.schema().field(1).name().as_str()), (1, "host"));
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The table has no such series, or has none any more; two columns would have one name; a column has more than 2 GiB
+    /// of strings; or the index could not be read.
+    pub fn record_batch(&self, rows: RowBatch) -> Result<RecordBatch> {
+        let keys = self.keys_of(&Owners::new(rows.runs()).series)?;
+        let mut tags = self.tag_names()?;
+        // A series may have been forgotten since its key was looked up.
+        for (tag, _) in keys.iter().flat_map(SeriesKey::tags) {
+            if let Err(place) = tags.binary_search_by(|known| known.as_str().cmp(tag)) {
+                tags.insert(place, tag.to_owned());
+            }
+        }
+        let layout = Layout::new(tags, rows.fields())?;
+        record_batch(&layout, rows, |_| Ok(keys))
+    }
+}
+
+impl RecordBatches {
+    fn new(rows: RowStream, tags: Vec<String>) -> Result<Self> {
+        Ok(Self {
+            layout: Layout::new(tags, rows.fields())?,
+            rows,
+            keys: Keys::default(),
+            failed: false,
+        })
+    }
+}
+
+impl Keys {
+    /// The keys of some series of an answer, looked up where they are not known.
+    fn of(&mut self, series: &[SeriesId], rows: &RowStream) -> Result<Vec<SeriesKey>> {
+        if self.bytes > KEYS_KEPT {
+            *self = Self::default();
+        }
+        let new = series.iter().filter(|id| !self.known.contains_key(id));
+        let new: Vec<SeriesId> = new.copied().collect();
+        if !new.is_empty() {
+            for (id, key) in new.iter().zip(rows.keys(&new)?) {
+                self.bytes += key.as_bytes().len();
+                self.known.insert(*id, key);
+            }
+        }
+        Ok(series.iter().map(|id| self.known[id].clone()).collect())
+    }
+}
+
+/// The rows of a batch; `keys_of` tells the keys of its series, where there are columns of tags.
+fn record_batch(
+    layout: &Layout,
+    batch: RowBatch,
+    keys_of: impl FnOnce(&[SeriesId]) -> Result<Vec<SeriesKey>>,
+) -> Result<RecordBatch> {
+    let (fields, runs, times, columns) = batch.into_parts();
+    let mut arrays: Vec<ArrayRef> = Vec::with_capacity(layout.schema.fields().len());
+    arrays.push(arrays::times(times));
+    if !layout.tags.is_empty() {
+        let owners = Owners::new(&runs);
+        let keys = keys_of(&owners.series)?;
+        for tag in &layout.tags {
+            arrays.push(owners.column(tag, &keys)?);
+        }
+    }
+    for (field, column) in fields.iter().zip(columns) {
+        arrays.push(arrays::field(&field.name, column)?);
+    }
+    RecordBatch::try_new(layout.schema.clone(), arrays).map_err(unfit)
+}
+
+impl Iterator for RecordBatches {
+    type Item = Result<RecordBatch, ArrowError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed {
+            return None;
+        }
+        let Self {
+            rows, layout, keys, ..
+        } = self;
+        let batch = rows.next()?;
+        let converted =
+            batch.and_then(|batch| record_batch(layout, batch, |series| keys.of(series, rows)));
+        self.failed = converted.is_err();
+        Some(converted.map_err(|error| ArrowError::ExternalError(Box::new(error))))
+    }
+}
+
+impl RecordBatchReader for RecordBatches {
+    fn schema(&self) -> SchemaRef {
+        self.layout.schema.clone()
+    }
+}
