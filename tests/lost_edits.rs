@@ -221,3 +221,57 @@ fn where_an_older_manifest_is_put_back_its_unnamed_segments_are_kept() {
     db.close().unwrap();
     assert_eq!(segments(&disk), files, "they are kept aside");
 }
+
+/// What a copy is that was begun before a merge and ended behind it: the manifest names the inputs, which are
+/// gone, and nothing names the segment that has their rows.
+#[test]
+fn where_the_inputs_of_a_merge_are_named_and_gone_its_output_is_kept() {
+    let disk = SimDisk::new();
+    let db = builder(&disk).create().unwrap();
+    let table = TableOptions::new().field("v", FieldType::I64);
+    let table = db.create_table("t", table.future_bound(None)).unwrap();
+    let series = table.series(&[("tag", "x")]).unwrap();
+    let mut writer = db.writer();
+    for round in 0..2 {
+        let times: Vec<i64> = (0..1_000).map(|t| 2 * t + round).collect();
+        let batch = tidestone::Batch::of_series(&series, times.clone()).i64("v", times);
+        writer.append_batch(batch).unwrap();
+        writer.commit_and_wait().unwrap();
+        db.flush().unwrap();
+    }
+    let older = edits(&disk);
+    db.compact().unwrap();
+    drop((writer, series, table));
+    db.close().unwrap();
+    disk.damage(&PathBuf::from(MANIFEST), |bytes| {
+        bytes[older.len()..].fill(0)
+    })
+    .unwrap();
+    let merged = segments(&disk);
+    assert_eq!(merged.len(), 1);
+    assert_eq!(
+        builder(&disk).open().unwrap_err().kind(),
+        ErrorKind::Corrupt
+    );
+    let notes = builder(&disk).verify().unwrap().notes;
+    let told =
+        |note: &str| note.contains("kept while a segment is missing") && note.contains("lost/");
+    assert!(
+        notes.iter().any(|note| told(&format!("{note:?}"))),
+        "{notes:?}"
+    );
+
+    let plan = builder(&disk).plan_repair().unwrap();
+    let aside = plan.steps.iter().filter_map(|step| match step {
+        Step::SetAside { unnamed } => Some(unnamed.len()),
+        _ => None,
+    });
+    assert_eq!(aside.collect::<Vec<_>>(), [1], "{plan:?}");
+    assert_eq!(segments(&disk), merged, "a plan changes nothing");
+    assert_eq!(builder(&disk).repair().unwrap(), plan);
+    let db = builder(&disk).open().unwrap();
+    assert_eq!(contents(&db.table("t").unwrap()), []);
+    db.close().unwrap();
+    assert_eq!(segments(&disk), merged, "it is kept aside");
+    assert!(!builder(&disk).verify().unwrap().is_damaged());
+}

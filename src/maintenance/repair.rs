@@ -167,6 +167,13 @@ pub enum Step {
         /// What is wrong.
         what: String,
     },
+    /// Segments that no manifest names are moved to `lost/`, where one that it names is not there: they may be what
+    /// that one was merged to, by an edit that is lost, and have its rows.
+    SetAside {
+        /// The files.
+        #[serde(serialize_with = "super::all_shown")]
+        unnamed: Vec<PathBuf>,
+    },
     /// Rows in the log of series that only a dropped segment defined are dropped: nothing tells their keys
     /// any more, neither the rest of the segment nor the index.
     DropNameless {
@@ -249,7 +256,7 @@ impl<'a> Repair<'a> {
         let (header, replay, damage) = read_manifest_up_to_damage(&manifest, &bytes)?;
         check_manifest_header(&manifest, &header, self.identity.database, number)?;
         let given = Given::of(&replay.state);
-        let unnamed = self.unnamed(&replay.state)?;
+        let (mut unnamed, is_one_missing) = self.unnamed(&replay.state)?;
         let (mut of_log, mut told) = self.step_for_log(&replay.state, &given)?;
         for file in &unnamed {
             match given.check_stray(&**disk, file, self.identity.database) {
@@ -269,12 +276,12 @@ impl<'a> Repair<'a> {
                 offset,
                 version: replay.version,
                 lost: last_version - replay.version,
-                unnamed,
+                unnamed: std::mem::take(&mut unnamed),
                 what,
             });
         } else if let Some(Step::NewLog { unnamed: aside, .. }) = &mut of_log {
             // The manifest may be older than the log: what it does not name may be all there is.
-            *aside = unnamed;
+            *aside = std::mem::take(&mut unnamed);
         }
         let memory = self.options.segment_memory();
         let segments = Segments::new(disk.clone(), folders, self.identity.database, memory)?;
@@ -286,6 +293,10 @@ impl<'a> Repair<'a> {
                 dropped.push(segment);
             }
             steps.extend(step);
+        }
+        // Nothing is missing once they are dropped, and what no manifest names goes with the next open.
+        if is_one_missing && !unnamed.is_empty() {
+            steps.push(Step::SetAside { unnamed });
         }
         steps.extend(of_log);
         if steps.is_empty() {
@@ -340,14 +351,16 @@ impl<'a> Repair<'a> {
         nameless.drop_rows(engine)
     }
 
-    /// The segment files that the manifest does not name.
-    fn unnamed(&self, state: &State) -> Result<Vec<PathBuf>> {
+    /// The segment files that the manifest does not name, and whether one that it names is not there.
+    fn unnamed(&self, state: &State) -> Result<(Vec<PathBuf>, bool)> {
         let folder = self.folders.segments();
         let live = state.segments().values().map(|e| place_of(&folder, e));
         let live: FxHashSet<PathBuf> = live.collect();
         let mut files = segment_files(&**self.disk(), &folder)?;
+        let all = files.len();
         files.retain(|file| !live.contains(file));
-        Ok(files)
+        let is_one_missing = all - files.len() < live.len();
+        Ok((files, is_one_missing))
     }
 
     /// What has to be dropped of the log, if anything; and what it has beyond the ids that were `given`.
@@ -432,7 +445,9 @@ impl<'a> Repair<'a> {
                 | Step::DropSegment { path, .. } => {
                     self.copy_to_lost(path)?;
                 }
-                Step::NewLog { unnamed, .. } => self.move_all_to_lost(unnamed)?,
+                Step::NewLog { unnamed, .. } | Step::SetAside { unnamed } => {
+                    self.move_all_to_lost(unnamed)?;
+                }
                 Step::CutLog { .. } | Step::RenewLog { .. } | Step::DropNameless { .. } => {}
             }
         }

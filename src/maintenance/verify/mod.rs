@@ -341,12 +341,21 @@ impl Verifier {
     /// that its last edits are missing.
     fn strays(&mut self, live: &[PathBuf], state: &State, database: FileUuid) -> Result<()> {
         let given = Given::of(state);
-        for file in segment_files(&*self.disk, &self.folders.segments())? {
+        let files = segment_files(&*self.disk, &self.folders.segments())?;
+        let is_one_missing = live.iter().any(|file| !files.contains(file));
+        let what = match is_one_missing {
+            false => "no manifest names it; the next open removes it",
+            true => {
+                "no manifest names it; it is kept while a segment is missing, whose rows it may have been \
+                 merged from, and `tidestone repair` moves it to lost/"
+            }
+        };
+        for file in files {
             if live.contains(&file) {
                 continue;
             }
             match given.check_stray(&*self.disk, &file, database) {
-                Ok(()) => self.note(&file, "no manifest names it; the next open removes it"),
+                Ok(()) => self.note(&file, what),
                 Err(error) if is_damage(&error) => {
                     self.report.damage.push(Damage::of(&error, &file));
                 }

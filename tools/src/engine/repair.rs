@@ -46,6 +46,7 @@ fn print(plan: &RepairPlan, args: &RepairArgs, out: &mut dyn Write) -> std::io::
     let verb = if done { "dropped" } else { "would drop" };
     let begins = if done { "began" } else { "would begin" };
     let writes = if done { "wrote" } else { "would write" };
+    let moves = if done { "moved" } else { "would move" };
     for step in &plan.steps {
         match step {
             Step::WriteIdentity {
@@ -154,6 +155,13 @@ fn print(plan: &RepairPlan, args: &RepairArgs, out: &mut dyn Write) -> std::io::
                 "{verb} a segment of {rows} rows of table {table}, {}: {what}",
                 path.display()
             )?,
+            Step::SetAside { unnamed } => {
+                writeln!(
+                    out,
+                    "{moves} segments that no manifest names to lost/: they may have the rows of one that is missing"
+                )?;
+                print_unnamed(unnamed, out)?;
+            }
             Step::DropNameless {
                 table,
                 series,
