@@ -9,7 +9,7 @@ pub(crate) fn rfc3339(ns: i64) -> String {
 }
 
 #[cfg(feature = "engine")]
-pub(crate) use parse::{civil_or_rfc3339, duration, now, time};
+pub(crate) use parse::{civil_or_rfc3339, duration, now, time, unless_leap};
 
 #[cfg(feature = "engine")]
 mod parse {
@@ -60,6 +60,21 @@ mod parse {
     /// RFC 3339, or a date with or without a time of day, which is taken as UTC. `None` for other
     /// text, such as a time with the name of a zone and no offset, and for times that the calendar does not have.
     pub(crate) fn civil_or_rfc3339(text: &str) -> Option<i128> {
+        unless_leap(text, read)
+    }
+
+    /// What `read` makes of a text, unless its seconds are 60, which the library takes for 59: then it would
+    /// be the time of another row. They are found by what an earlier second in their place makes.
+    pub(crate) fn unless_leap(text: &str, read: impl Fn(&str) -> Option<i128>) -> Option<i128> {
+        let ns = read(text)?;
+        let is_leap = text.match_indices("60").any(|(at, _)| {
+            let earlier = format!("{}58{}", &text[..at], &text[at + 2..]);
+            read(&earlier) == Some(ns - 1_000_000_000)
+        });
+        (!is_leap).then_some(ns)
+    }
+
+    fn read(text: &str) -> Option<i128> {
         let timestamp: Timestamp = match text.parse() {
             Ok(timestamp) => timestamp,
             // The name of a zone without an offset: what it means is not known here.

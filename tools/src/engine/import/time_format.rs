@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use jiff::fmt::strtime;
 use jiff::tz::{Offset, TimeZone};
 
-use crate::time::civil_or_rfc3339;
+use crate::time::{civil_or_rfc3339, unless_leap};
 
 /// How the times of a file are written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -173,6 +173,10 @@ fn check_pattern(pattern: &str) -> Result<(), String> {
 }
 
 fn by_pattern(pattern: &str, text: &str) -> Option<i128> {
+    unless_leap(text, |text| read_by_pattern(pattern, text))
+}
+
+fn read_by_pattern(pattern: &str, text: &str) -> Option<i128> {
     let parsed = strtime::parse(pattern, text).ok()?;
     let ns = match parsed.timestamp() {
         // The library leaves out fractions behind a number of seconds.
@@ -260,6 +264,30 @@ mod tests {
             "1970-01-01 00:00:01.1234567891",
             Err("not of"),
         );
+    }
+
+    #[test]
+    fn a_leap_second_is_no_second_of_another_row() {
+        let check = |format: &str, text: &str, is_read: bool| {
+            let format: TimeFormat = format.parse().unwrap();
+            let read = format.parse(text);
+            assert_eq!(read.is_ok(), is_read, "{format} {text}: {read:?}");
+        };
+        for (text, is_read) in [
+            ("2016-12-31T23:59:60Z", false),
+            ("2016-12-31 23:59:60.25", false),
+            ("20161231T235960Z", false),
+            ("2023-11-14T22:13:60Z", false),
+            ("2016-12-31T23:59:59Z", true),
+            ("2060-12-31T23:59:59.60Z", true),
+            ("2060-06-06T06:06:59.6060Z", true),
+        ] {
+            check("rfc3339", text, is_read);
+        }
+        check("%Y-%m-%d %H:%M:%S", "2016-12-31 23:59:60", false);
+        check("%d.%m.%y %H%M%S", "31.12.60 235959", true);
+        check("%s", "1700000060", true);
+        check("s", "1700000060", true);
     }
 
     #[test]
