@@ -677,3 +677,25 @@ fn a_number_beyond_all_doubles_is_refused_and_infinity_is_not() {
     assert!(out.contains("table m: 1 rows"), "{out}");
     assert!(error.contains("in.lp:1: "), "{error}");
 }
+
+#[test]
+fn what_new_fields_became_is_told() {
+    let place = Place::new();
+    place.file("a.csv", "t,price,size\n1,2.5,7\n2,abc,8\n");
+    place.file("b.csv", "t,size,venue\n3,9,X\n");
+    let import = ["import", "--db", "db", "--table", "t", "--time", "t"];
+    let out = place.ok(&[&import[..], &["a.csv"]].concat());
+    assert!(
+        out.contains("\n  new fields: price string, size i64\n"),
+        "{out}"
+    );
+    let out = place.ok(&[&import[..], &["b.csv"]].concat());
+    assert!(out.contains("\n  new fields: venue string\n"), "{out}");
+    let out = place.ok(&[&import[..], &["b.csv"]].concat());
+    assert!(!out.contains("new fields"), "{out}");
+    let wide: Vec<String> = (0..25).map(|i| format!("f{i}")).collect();
+    let ones = vec!["1"; 25].join(",");
+    place.file("c.csv", &format!("t,{}\n1,{ones}\n", wide.join(",")));
+    let out = place.ok(&[&import[..], &["c.csv"]].concat());
+    assert!(out.contains("f19 i64, and 5 more\n"), "{out}");
+}

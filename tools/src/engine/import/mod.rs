@@ -156,6 +156,9 @@ pub(crate) struct Summary {
     stopped: Option<String>,
 }
 
+/// New fields of a table that are told with their types.
+const FIELDS_SHOWN: usize = 20;
+
 /// What was imported into a table.
 #[derive(Debug)]
 struct TableSummary {
@@ -163,6 +166,8 @@ struct TableSummary {
     rows: u64,
     values: u64,
     series: usize,
+    /// Fields that the table did not have before.
+    new_fields: Vec<(String, FieldType)>,
     /// Rows that were read and could not be committed.
     left_out: u64,
     /// File and line of the first one of those.
@@ -196,6 +201,19 @@ impl Summary {
                 )?;
             }
             writeln!(out)?;
+            // What a field is stays: one cell may have made it a string.
+            if !t.new_fields.is_empty() {
+                let shown = t.new_fields.iter().take(FIELDS_SHOWN);
+                let shown =
+                    shown.map(|(name, field_type)| format!("{} {field_type}", one_line(name)));
+                let shown: Vec<String> = shown.collect();
+                let more = t.new_fields.len() - shown.len();
+                write!(out, "  new fields: {}", shown.join(", "))?;
+                match more {
+                    0 => writeln!(out)?,
+                    _ => writeln!(out, ", and {more} more")?,
+                }
+            }
         }
         let seconds = took.as_secs_f64();
         let (rows, values) = (self.rows(), self.values());
@@ -371,6 +389,7 @@ impl Tables<'_> {
             rows: sink.rows,
             values: sink.values,
             series: sink.series_met(),
+            new_fields: sink.new_fields(),
             left_out: sink.uncommitted().rows,
             first_left_out: sink.uncommitted().first.clone(),
         };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 use tidestone::{
-    Batch, Column, Durability, Error, ErrorKind, FieldType, SeriesHandle, SeriesId, Table,
+    Batch, Column, Durability, Error, ErrorKind, FieldId, FieldType, SeriesHandle, SeriesId, Table,
     Tidestone, Value, Values, Writer,
 };
 
@@ -52,6 +52,8 @@ impl From<Error> for Refused {
 /// Takes rows of one table and commits them in batches.
 pub(super) struct Sink {
     table: Table,
+    /// The fields it had before.
+    known: Vec<FieldId>,
     writer: Writer,
     columns: Vec<SinkColumn>,
     /// The columns by name.
@@ -104,9 +106,17 @@ struct SinkColumn {
 }
 
 impl Sink {
+    /// The fields that the table has got since, and their types.
+    pub(super) fn new_fields(&self) -> Vec<(String, FieldType)> {
+        let schema = self.table.schema();
+        let new = schema.fields.iter().filter(|f| !self.known.contains(&f.id));
+        new.map(|f| (f.name.clone(), f.field_type)).collect()
+    }
+
     pub(super) fn new(db: &Tidestone, table: Table) -> Self {
         Self {
             writer: db.writer(),
+            known: table.schema().fields.iter().map(|f| f.id).collect(),
             table,
             columns: Vec::new(),
             numbers: FxHashMap::default(),
