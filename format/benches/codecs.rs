@@ -8,6 +8,7 @@ mod data;
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use fastlanes::BitPacking;
 use tidestone_format::bytes::Reader;
 use tidestone_format::codec::{alp, bits, integer};
 use tidestone_format::version::VECTOR_ROWS;
@@ -48,6 +49,29 @@ fn packing(c: &mut Criterion) {
             }
         }
     }
+}
+
+/// The crate `fastlanes`, as a yardstick: packed to the same bits.
+fn fastlanes(c: &mut Criterion) {
+    let mut group = c.benchmark_group("bits/fastlanes");
+    group.throughput(Throughput::Elements(VECTOR_ROWS as u64));
+    macro_rules! widths {
+        ($($width:literal)*) => {
+            $({
+                let mut packed = Vec::new();
+                bits::pack(&noise(VECTOR_ROWS, $width), $width, &mut packed);
+                let mut words = [0u64; 16 * $width];
+                for (word, bytes) in words.iter_mut().zip(packed.as_chunks().0) {
+                    *word = u64::from_le_bytes(*bytes);
+                }
+                let mut out = [0; VECTOR_ROWS];
+                group.bench_function(format!("unpack/{}", $width), |b| {
+                    b.iter(|| u64::unpack::<$width, { 16 * $width }>(black_box(&words), black_box(&mut out)));
+                });
+            })*
+        };
+    }
+    widths!(1 2 3 4 7 8 10 13 16 17 24 31 32 33 40 48 55 63 64);
 }
 
 /// Some of the whole vectors of a column.
@@ -172,5 +196,5 @@ fn bits_each(bytes: &[u8], vectors: usize) -> f64 {
     bytes.len() as f64 * 8.0 / (vectors * VECTOR_ROWS) as f64
 }
 
-criterion_group!(benches, packing, integers, decimals);
+criterion_group!(benches, packing, fastlanes, integers, decimals);
 criterion_main!(benches);

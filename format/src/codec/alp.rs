@@ -8,6 +8,7 @@
 mod tests;
 
 use super::integer;
+use super::simd::{Kernel, Level};
 use crate::bytes::{Reader, put_varint, varint_len};
 use crate::version::{MAX_ALP_EXPONENT, VECTOR_ROWS};
 use crate::{FormatError, Result};
@@ -157,13 +158,16 @@ pub fn encode(values: &[f64], candidates: &Candidates, out: &mut Vec<u8>) -> Opt
 /// The bytes are not that many values. What `out` holds then means nothing.
 pub fn decode(reader: &mut Reader<'_>, out: &mut [f64]) -> Result<()> {
     let parts = Parts::read(reader, out.len())?;
-    let mut integers = [0i64; VECTOR_ROWS];
-    let integers = &mut integers[..out.len()];
     let mut stream = Reader::new(parts.stream, WHAT);
-    integer::decode(&mut stream, integers)
+    integer::decode(&mut stream, bytemuck::cast_slice_mut(out))
         .and_then(|()| stream.finish())
         .map_err(|e| e.at_base(parts.stream_at as u64))?;
-    from_integers(parts.parameters, integers, out);
+    let Factors { restore, lower, .. } = Factors::of(parts.parameters);
+    Level::best().run(FromIntegers {
+        values: out,
+        restore,
+        lower,
+    });
     for (position, value) in parts.positions.iter().zip(parts.exceptions) {
         if let Some(slot) = out.get_mut(usize::from(u16::from_le_bytes(*position))) {
             *slot = f64::from_le_bytes(*value);
@@ -306,22 +310,47 @@ fn fill_exceptions(integers: &mut [i64], positions: &[u16]) {
     }
 }
 
-fn from_integers(pair: Parameters, integers: &[i64], out: &mut [f64]) {
-    let Factors { restore, lower, .. } = Factors::of(pair);
-    // An integer of at most 51 bits becomes a double by an addition, which vectorises; should one
-    // be larger, all are converted again the long way. Both give the same where both are exact.
-    let mut large = 0;
-    for (slot, integer) in out.iter_mut().zip(integers) {
-        let bits = integer.cast_unsigned();
-        large |= bits.wrapping_add(1 << 51) >> 52;
-        let sum = f64::from_bits(bits.wrapping_add(MAGIC.to_bits()));
-        *slot = (sum - MAGIC) * restore * lower;
-    }
-    if large != 0 {
-        for (slot, integer) in out.iter_mut().zip(integers) {
-            *slot = *integer as f64 * restore * lower;
+/// Turns integers, which stand where the values go, into values.
+struct FromIntegers<'a> {
+    values: &'a mut [f64],
+    restore: f64,
+    lower: f64,
+}
+
+impl Kernel for FromIntegers<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self, lanes: usize) {
+        let Self {
+            values,
+            restore,
+            lower,
+        } = self;
+        for value in values {
+            let bits = value.to_bits();
+            // SSE2 converts one at a time, AVX-512 eight; AVX2 has no such instruction.
+            let integer = match lanes {
+                4 => to_double(bits),
+                _ => bits.cast_signed() as f64,
+            };
+            *value = integer * restore * lower;
         }
     }
+}
+
+/// The double nearest to an integer, given by its bits: what `as f64` makes, of many at once. Each half of the integer becomes the lower bits of a double whose exponent gives them
+/// their weight; taking off what was added is exact, and putting the halves together rounds once.
+#[inline(always)]
+fn to_double(integer: u64) -> f64 {
+    /// 2^52, and 2^84 + 2^63: the integer's sign bit is turned, which adds 2^63.
+    const LOW: u64 = 0x4330_0000_0000_0000;
+    const HIGH: u64 = 0x4530_0000_8000_0000;
+    /// 2^84 + 2^63 + 2^52.
+    const BOTH: f64 = 19_342_822_341_709_703_277_445_120.0;
+    let low = f64::from_bits(integer & 0xffff_ffff | LOW);
+    let high = f64::from_bits((integer >> 32) ^ HIGH);
+    (high - BOTH) + low
 }
 
 /// Some values of a vector, evenly spread.

@@ -7,6 +7,7 @@
 //! The kernels are monomorphised by width; their inner loop runs over the 16 lanes of a row, which
 //! the compiler turns into vector code at any instruction set.
 
+use crate::codec::simd::{Kernel, Level};
 use crate::version::VECTOR_ROWS;
 use crate::{FormatError, Result};
 
@@ -58,27 +59,8 @@ pub fn unpack(bytes: &[u8], width: u8, out: &mut [u64]) -> Result<()> {
     unpack_add(bytes, width, 0, out)
 }
 
-/// What a kernel writes: the same 64 bits under either sign.
-pub(super) trait Word: Copy {
-    fn from_bits(bits: u64) -> Self;
-}
-
-impl Word for u64 {
-    #[inline(always)]
-    fn from_bits(bits: u64) -> Self {
-        bits
-    }
-}
-
-impl Word for i64 {
-    #[inline(always)]
-    fn from_bits(bits: u64) -> Self {
-        bits.cast_signed()
-    }
-}
-
 /// As [`unpack`], with `add` added to every number (wrapping).
-pub(super) fn unpack_add<T: Word>(bytes: &[u8], width: u8, add: u64, out: &mut [T]) -> Result<()> {
+pub(super) fn unpack_add(bytes: &[u8], width: u8, add: u64, out: &mut [u64]) -> Result<()> {
     if width > 64 {
         return Err(FormatError::invalid(
             WHAT,
@@ -100,12 +82,12 @@ pub(super) fn unpack_add<T: Word>(bytes: &[u8], width: u8, add: u64, out: &mut [
         ));
     }
     if width == 0 {
-        out.fill(T::from_bits(add));
+        out.fill(add);
         return Ok(());
     }
     match out.first_chunk_mut::<VECTOR_ROWS>() {
         Some(vector) => {
-            unpack_interleaved(bytes.as_chunks().0, width, add, vector);
+            unpack_interleaved(Level::best(), bytes.as_chunks().0, width, add, vector);
             Ok(())
         }
         None => unpack_sequential(bytes, usize::from(width), add, out),
@@ -127,47 +109,70 @@ const fn mask(width: usize) -> u64 {
 }
 
 /// One width of [`unpack_interleaved`]; `packed` holds at least `W` stripes.
-#[inline(never)]
-fn unpack_width<const W: usize, T: Word>(
-    packed: &[[u8; STRIPE]],
+struct Unpack<'a, const W: usize> {
+    packed: &'a [[u8; STRIPE]],
     add: u64,
-    out: &mut [T; VECTOR_ROWS],
-) {
-    let Some(stripes) = packed.first_chunk::<W>() else {
-        return;
-    };
-    for row in 0..ROWS {
-        let (k, shift) = (row * W / 64, row * W % 64);
-        let Some(slots) = out[first_of_row(row)..].first_chunk_mut::<LANES>() else {
+    out: &'a mut [u64; VECTOR_ROWS],
+}
+
+impl<const W: usize> Kernel for Unpack<'_, W> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self, _: usize) {
+        let Self { packed, add, out } = self;
+        let Some(stripes) = packed.first_chunk::<W>() else {
             return;
         };
-        let low = stripes[k].as_chunks::<8>().0;
-        if shift + W > 64 {
-            let high = stripes[k + 1].as_chunks::<8>().0;
-            for lane in 0..LANES {
-                let low = u64::from_le_bytes(low[lane]) >> shift;
-                let high = u64::from_le_bytes(high[lane]) << (64 - shift);
-                slots[lane] = T::from_bits(((low | high) & mask(W)).wrapping_add(add));
-            }
-        } else {
-            for lane in 0..LANES {
-                let low = u64::from_le_bytes(low[lane]) >> shift;
-                slots[lane] = T::from_bits((low & mask(W)).wrapping_add(add));
-            }
+        macro_rules! rows {
+            ($($row:literal)*) => {
+                $(unpack_row::<W, $row>(stripes, add, out);)*
+            };
+        }
+        rows!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31
+            32 33 34 35 36 37 38 39 40 41 42 43 44 45 46 47 48 49 50 51 52 53 54 55 56 57 58 59 60 61
+            62 63);
+    }
+}
+
+/// One row of all lanes: everything about its place is known to the compiler.
+#[inline(always)]
+fn unpack_row<const W: usize, const ROW: usize>(
+    stripes: &[[u8; STRIPE]; W],
+    add: u64,
+    out: &mut [u64; VECTOR_ROWS],
+) {
+    let (k, shift) = (ROW * W / 64, ROW * W % 64);
+    let Some(slots) = out[const { first_of_row(ROW) }..].first_chunk_mut::<LANES>() else {
+        return;
+    };
+    let low = stripes[k].as_chunks::<8>().0;
+    if shift + W > 64 {
+        let high = stripes[k + 1].as_chunks::<8>().0;
+        for lane in 0..LANES {
+            let low = u64::from_le_bytes(low[lane]) >> shift;
+            let high = u64::from_le_bytes(high[lane]) << (64 - shift);
+            slots[lane] = ((low | high) & mask(W)).wrapping_add(add);
+        }
+    } else {
+        for lane in 0..LANES {
+            let low = u64::from_le_bytes(low[lane]) >> shift;
+            slots[lane] = (low & mask(W)).wrapping_add(add);
         }
     }
 }
 
-fn unpack_interleaved<T: Word>(
+fn unpack_interleaved(
+    level: Level,
     packed: &[[u8; STRIPE]],
     width: u8,
     add: u64,
-    out: &mut [T; VECTOR_ROWS],
+    out: &mut [u64; VECTOR_ROWS],
 ) {
     macro_rules! dispatch {
         ($($width:literal)*) => {
             match width {
-                $($width => unpack_width::<$width, T>(packed, add, out),)*
+                $($width => level.run(Unpack::<$width> { packed, add, out }),)*
                 _ => {}
             }
         };
@@ -229,7 +234,7 @@ fn pack_sequential(values: &[u64], width: usize, out: &mut Vec<u8>) {
 }
 
 /// `bytes` has the length that `out` and the width ask for.
-fn unpack_sequential<T: Word>(bytes: &[u8], width: usize, add: u64, out: &mut [T]) -> Result<()> {
+fn unpack_sequential(bytes: &[u8], width: usize, add: u64, out: &mut [u64]) -> Result<()> {
     // Every number lies within nine bytes: those whose nine bytes are there are read in place,
     // the few at the end from a copy with zeros behind it.
     let mask = mask(width);
@@ -237,7 +242,7 @@ fn unpack_sequential<T: Word>(bytes: &[u8], width: usize, add: u64, out: &mut [T
         let [low @ .., high] = *window;
         let low = u64::from_le_bytes(low) >> shift;
         let high = u64::from(high) << (63 - shift) << 1;
-        T::from_bits(((low | high) & mask).wrapping_add(add))
+        ((low | high) & mask).wrapping_add(add)
     };
     let mut bit = 0;
     let mut at = 0;

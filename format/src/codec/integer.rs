@@ -9,6 +9,7 @@ mod plan;
 mod tests;
 
 use super::bits;
+use super::simd::{Kernel, Level};
 use crate::bytes::Reader;
 use crate::tags::on_disk;
 use crate::version::VECTOR_ROWS;
@@ -83,6 +84,7 @@ pub fn decode(reader: &mut Reader<'_>, out: &mut [i64]) -> Result<()> {
         }
         Form::Delta => {
             stream.decode_frame(out)?;
+            // Of the first value, whose number is 0, the reference is left.
             if out.first() != Some(&stream.reference) {
                 return Err(FormatError::invalid(
                     WHAT,
@@ -91,11 +93,11 @@ pub fn decode(reader: &mut Reader<'_>, out: &mut [i64]) -> Result<()> {
                     "another one",
                 ));
             }
-            let mut value = stream.base.wrapping_sub(stream.reference);
-            for slot in out {
-                value = value.wrapping_add(*slot);
-                *slot = value;
-            }
+            let before = stream.base.wrapping_sub(stream.reference);
+            Level::best().run(PrefixSum {
+                numbers: bytemuck::cast_slice_mut(out),
+                before: before.cast_unsigned(),
+            });
         }
     }
     Ok(())
@@ -214,29 +216,121 @@ impl<'a> Stream<'a> {
             Form::Delta => self.reference,
             _ => self.base,
         };
-        if self.scale == 1 {
-            bits::unpack_add(self.packed, self.width, offset.cast_unsigned(), out)
-                .map_err(|e| e.at_base(self.packed_at as u64))?;
-        } else {
-            bits::unpack_add(self.packed, self.width, 0, out)
-                .map_err(|e| e.at_base(self.packed_at as u64))?;
-            let scale = self.scale.cast_signed();
-            for slot in out.iter_mut() {
-                *slot = offset.wrapping_add(slot.wrapping_mul(scale));
-            }
+        let numbers = bytemuck::cast_slice_mut(out);
+        let add = match self.scale {
+            1 => offset.cast_unsigned(),
+            _ => 0,
+        };
+        bits::unpack_add(self.packed, self.width, add, numbers)
+            .map_err(|e| e.at_base(self.packed_at as u64))?;
+        if self.scale != 1 {
+            Level::best().run(Scale {
+                numbers,
+                scale: self.scale,
+                offset: offset.cast_unsigned(),
+            });
         }
-        // Without patches their length may be 0, which `chunks_exact` does not take.
-        let patches = self.patches.chunks_exact(self.patch_len.max(1));
+        macro_rules! patch {
+            ($($len:literal)*) => {
+                match self.patch_len {
+                    $($len => self.patch::<$len>(offset, out),)*
+                    _ => {}
+                }
+            };
+        }
+        patch!(1 2 3 4 5 6 7 8);
+        Ok(())
+    }
+
+    /// Puts patches of `LEN` bytes in their places.
+    fn patch<const LEN: usize>(&self, offset: i64, out: &mut [i64]) {
+        let patches = self.patches.as_chunks::<LEN>().0;
         for (position, patch) in self.positions.iter().zip(patches) {
             let mut number = [0u8; 8];
-            number[..patch.len()].copy_from_slice(patch);
+            number[..LEN].copy_from_slice(patch);
             let scaled = u64::from_le_bytes(number).wrapping_mul(self.scale);
             if let Some(slot) = out.get_mut(usize::from(u16::from_le_bytes(*position))) {
                 *slot = offset.wrapping_add_unsigned(scaled);
             }
         }
-        Ok(())
     }
+}
+
+/// `number * scale + offset` for each number, wrapping.
+struct Scale<'a> {
+    numbers: &'a mut [u64],
+    scale: u64,
+    offset: u64,
+}
+
+impl Kernel for Scale<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self, _: usize) {
+        for number in self.numbers {
+            *number = number.wrapping_mul(self.scale).wrapping_add(self.offset);
+        }
+    }
+}
+
+/// Each number becomes the sum of `before` and all numbers up to it, wrapping.
+struct PrefixSum<'a> {
+    numbers: &'a mut [u64],
+    before: u64,
+}
+
+impl Kernel for PrefixSum<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self, lanes: usize) {
+        let Self { numbers, before } = self;
+        let mut sum = before;
+        let mut rest = numbers;
+        if lanes >= 4 {
+            let (runs, end) = rest.as_chunks_mut();
+            sum = sum_runs(runs, before);
+            rest = end;
+        }
+        for number in rest {
+            sum = sum.wrapping_add(*number);
+            *number = sum;
+        }
+    }
+}
+
+/// Numbers summed side by side.
+const RUN: usize = 8;
+
+/// [`PrefixSum`] where registers are wide: the sum of eight numbers is one of two sums of four, these of two,
+/// at doubling distances (Hillis and Steele, 1986), and each waits only for the one eight places before it.
+#[inline(always)]
+fn sum_runs(runs: &mut [[u64; RUN]], before: u64) -> u64 {
+    /// To each of `numbers` the one `DISTANCE` places before it, the first of which are at the end of `earlier`.
+    #[inline(always)]
+    fn add<const DISTANCE: usize>(earlier: &[u64; RUN], numbers: &[u64; RUN]) -> [u64; RUN] {
+        std::array::from_fn(|i| {
+            let other = match i.checked_sub(DISTANCE) {
+                Some(at) => numbers[at],
+                None => earlier[i + RUN - DISTANCE],
+            };
+            numbers[i].wrapping_add(other)
+        })
+    }
+    let [mut ones, mut twos, mut fours] = [[0; RUN]; 3];
+    let mut sums = [before; RUN];
+    for run in runs {
+        let two = add::<1>(&ones, run);
+        let four = add::<2>(&twos, &two);
+        let eight = add::<4>(&fours, &four);
+        for (sum, eight) in sums.iter_mut().zip(eight) {
+            *sum = sum.wrapping_add(eight);
+        }
+        (ones, twos, fours) = (*run, two, four);
+        *run = sums;
+    }
+    sums[RUN - 1]
 }
 
 /// Fills `out` with `first`, `first + step`, and so on, wrapping.

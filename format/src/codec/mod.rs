@@ -2,6 +2,7 @@
 //!
 //! | module | what |
 //! |---|---|
+//! | `simd` | one kernel for several sets of instructions, chosen at run time |
 //! | [`bits`] | packing numbers of `w` bits, in the interleaved order of FastLanes |
 //! | [`integer`] | integer streams: raw, constant, frame of reference, delta, scale, patches |
 //! | [`alp`] | doubles that are decimals, as integers |
@@ -15,6 +16,7 @@ pub mod bits;
 pub mod dictionary;
 pub mod float;
 pub mod integer;
+pub(crate) mod simd;
 pub mod stats;
 pub(crate) mod text;
 pub mod vector;

@@ -143,3 +143,33 @@ fn few_candidates_are_kept_and_the_common_one_leads() {
         assert_eq!(d.integers.width, 10);
     }
 }
+
+#[test]
+fn every_level_converts_integers_alike() {
+    let mut integers = vec![0, 1, -1, i64::MIN, i64::MIN + 1, i64::MAX, i64::MAX - 1];
+    // About each power of two lie those that are rounded up, down and to even.
+    for power in 1..63 {
+        integers.extend((-3..=3).flat_map(|d| [(1i64 << power) + d, -(1i64 << power) + d]));
+    }
+    let mut state = 1i64;
+    for i in 0..20_000 {
+        state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(99);
+        integers.push(state >> (i % 64));
+    }
+    for (restore, lower) in [(1.0, 1.0), (1e3, 1e-5), (1.0, 1e-18)] {
+        let expected: Vec<f64> = integers
+            .iter()
+            .map(|&i| i as f64 * restore * lower)
+            .collect();
+        for level in Level::available() {
+            let from_bits = |i: &i64| f64::from_bits(i.cast_unsigned());
+            let mut values: Vec<f64> = integers.iter().map(from_bits).collect();
+            level.run(FromIntegers {
+                values: &mut values,
+                restore,
+                lower,
+            });
+            assert_eq!(bits(&values), bits(&expected), "{}", level.name());
+        }
+    }
+}

@@ -168,3 +168,39 @@ fn full_vectors_are_packed_as_fastlanes_packs_them() {
         assert_eq!(crc32fast::hash(&packed), expected, "{width} bits");
     }
 }
+
+#[test]
+fn every_level_unpacks_alike() {
+    for width in 1..=64 {
+        let values = numbers(1024, width);
+        let mut packed = Vec::new();
+        pack(&values, width, &mut packed);
+        for add in [0, 7, u64::MAX - 2] {
+            let expected: Vec<u64> = values.iter().map(|v| v.wrapping_add(add)).collect();
+            for level in Level::available() {
+                let mut unpacked = [3; 1024];
+                unpack_interleaved(level, packed.as_chunks().0, width, add, &mut unpacked);
+                assert!(unpacked[..] == expected, "{width} bits, {}", level.name());
+            }
+        }
+    }
+}
+
+#[test]
+fn full_vectors_are_packed_as_fastlanes_does() {
+    macro_rules! check {
+        ($($width:literal)*) => {
+            $({
+                let values = numbers(1024, $width);
+                let mut packed = Vec::new();
+                pack(&values, $width, &mut packed);
+                let mut words = [0; 16 * $width];
+                let vector = values.first_chunk().unwrap();
+                <u64 as fastlanes::BitPacking>::pack::<$width, { 16 * $width }>(vector, &mut words);
+                let bytes: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
+                assert!(packed == bytes, "{} bits", $width);
+            })*
+        };
+    }
+    check!(1 2 5 8 13 16 17 31 32 33 47 60 63 64);
+}

@@ -185,3 +185,42 @@ fn every_cut_is_refused() {
         }
     }
 }
+
+#[test]
+fn every_level_sums_and_scales_alike() {
+    for n in (0..40).chain([100, 1000, 1023, 1024]) {
+        let numbers: Vec<u64> = (0..n)
+            .map(|i| noise(i, i64::MAX).cast_unsigned() << (i % 3))
+            .collect();
+        for before in [0, 5, u64::MAX - 3] {
+            let mut sum = before;
+            let mut sums = numbers.clone();
+            for number in &mut sums {
+                sum = sum.wrapping_add(*number);
+                *number = sum;
+            }
+            let scale = before | 1;
+            let scaled = numbers
+                .iter()
+                .map(|v| v.wrapping_mul(scale).wrapping_add(9));
+            let scaled: Vec<u64> = scaled.collect();
+            for level in Level::available() {
+                let mut actual = numbers.clone();
+                let kernel = PrefixSum {
+                    numbers: &mut actual,
+                    before,
+                };
+                level.run(kernel);
+                assert_eq!(actual, sums, "{n} numbers, {}", level.name());
+                let mut actual = numbers.clone();
+                let kernel = Scale {
+                    numbers: &mut actual,
+                    scale,
+                    offset: 9,
+                };
+                level.run(kernel);
+                assert_eq!(actual, scaled, "{n} numbers, {}", level.name());
+            }
+        }
+    }
+}
