@@ -324,6 +324,29 @@ fn in_passes() -> Golden {
     }
 }
 
+/// Integers in runs, and few of them that lie far apart.
+fn runs_and_codes() -> Golden {
+    let rows = 2_500;
+    let far = |n: usize| (mix(n as u64) >> 20).cast_signed();
+    let columns = vec![
+        i64s(rows, |row| Some(far(row / 37))),
+        i64s(rows, |row| Some(far((mix(row as u64) % 9) as usize))),
+        i64s(rows, |row| (row % 90 > 4).then(|| far(row / 300))),
+        u64s(rows, |row| mix(mix(row as u64) % 50)),
+        f64s(rows, |row| Some((far(row / 25) >> 20) as f64 / 100.0)),
+    ];
+    Golden {
+        name: "segment-runs-and-codes.bin",
+        policy: DuplicatePolicy::All,
+        tier: Tier::Hot,
+        series: vec![(3, 1_500), (4, 1_000)],
+        times: (0..rows as i64).map(|row| row / 8 * 1_000_000).collect(),
+        fields: fields(&columns),
+        passes: vec![columns.len()],
+        columns,
+    }
+}
+
 /// The example of `FORMAT.md`.
 fn example() -> Golden {
     let values = [Some(20.5), None, Some(21.25)];
@@ -488,6 +511,11 @@ fn columns_that_were_written_in_passes_are_read() {
 }
 
 #[test]
+fn runs_and_codes_are_read() {
+    check(&runs_and_codes());
+}
+
+#[test]
 fn the_worked_example_is_what_the_document_shows() {
     let golden = example();
     check(&golden);
@@ -519,6 +547,7 @@ fn the_writer_is_deterministic() {
         example(),
         in_passes(),
         every_combination(),
+        runs_and_codes(),
     ];
     for golden in all {
         assert!(write(&golden) == write(&golden), "{}", golden.name);

@@ -1,10 +1,12 @@
-//! Integer streams: raw, constant, frame of reference, delta; each of the last two with a scale
-//! and patches.
+//! Integer streams: raw, constant, frame of reference, delta, each of the last two with a scale
+//! and patches; and run lengths and dictionaries, made of streams of those plain forms.
 //!
 //! [`encode`] looks at every form and takes the one with the fewest bytes; it knows each one's
 //! length before anything is written. `u64` values go through by their bits.
 
+mod distinct;
 mod plan;
+mod runs;
 #[cfg(test)]
 mod tests;
 
@@ -34,6 +36,10 @@ on_disk! {
         FrameOfReference = 3,
         /// `previous + reference + scale * q`.
         Delta = 4,
+        /// Each run of equal values once, and its length.
+        RunLength = 5,
+        /// Each distinct value once, and a code for every value.
+        Dictionary = 6,
     }
 }
 
@@ -42,16 +48,18 @@ on_disk! {
 pub struct Description {
     /// How the values are held.
     pub form: Form,
-    /// Bits of a packed number: 64 for raw, 0 for constant.
+    /// Bits of a packed number: 64 for raw, 0 for constant and the forms made of streams.
     pub width: u8,
     /// What packed numbers are multiplied with; 1 without a scale.
     pub scale: u64,
-    /// The constant, the frame's reference, the first value of a delta; 0 for raw.
+    /// The constant, the frame's reference, the first value of a delta; 0 otherwise.
     pub base: i64,
     /// The reference of the differences of a delta; 0 otherwise.
     pub reference: i64,
     /// Numbers stored apart because they exceed the width.
     pub patches: usize,
+    /// Runs of run lengths, entries of a dictionary; 0 otherwise.
+    pub parts: usize,
     /// Length of the stream in bytes.
     pub encoded_len: usize,
 }
@@ -69,38 +77,12 @@ pub fn encode(values: &[i64], out: &mut Vec<u8>) {
 /// # Errors
 /// The bytes are no stream of that many values. What `out` holds then means nothing.
 pub fn decode(reader: &mut Reader<'_>, out: &mut [i64]) -> Result<()> {
-    let start = reader.position();
-    let stream = Stream::read(reader, out.len())?;
-    match stream.form {
-        Form::Raw => {
-            for (slot, bytes) in out.iter_mut().zip(stream.packed.as_chunks().0) {
-                *slot = i64::from_le_bytes(*bytes);
-            }
-        }
-        Form::Constant => out.fill(stream.base),
-        Form::FrameOfReference => stream.decode_frame(out)?,
-        Form::Delta if stream.is_progression() => {
-            progression(stream.base, stream.reference, out);
-        }
-        Form::Delta => {
-            stream.decode_frame(out)?;
-            // Of the first value, whose number is 0, the reference is left.
-            if out.first() != Some(&stream.reference) {
-                return Err(FormatError::invalid(
-                    WHAT,
-                    start as u64,
-                    "0 as the packed number of a delta's first value",
-                    "another one",
-                ));
-            }
-            let before = stream.base.wrapping_sub(stream.reference);
-            Level::best().run(PrefixSum {
-                numbers: bytemuck::cast_slice_mut(out),
-                before: before.cast_unsigned(),
-            });
-        }
+    check_count(out.len())?;
+    match Stream::tag(reader)? {
+        Form::RunLength => runs::decode(reader, out).map(drop),
+        Form::Dictionary => distinct::decode(reader, out).map(drop),
+        form => Stream::of(form, reader, out.len())?.decode(out),
     }
-    Ok(())
 }
 
 /// What the stream of `n` values at the reader's position is made of; the reader stands behind it
@@ -109,20 +91,54 @@ pub fn decode(reader: &mut Reader<'_>, out: &mut [i64]) -> Result<()> {
 /// # Errors
 /// The bytes are no such stream.
 pub fn describe(reader: &mut Reader<'_>, n: usize) -> Result<Description> {
+    check_count(n)?;
     let start = reader.position();
-    let stream = Stream::read(reader, n)?;
-    Ok(Description {
-        form: stream.form,
-        width: stream.width,
-        scale: stream.scale,
-        base: stream.base,
-        reference: stream.reference,
-        patches: stream.positions.len(),
-        encoded_len: reader.position() - start,
-    })
+    let form = Stream::tag(reader)?;
+    let mut description = match form {
+        Form::RunLength => Description::of_parts(form, runs::skip(reader, n)?),
+        Form::Dictionary => Description::of_parts(form, distinct::skip(reader, n)?),
+        form => {
+            let stream = Stream::of(form, reader, n)?;
+            Description {
+                form,
+                width: stream.width,
+                scale: stream.scale,
+                base: stream.base,
+                reference: stream.reference,
+                patches: stream.positions.len(),
+                parts: 0,
+                encoded_len: 0,
+            }
+        }
+    };
+    description.encoded_len = reader.position() - start;
+    Ok(description)
 }
 
-/// The parts of a stream, lengths and positions checked.
+fn check_count(n: usize) -> Result<()> {
+    match (1..=VECTOR_ROWS).contains(&n) {
+        true => Ok(()),
+        false => Err(FormatError::limit(WHAT, VECTOR_ROWS, n)),
+    }
+}
+
+impl Description {
+    /// Of a form made of streams.
+    fn of_parts(form: Form, parts: usize) -> Self {
+        Self {
+            form,
+            width: 0,
+            scale: 1,
+            base: 0,
+            reference: 0,
+            patches: 0,
+            parts,
+            encoded_len: 0,
+        }
+    }
+}
+
+/// The parts of a stream of a plain form, lengths and positions checked.
 struct Stream<'a> {
     form: Form,
     width: u8,
@@ -139,15 +155,22 @@ struct Stream<'a> {
 }
 
 impl<'a> Stream<'a> {
-    fn read(reader: &mut Reader<'a>, n: usize) -> Result<Self> {
-        if n == 0 || n > VECTOR_ROWS {
-            return Err(FormatError::limit(WHAT, VECTOR_ROWS, n));
-        }
+    /// Reads the form of a stream.
+    fn tag(reader: &mut Reader<'a>) -> Result<Form> {
         let start = reader.position();
         let tag = reader.u8()?;
-        let Some(form) = Form::ALL.into_iter().find(|form| form.tag() == tag) else {
-            return Err(reader.invalid_at(start, "a form from 1 to 4", tag));
-        };
+        let form = Form::ALL.into_iter().find(|form| form.tag() == tag);
+        form.ok_or_else(|| reader.invalid_at(start, "a form from 1 to 6", tag))
+    }
+
+    /// Reads a stream of a plain form.
+    fn plain(reader: &mut Reader<'a>, n: usize) -> Result<Self> {
+        let form = Self::tag(reader)?;
+        Self::of(form, reader, n)
+    }
+
+    /// Reads what follows the form, a plain one, of a stream of 1 to 1,024 values.
+    fn of(form: Form, reader: &mut Reader<'a>, n: usize) -> Result<Self> {
         let mut stream = Self {
             form,
             width: 64,
@@ -167,8 +190,46 @@ impl<'a> Stream<'a> {
                 stream.base = reader.signed_varint()?;
             }
             Form::FrameOfReference | Form::Delta => stream.read_packed(reader, n)?,
+            Form::RunLength | Form::Dictionary => {
+                let at = reader.position() - 1;
+                return Err(reader.invalid_at(at, "a form from 1 to 4 within another", form.tag()));
+            }
         }
         Ok(stream)
+    }
+
+    /// Fills `out`, as many values as the stream was read for.
+    fn decode(&self, out: &mut [i64]) -> Result<()> {
+        match self.form {
+            Form::Constant => out.fill(self.base),
+            Form::FrameOfReference => self.decode_frame(out)?,
+            Form::Delta if self.is_progression() => {
+                progression(self.base, self.reference, out);
+            }
+            Form::Delta => {
+                self.decode_frame(out)?;
+                // Of the first value, whose number is 0, the reference is left.
+                if out.first() != Some(&self.reference) {
+                    return Err(FormatError::invalid(
+                        WHAT,
+                        self.packed_at as u64,
+                        "0 as the packed number of a delta's first value",
+                        "another one",
+                    ));
+                }
+                let before = self.base.wrapping_sub(self.reference);
+                Level::best().run(PrefixSum {
+                    numbers: bytemuck::cast_slice_mut(out),
+                    before: before.cast_unsigned(),
+                });
+            }
+            Form::Raw | Form::RunLength | Form::Dictionary => {
+                for (slot, bytes) in out.iter_mut().zip(self.packed.as_chunks().0) {
+                    *slot = i64::from_le_bytes(*bytes);
+                }
+            }
+        }
+        Ok(())
     }
 
     fn read_packed(&mut self, reader: &mut Reader<'a>, n: usize) -> Result<()> {
@@ -335,20 +396,38 @@ fn sum_runs(runs: &mut [[u64; RUN]], before: u64) -> u64 {
 
 /// Fills `out` with `first`, `first + step`, and so on, wrapping.
 fn progression(first: i64, step: i64, out: &mut [i64]) {
-    /// So many at a time that do not wait for each other.
-    const LANES: usize = 8;
-    let mut lanes = [0; LANES];
-    let mut next = first;
-    for lane in &mut lanes {
-        *lane = next;
-        next = next.wrapping_add(step);
-    }
-    let stride = next.wrapping_sub(first);
-    for slots in out.chunks_mut(LANES) {
-        for (slot, lane) in slots.iter_mut().zip(&mut lanes) {
-            *slot = *lane;
-            *lane = lane.wrapping_add(stride);
+    Level::best().run(Progression { first, step, out });
+}
+
+struct Progression<'a> {
+    first: i64,
+    step: i64,
+    out: &'a mut [i64],
+}
+
+impl Kernel for Progression<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self, _: usize) {
+        /// So many at a time that do not wait for each other.
+        const LANES: usize = 16;
+        let Self { first, step, out } = self;
+        let mut lanes = [0; LANES];
+        let mut next = first;
+        for lane in &mut lanes {
+            *lane = next;
+            next = next.wrapping_add(step);
         }
+        let stride = next.wrapping_sub(first);
+        let (runs, rest) = out.as_chunks_mut::<LANES>();
+        for run in runs {
+            *run = lanes;
+            for lane in &mut lanes {
+                *lane = lane.wrapping_add(stride);
+            }
+        }
+        rest.copy_from_slice(&lanes[..rest.len()]);
     }
 }
 

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `simd` | one kernel for several sets of instructions, chosen at run time |
 //! | [`bits`] | packing numbers of `w` bits, in the interleaved order of FastLanes |
-//! | [`integer`] | integer streams: raw, constant, frame of reference, delta, scale, patches |
+//! | [`integer`] | integer streams: raw, constant, frame of reference, delta, scale, patches; run lengths, dictionaries |
 //! | [`alp`] | doubles that are decimals, as integers |
 //! | [`float`] | float streams: raw, constant, ALP |
 //! | [`dictionary`] | distinct strings or doubles, and codes for them |

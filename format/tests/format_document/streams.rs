@@ -32,7 +32,26 @@ fn check_integers(values: &[i64], form: integer::Form, scaled: bool, patched: bo
     let tag = [form.tag()];
 
     let mut fields: Vec<(&str, &[u8])> = vec![("form", &tag)];
+    let parts = varint(found.parts as u64);
+    let mut within = Reader::new(&bytes, "test");
     match form {
+        integer::Form::RunLength | integer::Form::Dictionary => {
+            within.take(1 + parts.len()).unwrap();
+            let first = within.position();
+            integer::describe(&mut within, found.parts).unwrap();
+            let (first, second) = bytes[first..].split_at(within.position() - first);
+            fields.push(("number of parts", &parts));
+            match form {
+                integer::Form::RunLength => fields.extend([
+                    ("integer stream of the *m* values", first),
+                    ("integer stream of the *m* lengths", second),
+                ]),
+                _ => fields.extend([
+                    ("integer stream of the *m* entries", first),
+                    ("integer stream of *n* codes", second),
+                ]),
+            }
+        }
         integer::Form::Raw => fields.push(("the values", &raw)),
         integer::Form::Constant => fields.push(("the value", &base)),
         integer::Form::FrameOfReference | integer::Form::Delta => {
@@ -69,7 +88,7 @@ fn check_integers(values: &[i64], form: integer::Form, scaled: bool, patched: bo
 
 #[test]
 fn integer_streams() {
-    use integer::Form::{Constant, Delta, FrameOfReference, Raw};
+    use integer::Form::{Constant, Delta, Dictionary, FrameOfReference, Raw, RunLength};
     let bits = |i: i64| i.wrapping_mul(0x1e37_79b9_7f4a_7c15);
     check_integers(&[i64::MIN, i64::MAX, 0, -1], Raw, false, false);
     check_integers(&[7; 9], Constant, false, false);
@@ -84,6 +103,25 @@ fn integer_streams() {
     let step = |i: i64| if i > 50 { 70_000 } else { 0 };
     let stride: Vec<i64> = (0..100).map(|i| i * 500 + step(i)).collect();
     check_integers(&stride, Delta, false, true);
+    let far: Vec<i64> = (0..100).map(|i| bits(i / 20)).collect();
+    check_integers(&far, RunLength, false, false);
+    let entries = [3, 1 << 40, 12_345_678_901, -99_999_999, i64::MIN];
+    let few: Vec<i64> = (0..100).map(|i| entries[i * i % 7 % 5]).collect();
+    check_integers(&few, Dictionary, false, false);
+}
+
+#[test]
+fn runs_of_integers_are_held_as_the_example_says() {
+    let mut values = [475_000; 10];
+    values[7] = 0;
+    let example = [
+        5, 3, 3, 0x81, 0, 0xf8, 0xfe, 0x1c, 0, 5, 3, 3, 0, 0, 0x46, 0,
+    ];
+    let mut decoded = [0; 10];
+    let mut reader = Reader::new(&example, "test");
+    integer::decode(&mut reader, &mut decoded).unwrap();
+    reader.finish().unwrap();
+    assert_eq!(decoded, values);
 }
 
 #[test]

@@ -81,6 +81,7 @@ pub fn integers(input: &mut Input<'_>, n: usize, seen: &mut Seen) -> Result<Vec<
         1 => return (0..n).map(|_| input.i64()).collect(),
         2 => return Ok(vec![input.svarint()?; n]),
         3 | 4 => {}
+        5 | 6 => return in_parts(form, input, n, seen),
         _ => return Err(format!("an integer form, not {form}")),
     }
     let flagged = input.u8()?;
@@ -118,6 +119,36 @@ pub fn integers(input: &mut Input<'_>, n: usize, seen: &mut Seen) -> Result<Vec<
     for &q in &numbers[1..] {
         value = value.wrapping_add(reference).wrapping_add(scaled(q));
         values.push(value);
+    }
+    Ok(values)
+}
+
+/// Runs or a dictionary, behind the form.
+fn in_parts(form: u8, input: &mut Input<'_>, n: usize, seen: &mut Seen) -> Result<Vec<i64>> {
+    let count = input.count()?;
+    must((1..=n).contains(&count), "1 to n parts")?;
+    let highest = |input: &Input<'_>| input.clone().u8();
+    must(highest(input)? <= 4, "a plain form")?;
+    let parts = integers(input, count, seen)?;
+    must(
+        highest(input)? <= if form == 5 { 4 } else { 5 },
+        "a simpler form",
+    )?;
+    let of = integers(input, if form == 5 { count } else { n }, seen)?;
+    let index = |number: i64| usize::try_from(number).map_err(|e| e.to_string());
+    let mut values = Vec::new();
+    if form == 5 {
+        for (value, length) in parts.into_iter().zip(of) {
+            let length = index(length)?;
+            must(length < n, "runs of as many values as there are")?;
+            values.extend(std::iter::repeat_n(value, length + 1));
+        }
+        must(values.len() == n, "runs of as many values as there are")?;
+        return Ok(values);
+    }
+    for code in of {
+        let entry = parts.get(index(code)?).copied();
+        values.push(entry.ok_or("a code of an entry")?);
     }
     Ok(values)
 }

@@ -1,5 +1,7 @@
 //! The choice of form, width, scale and patches, by exact lengths.
 
+use super::distinct::Distinct;
+use super::runs::Runs;
 use super::{Description, Form, SCALED};
 use crate::bytes::{put_signed_varint, put_varint, varint_len};
 use crate::codec::bits;
@@ -9,10 +11,19 @@ use crate::version::VECTOR_ROWS;
 const SAMPLE: usize = 32;
 
 /// How a stream will be written, and its exact length.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(in crate::codec) struct Plan {
     description: Description,
     patch_len: u8,
+    /// What a form made of streams was found to be made of.
+    parts: Parts,
+}
+
+#[derive(Debug, Clone)]
+enum Parts {
+    None,
+    Runs(Box<Runs>),
+    Distinct(Box<Distinct>),
 }
 
 impl Plan {
@@ -23,6 +34,27 @@ impl Plan {
             "an integer stream of {} values",
             values.len()
         );
+        let mut best = Self::plain(values);
+        if best.description.form == Form::Constant {
+            return best;
+        }
+        if let Some(runs) = Runs::of(values) {
+            let (count, len) = (runs.len(), runs.encoded_len());
+            best.improve_by(Form::RunLength, count, len, || Parts::Runs(Box::new(runs)));
+        }
+        if may_have_few(values, best.encoded_len())
+            && let Some(distinct) = Distinct::of(values, best.encoded_len())
+        {
+            let (count, len) = (distinct.len(), distinct.encoded_len());
+            best.improve_by(Form::Dictionary, count, len, || {
+                Parts::Distinct(Box::new(distinct))
+            });
+        }
+        best
+    }
+
+    /// The shortest stream of a plain form.
+    pub(super) fn plain(values: &[i64]) -> Self {
         let first = values[0];
         let mut best = Self::raw(values.len());
         if values.iter().all(|&v| v == first) {
@@ -70,8 +102,14 @@ impl Plan {
             reference,
             patches,
             encoded_len,
+            parts: _,
         } = self.description;
         out.reserve(encoded_len);
+        match &self.parts {
+            Parts::None => {}
+            Parts::Runs(runs) => return runs.write(out),
+            Parts::Distinct(distinct) => return distinct.write(out),
+        }
         out.push(form.tag());
         match form {
             Form::Raw => {
@@ -84,7 +122,7 @@ impl Plan {
                 put_signed_varint(out, base);
                 return;
             }
-            Form::FrameOfReference | Form::Delta => {}
+            Form::FrameOfReference | Form::Delta | Form::RunLength | Form::Dictionary => {}
         }
         out.push(if scale > 1 { width | SCALED } else { width });
         put_signed_varint(out, base);
@@ -154,9 +192,29 @@ impl Plan {
                 base: 0,
                 reference: 0,
                 patches: 0,
+                parts: 0,
                 encoded_len: 1 + 8 * n,
             },
             patch_len: 0,
+            parts: Parts::None,
+        }
+    }
+
+    /// `n` numbers, none of which needs more than `width` bits, from 0 on.
+    pub(super) fn frame(n: usize, width: u8) -> Self {
+        Self {
+            description: Description {
+                form: Form::FrameOfReference,
+                width,
+                scale: 1,
+                base: 0,
+                reference: 0,
+                patches: 0,
+                parts: 0,
+                encoded_len: 4 + bits::packed_len(n, width),
+            },
+            patch_len: 0,
+            parts: Parts::None,
         }
     }
 
@@ -169,9 +227,29 @@ impl Plan {
                 base: value,
                 reference: 0,
                 patches: 0,
+                parts: 0,
                 encoded_len: 1 + signed_varint_len(value),
             },
             patch_len: 0,
+            parts: Parts::None,
+        }
+    }
+
+    /// Takes a form made of streams if it is shorter by an eighth: it takes longer to decode.
+    fn improve_by(
+        &mut self,
+        form: Form,
+        count: usize,
+        encoded_len: usize,
+        parts: impl FnOnce() -> Parts,
+    ) {
+        let shortest = self.description.encoded_len;
+        if encoded_len < shortest - shortest / 8 {
+            self.parts = parts();
+            self.description = Description {
+                encoded_len,
+                ..Description::of_parts(form, count)
+            };
         }
     }
 
@@ -195,6 +273,7 @@ impl Plan {
                     base,
                     reference,
                     patches: packing.patches,
+                    parts: 0,
                     encoded_len,
                 };
             }
@@ -268,6 +347,20 @@ fn lows(numbers: &[i64]) -> [i64; 2] {
         return [min; 2];
     }
     [min, min_of(numbers, bound)]
+}
+
+/// Whether values of which the shortest stream so far has `encoded_len` bytes could take fewer as codes, as a
+/// sample tells: the codes of all of them take a bit more than those of the sample.
+fn may_have_few(values: &[i64], encoded_len: usize) -> bool {
+    let n = values.len();
+    let mut sample = [0i64; SAMPLE];
+    for (i, slot) in (0..).zip(&mut sample) {
+        *slot = values[sample_position(i, n)];
+    }
+    sample.sort_unstable();
+    let distinct = sample.chunk_by(|a, b| a == b).count();
+    let width = (usize::BITS - (distinct - 1).leading_zeros()) as usize + 1;
+    width * n < encoded_len * 8
 }
 
 /// Where to take sample `i` of `n` things: spread evenly, however many are taken, and without a

@@ -139,7 +139,7 @@ fn fields_out_of_bounds_are_refused() {
     assert_eq!(out, [0, 0, 0, 5, 6, 0, 0, 0, 0, 0]);
     for (at, bad) in [
         (0, 0), // form
-        (0, 5),
+        (0, 7),
         (1, 65), // width
         (1, 0xff),
         (3, 11), // patches
@@ -170,10 +170,108 @@ fn the_first_number_of_a_delta_is_zero_and_no_patch() {
     refused(&[4, 0, 2, 4, 1, 1, 0, 0, 5], 3);
 }
 
+/// So many values that lie far apart, and look random.
+fn far_apart(count: i64) -> Vec<i64> {
+    (0..count).map(|i| noise(i, 1 << 40)).collect()
+}
+
+#[test]
+fn runs_are_held_once() {
+    for (runs, n) in [(5i64, 40), (7, 1024), (20, 1000), (256, 1024)] {
+        let values = far_apart(runs);
+        let of_row = |i: i64| values[usize::try_from(i * runs / n).unwrap()];
+        let d = check(&(0..n).map(of_row).collect::<Vec<_>>());
+        assert_eq!(d.form, Form::RunLength, "{runs} of {n}");
+        assert_eq!(i64::try_from(d.parts).unwrap(), runs);
+    }
+    // The last run may have one value.
+    let five = far_apart(5);
+    let mut values: Vec<i64> = (0..40).map(|i| five[i / 8]).collect();
+    values.push(-9);
+    assert_eq!(check(&values).form, Form::RunLength);
+    // Runs of three are too short.
+    let values = far_apart(1024);
+    let threes: Vec<i64> = (0..1024).map(|i| values[i / 3]).collect();
+    assert_eq!(check(&threes).form, Form::FrameOfReference);
+}
+
+#[test]
+fn few_values_far_apart_become_codes() {
+    for count in [3, 5, 17, 100, 128] {
+        let few = far_apart(count);
+        let values: Vec<i64> = (0..1024)
+            .map(|i| few[usize::try_from(noise(i, count)).unwrap()])
+            .collect();
+        let d = check(&values);
+        assert_eq!((d.form, d.parts), (Form::Dictionary, few.len()));
+    }
+    let extremes = [i64::MIN, -1, 0, 1, i64::MAX];
+    let values: Vec<i64> = (0..700)
+        .map(|i| extremes[usize::try_from(noise(i, 5)).unwrap()])
+        .collect();
+    assert_eq!(check(&values).form, Form::Dictionary);
+    // More than 128 are not counted.
+    let many = far_apart(129);
+    let values: Vec<i64> = (0..1024).map(|i| many[i % 129]).collect();
+    assert_ne!(check(&values).form, Form::Dictionary);
+}
+
+#[test]
+fn codes_may_stand_in_runs() {
+    // The stream is written by hand: runs of few values are shorter as runs of the values.
+    let mut bytes = vec![6, 2];
+    Plan::plain(&[7, 90]).write(&[7, 90], &mut bytes);
+    bytes.extend([5, 2]);
+    Plan::plain(&[1, 0]).write(&[1, 0], &mut bytes);
+    Plan::plain(&[2, 3]).write(&[2, 3], &mut bytes);
+    let mut out = [0; 7];
+    let mut reader = Reader::new(&bytes, "test");
+    decode(&mut reader, &mut out).unwrap();
+    reader.finish().unwrap();
+    assert_eq!(out, [90, 90, 90, 7, 7, 7, 7]);
+    let described = describe(&mut Reader::new(&bytes, "test"), 7).unwrap();
+    assert_eq!((described.parts, described.encoded_len), (2, bytes.len()));
+    for n in [1, 6, 8, 1024] {
+        refused(&bytes, n);
+    }
+}
+
+#[test]
+fn streams_within_streams_are_of_plain_forms_and_fit() {
+    let constant = |value: u8| [2, value << 1];
+    let stream = |parts: &[&[u8]]| parts.concat();
+    let two = constant(1);
+    let sound = stream(&[&[5, 2], &constant(9), &two]);
+    let mut out = [0; 4];
+    decode(&mut Reader::new(&sound, "test"), &mut out).unwrap();
+    assert_eq!(out, [9; 4]);
+    refused(&sound, 3);
+    refused(&sound, 5);
+    refused(&stream(&[&[5, 0], &two, &two]), 4);
+    refused(&stream(&[&[5, 5], &two, &two]), 4);
+    refused(&stream(&[&[5, 1], &sound, &two]), 4);
+    refused(&stream(&[&[5, 1], &two, &sound]), 4);
+    // A length of -1, and one that overflows.
+    refused(&stream(&[&[5, 1], &two, &[2, 1]]), 4);
+    let longest = [2, 0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1];
+    refused(&stream(&[&[5, 1], &two, &longest]), 4);
+    let codes = stream(&[&[6, 2], &two, &two]);
+    decode(&mut Reader::new(&codes, "test"), &mut out).unwrap();
+    assert_eq!(out, [1; 4]);
+    refused(&stream(&[&[6, 1], &two, &two]), 4);
+    refused(&stream(&[&[6, 2], &two, &[2, 1]]), 4);
+    refused(&stream(&[&[6, 0], &two, &two]), 4);
+    refused(&stream(&[&[6, 1], &codes, &constant(0)]), 4);
+    refused(&stream(&[&[6, 1], &two, &codes]), 4);
+}
+
 #[test]
 fn every_cut_is_refused() {
+    let few = far_apart(5);
     for values in [
-        (0..100).map(|i| i * i * i).collect::<Vec<_>>(),
+        (0..100).map(|i| few[i / 20]).collect::<Vec<_>>(),
+        (0..100).map(|i| few[i * i % 5]).collect(),
+        (0..100).map(|i| i * i * i).collect(),
         (0..1024)
             .map(|i| noise(i, 511) + (i == 4) as i64 * 100_000)
             .collect(),

@@ -80,6 +80,8 @@ struct Integers {
     base: i64,
     reference: i64,
     patches: usize,
+    /// Of forms made of streams.
+    parts: usize,
 }
 
 impl BlockReport {
@@ -318,12 +320,15 @@ impl From<&integer::Description> for Integers {
                 Form::Constant => "constant",
                 Form::FrameOfReference => "frame of reference",
                 Form::Delta => "delta",
+                Form::RunLength => "run length",
+                Form::Dictionary => "dictionary",
             },
             width: d.width,
             scale: d.scale,
             base: d.base,
             reference: d.reference,
             patches: d.patches,
+            parts: d.parts,
         }
     }
 }
@@ -354,8 +359,13 @@ impl fmt::Display for Integers {
             base,
             reference,
             patches,
+            parts,
         } = self;
-        write!(f, "{form} {width} bits")?;
+        match *form {
+            "run length" => return write!(f, "{parts} runs"),
+            "dictionary" => return write!(f, "codes of {parts} values of its own"),
+            _ => write!(f, "{form} {width} bits")?,
+        }
         match *form {
             "raw" => return Ok(()),
             "delta" => write!(f, " from {base} by {reference}")?,
