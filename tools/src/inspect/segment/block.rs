@@ -80,8 +80,9 @@ struct Integers {
     base: i64,
     reference: i64,
     patches: usize,
-    /// Of forms made of streams.
-    parts: usize,
+    /// Runs or entries, of the forms that have them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parts: Option<usize>,
 }
 
 impl BlockReport {
@@ -328,7 +329,7 @@ impl From<&integer::Description> for Integers {
             base: d.base,
             reference: d.reference,
             patches: d.patches,
-            parts: d.parts,
+            parts: (d.parts > 0).then_some(d.parts),
         }
     }
 }
@@ -361,10 +362,10 @@ impl fmt::Display for Integers {
             patches,
             parts,
         } = self;
-        match *form {
-            "run length" => return write!(f, "{parts} runs"),
-            "dictionary" => return write!(f, "codes of {parts} values of its own"),
-            _ => write!(f, "{form} {width} bits")?,
+        match (*form, *parts) {
+            ("run length", Some(runs)) => return write!(f, "{runs} runs"),
+            (_, Some(entries)) => return write!(f, "codes of {entries} values of its own"),
+            (_, None) => write!(f, "{form} {width} bits")?,
         }
         match *form {
             "raw" => return Ok(()),
