@@ -306,9 +306,9 @@ impl Files {
     }
 
     /// The next thing the file thread should do.
-    pub(super) fn next_job(&mut self, settings: &LogSettings) -> Option<Job> {
-        self.drop_slow_consumers(settings);
-        let free = self.recyclable();
+    pub(super) fn next_job(&mut self, settings: &LogSettings, durable: Lsn) -> Option<Job> {
+        self.drop_slow_consumers(settings, durable);
+        let free = self.recyclable(durable);
         let ready_len = self.ready.as_ref().map(|(_, info)| info.len);
         if self.failed.is_none() && ready_len.is_none_or(|len| len < self.needed) {
             let len = settings
@@ -353,20 +353,23 @@ impl Files {
         }
     }
 
-    /// How many of the oldest complete files nobody needs.
-    fn recyclable(&self) -> usize {
+    /// How many of the oldest complete files nobody needs. The header of the one behind is durable with its
+    /// first frame; until then the last file before it is the only one that a power loss is sure to leave.
+    fn recyclable(&self, durable: Lsn) -> usize {
         let needed_from = self
             .consumers
             .values()
             .copied()
             .fold(self.flushed, Lsn::min);
+        let behind = self.retired.iter().skip(1).chain([&self.current]);
         self.retired
             .iter()
-            .take_while(|f| f.last <= needed_from)
+            .zip(behind)
+            .take_while(|(file, behind)| file.last <= needed_from && behind.first <= durable)
             .count()
     }
 
-    fn drop_slow_consumers(&mut self, settings: &LogSettings) {
+    fn drop_slow_consumers(&mut self, settings: &LogSettings, durable: Lsn) {
         while self.retired.iter().map(|f| f.len).sum::<u64>() > settings.retained_max {
             let slowest = self.consumers.iter().min_by_key(|(_, lsn)| **lsn);
             let Some((name, lsn)) = slowest.filter(|(_, lsn)| **lsn < self.flushed) else {
@@ -375,7 +378,7 @@ impl Files {
             let (name, lsn) = (name.clone(), *lsn);
             self.consumers.remove(&name);
             self.dropped.push((name, lsn));
-            if self.recyclable() > SPARE_FILES {
+            if self.recyclable(durable) > SPARE_FILES {
                 return;
             }
         }

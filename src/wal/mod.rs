@@ -13,8 +13,9 @@
 //! 3. Groups are written and synced in LSN order; `durable` never names an LSN whose bytes, or
 //!    the bytes of any lower LSN, were not synced.
 //! 4. A failed write or sync poisons the log with its cause. Nothing is retried.
-//! 5. A file is recycled only when every LSN in it is flushed to segments and no registered
-//!    consumer needs it.
+//! 5. A file is recycled only when every LSN in it is flushed to segments, no registered consumer
+//!    needs it, and a frame of the file behind it is durable: a file's header becomes durable with its
+//!    first frame, and a log of which a power loss leaves no header is refused.
 //! 6. Replay never appends to a file it read: a new file names the cut.
 //!
 //! | file | what |
@@ -610,7 +611,8 @@ impl Log {
                 self.progress.notify_all();
                 return;
             }
-            let Some(job) = state.files.next_job(&self.settings) else {
+            let durable = state.durable;
+            let Some(job) = state.files.next_job(&self.settings, durable) else {
                 self.file_work.wait(&mut state);
                 continue;
             };

@@ -487,12 +487,12 @@ fn a_cursor_at_a_cut_is_served() {
     };
     // Before the thread that makes the next file looks for one.
     log.trim(Lsn(1));
+    log.sync_to(append(&log, b"more").unwrap()).unwrap();
     running(&log, || {
         until(&log, "recycling the file that was cut", || {
             log.file_infos()[0].first > Lsn(1)
         });
         served(&log);
-        log.sync_to(append(&log, b"more").unwrap()).unwrap();
     });
     let (frames, log) = reopen(&disk, 1).unwrap();
     assert_eq!(frames.len(), 1);

@@ -1,33 +1,43 @@
-//! Files that are made, recycled and removed where a call fails.
+//! Files that are made, recycled and removed: where a call fails, and when power goes.
 
 use super::*;
+use crate::wal::files::run_job;
+
+/// Does what the file thread would, until there is nothing to do.
+fn do_jobs(log: &Log) {
+    loop {
+        let job = {
+            let mut state = log.state.lock();
+            let durable = state.durable;
+            state.files.next_job(&log.settings, durable)
+        };
+        let Some(job) = job else { return };
+        let outcome = run_job(&*log.disk, &log.settings, job);
+        log.state.lock().files.finish_job(outcome);
+    }
+}
+
+/// Appends a frame, making the file that it needs.
+fn append_doing_jobs(log: &Log, payload: &[u8]) -> Lsn {
+    let frame = Frame::Encoded {
+        kind: FrameKind::Batch,
+        payload,
+        payload_crc: crc32(payload),
+    };
+    loop {
+        match log.try_append(frame).unwrap() {
+            Some(lsn) => return lsn,
+            None => do_jobs(log),
+        }
+    }
+}
 
 /// The first of the complete files was forgotten then, and the next ones went before it: a log with a gap.
 #[test]
 fn a_file_that_could_not_be_recycled_or_removed_stays_the_first_to_go() {
-    let do_jobs = |log: &Log| {
-        loop {
-            let job = log.state.lock().files.next_job(&log.settings);
-            let Some(job) = job else { return };
-            let outcome = crate::wal::files::run_job(&*log.disk, &log.settings, job);
-            log.state.lock().files.finish_job(outcome);
-        }
-    };
-    let payload = [5; 30_000];
-    let frame = Frame::Encoded {
-        kind: FrameKind::Batch,
-        payload: &payload,
-        payload_crc: crc32(&payload),
-    };
     let write = |log: &Log, frames: usize| {
         for _ in 0..frames {
-            let lsn = loop {
-                match log.try_append(frame).unwrap() {
-                    Some(lsn) => break lsn,
-                    None => do_jobs(log),
-                }
-            };
-            log.sync_to(lsn).unwrap();
+            log.sync_to(append_doing_jobs(log, &[5; 30_000])).unwrap();
         }
     };
     for call in 0..20 {
@@ -66,4 +76,35 @@ fn a_file_that_could_not_be_recycled_or_removed_stays_the_first_to_go() {
         let left = log_files(&disk);
         assert!(left.len() <= 4, "call {call}: {left:?}");
     }
+}
+
+/// A power loss left no header at all then, and a database that had lost nothing was not opened any more.
+#[test]
+fn a_file_is_not_recycled_before_the_header_behind_it_is_durable() {
+    let disk = new_disk();
+    let log = new_log(&disk);
+    // Two frames a file; the third is the first of the second file.
+    append_doing_jobs(&log, &[1; 20_000]);
+    let full = append_doing_jobs(&log, &[2; 20_000]);
+    log.sync_to(full).unwrap();
+    let behind = append_doing_jobs(&log, &[3; 20_000]);
+    log.write_to(behind).unwrap();
+    assert_eq!(log.file_infos()[1].first, behind);
+    log.trim(full);
+    do_jobs(&log);
+    assert_eq!(log.file_infos()[0].last, full);
+    // Of what was not synced nothing is left.
+    let (frames, replayed) = read(&disk.after_power_loss(|_| false), full.0).unwrap();
+    assert_eq!(frames.len(), 0);
+    assert_eq!(replayed.start.next_lsn, behind);
+
+    log.sync_to(behind).unwrap();
+    // The one that is ready is taken, and the next made of the first.
+    for payload in [4, 5] {
+        append_doing_jobs(&log, &[payload; 20_000]);
+    }
+    do_jobs(&log);
+    assert_eq!(log.file_infos()[0].first, behind);
+    let (frames, _) = read(&disk.after_power_loss(|_| false), full.0).unwrap();
+    assert_eq!(frames.len(), 1);
 }
