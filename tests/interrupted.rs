@@ -395,6 +395,11 @@ fn a_segment_that_is_written_anew() {
         flip(disk, &made.segments[1], padding);
     };
     interrupt(damage, &["RewriteSegment"]);
+    let damage = |disk: &SimDisk, made: &Made| {
+        disk.damage(&made.segments[1], |bytes| bytes.extend_from_slice(b"more"))
+            .unwrap();
+    };
+    interrupt(damage, &["RewriteSegment"]);
 }
 
 #[test]

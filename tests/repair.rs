@@ -407,9 +407,9 @@ fn a_damaged_block_costs_its_row_group_alone() {
 }
 
 /// `verify` told of a byte that was not zero between the parts of a segment, `repair` had nothing to do: the
-/// database could never become sound.
+/// database could never become sound. And of bytes behind a segment's end, for which `repair` dropped it.
 #[test]
-fn damage_between_the_parts_of_a_segment_costs_no_row() {
+fn damage_between_the_parts_of_a_segment_or_behind_its_end_costs_no_row() {
     let dir = tempfile::tempdir().unwrap();
     let sound = dir.path().join("sound");
     let db = Tidestone::create(&sound, options()).unwrap();
@@ -443,17 +443,26 @@ fn damage_between_the_parts_of_a_segment_costs_no_row() {
     });
     assert!(kinds.len() >= 4, "{kinds:?}");
 
-    for at in places {
+    let end = bytes.len() as u64;
+    for at in places.into_iter().chain([end]) {
         let path = dir.path().join(at.to_string());
         copy_tree(&sound, &path);
         let file = path.join(file.strip_prefix(&sound).unwrap());
-        flip(&file, usize::try_from(at).unwrap());
-        let damaged = std::fs::read(&file).unwrap();
+        let mut damaged = bytes.clone();
+        let what = if at == end {
+            damaged.extend_from_slice(b"more");
+            "end of a segment"
+        } else {
+            damaged[usize::try_from(at).unwrap()] ^= 1;
+            "padding"
+        };
+        std::fs::write(&file, &damaged).unwrap();
         let report = verify(&path).unwrap();
         let [damage] = &report.damage[..] else {
             panic!("{at}: {report:?}");
         };
-        assert!(damage.what.contains("padding"), "{at}: {damage:?}");
+        assert!(damage.what.contains(what), "{at}: {damage:?}");
+        assert_eq!(damage.offset, Some(at), "{damage:?}");
         let plan = plan_repair(&path).unwrap();
         let [Step::RewriteSegment { rows: 3_000, .. }] = &plan.steps[..] else {
             panic!("{at}: {plan:?}");

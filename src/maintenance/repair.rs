@@ -139,8 +139,8 @@ pub enum Step {
         /// What is wrong with the first.
         what: String,
     },
-    /// A segment is written anew, with all its rows: what is damaged are bytes between its parts, which
-    /// hold nothing.
+    /// A segment is written anew, with all its rows: what is damaged are bytes between its parts, or behind
+    /// its end, which hold nothing.
     RewriteSegment {
         /// The file.
         #[serde(serialize_with = "super::shown")]
@@ -651,7 +651,7 @@ fn step_for(segment: &Segment) -> Result<Option<Step>> {
         Err(error) => return Err(error),
     };
     let Some((_, first)) = damaged.first() else {
-        return rewrite_if_padded_wrongly(segment);
+        return rewrite_if_rest_is_damaged(segment);
     };
     let group_rows = GROUP_ROWS as u64;
     let rows_of = |group: usize| {
@@ -672,9 +672,10 @@ fn step_for(segment: &Segment) -> Result<Option<Step>> {
     }))
 }
 
-/// A segment of which every row can be read is written anew if the bytes between its parts are damaged.
-fn rewrite_if_padded_wrongly(segment: &Segment) -> Result<Option<Step>> {
-    match segment.check_padding() {
+/// A segment of which every row can be read is written anew if the bytes between its parts are damaged, or
+/// there are some behind its end.
+fn rewrite_if_rest_is_damaged(segment: &Segment) -> Result<Option<Step>> {
+    match segment.check_rest() {
         Ok(()) => Ok(None),
         Err(error) if error.kind() == ErrorKind::Corrupt => Ok(Some(Step::RewriteSegment {
             path: segment.path().to_owned(),

@@ -41,7 +41,7 @@ pub(crate) use manifest::{
 pub(crate) use new_segments::{NewSegment, NewSegments};
 pub(crate) use outline::Outline;
 pub(crate) use passes::{Expected, Passes};
-pub(crate) use segment::{KeptFiles, OpenSegment, Segment, Segments, place_of};
+pub(crate) use segment::{KeptFiles, OpenSegment, Segment, Segments, longer_than_said, place_of};
 
 use crate::config::SegmentMemory;
 use crate::error::{Error, ErrorKind, Result};

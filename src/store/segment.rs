@@ -296,9 +296,10 @@ impl Segment {
         Ok(damaged)
     }
 
-    /// Fails if anything but zeros lies between its regions, of a segment whose regions are sound.
-    pub(crate) fn check_padding(&self) -> Result<()> {
-        self.open()?.check_padding()
+    /// Fails if anything but zeros lies between its regions, or anything behind its end, of a segment whose
+    /// regions are sound.
+    pub(crate) fn check_rest(&self) -> Result<()> {
+        self.open()?.check_rest()
     }
 
     /// Reads these row groups no more, as if their rows were not there.
@@ -361,13 +362,11 @@ impl OpenSegment {
         let io = |e| Error::io("open a segment that the manifest names", path, e);
         let format = |e| Error::format(path, e);
         let file = common.open_file(path)?;
-        let len = file.len().map_err(io)?;
-        if len != entry.file_len {
-            let message = format!(
-                "the segment has {len} bytes, the manifest says {}",
-                entry.file_len
-            );
-            return Err(Error::corrupt(path, len.min(entry.file_len), message));
+        // What is behind its end is none of it, and no reason not to read it; a repair takes it away.
+        let (found, len) = (file.len().map_err(io)?, entry.file_len);
+        if found < len {
+            let message = format!("the segment has {found} bytes, the manifest says {len}");
+            return Err(Error::corrupt(path, found, message));
         }
         let Outline {
             header,
@@ -601,8 +600,18 @@ impl OpenSegment {
         Ok(())
     }
 
-    /// Checks the zeros behind every region.
-    fn check_padding(&self) -> Result<()> {
+    /// Checks the zeros behind every region, and that nothing is behind the end.
+    fn check_rest(&self) -> Result<()> {
+        let file = self.common.open_file(&self.path)?;
+        let found = file
+            .len()
+            .map_err(|e| Error::io("look at a segment's length", &self.path, e))?;
+        if found > self.file_len {
+            return Err(Error::format(
+                &self.path,
+                longer_than_said(self.file_len, found),
+            ));
+        }
         let root = &self.root;
         self.check_zeros(&self.root_region)?;
         let series = root.series_pages.iter().map(|page| &page.region);
@@ -720,6 +729,13 @@ impl Map {
         let start = usize::try_from(range.start).ok()?;
         self.bytes.get(start..usize::try_from(range.end).ok()?)
     }
+}
+
+/// What is wrong with a segment of which the manifest says that it has fewer bytes than were `found`.
+pub(crate) fn longer_than_said(said: u64, found: u64) -> FormatError {
+    let expected = format_args!("{said} bytes, as the manifest says");
+    let actual = format_args!("{found}");
+    FormatError::invalid("end of a segment", said, expected, actual)
 }
 
 /// Writes a segment file.

@@ -8,7 +8,7 @@ use tidestone_format::segment::Segment;
 
 use super::{Named, Verifier};
 use crate::error::Result;
-use crate::store::place_of;
+use crate::store::{longer_than_said, place_of};
 
 impl Verifier {
     /// Reads the segments that the manifest names, and says where they are.
@@ -39,11 +39,22 @@ impl Verifier {
         entry: &SegmentEntry,
         named: Named,
     ) -> Vec<FormatError> {
+        let mut wrong = Vec::new();
+        let len = usize::try_from(entry.file_len).unwrap_or(usize::MAX);
+        let bytes = match bytes.split_at_checked(len) {
+            Some((its, more)) if !more.is_empty() => {
+                wrong.push(longer_than_said(entry.file_len, bytes.len() as u64));
+                its
+            }
+            _ => bytes,
+        };
         let segment = match Segment::open(bytes) {
             Ok(segment) => segment,
-            Err(error) => return vec![error],
+            Err(error) => {
+                wrong.push(error);
+                return wrong;
+            }
         };
-        let mut wrong = Vec::new();
         wrong.extend(named.differs(segment.header()));
         wrong.extend(said_otherwise(&segment, entry));
         segment.verify(|_, result| {
