@@ -129,8 +129,9 @@ fn integers(c: &mut Criterion) {
         group.bench_function(format!("encode/{name}"), |b| {
             b.iter(|| {
                 streams.clear();
+                let mut trend = integer::Trend::default();
                 for vector in &vectors {
-                    integer::encode(black_box(vector), &mut streams);
+                    integer::encode_next(black_box(vector), &mut trend, &mut streams);
                 }
             });
         });
@@ -168,8 +169,9 @@ fn decimals(c: &mut Criterion) {
             b.iter(|| {
                 encoded.clear();
                 let candidates = alp::Candidates::sample(black_box(values));
+                let mut trend = integer::Trend::default();
                 for vector in &vectors {
-                    alp::encode(vector, &candidates, &mut encoded).unwrap();
+                    alp::encode_next(vector, &candidates, &mut trend, &mut encoded).unwrap();
                 }
             });
         });

@@ -7,7 +7,7 @@
 #[cfg(test)]
 mod tests;
 
-use super::integer;
+use super::integer::{self, Trend};
 use super::simd::{Kernel, Level};
 use crate::bytes::{Reader, put_varint, varint_len};
 use crate::version::{MAX_ALP_EXPONENT, VECTOR_ROWS};
@@ -102,6 +102,19 @@ impl Candidates {
 /// # Panics
 /// There are no values or more than 1,024.
 pub fn encode(values: &[f64], candidates: &Candidates, out: &mut Vec<u8>) -> Option<Description> {
+    encode_next(values, candidates, &mut Trend::default(), out)
+}
+
+/// As [`encode`], for one vector of a column after another: see [`integer::encode_next`].
+///
+/// # Panics
+/// As [`encode`].
+pub fn encode_next(
+    values: &[f64],
+    candidates: &Candidates,
+    trend: &mut Trend,
+    out: &mut Vec<u8>,
+) -> Option<Description> {
     let n = values.len();
     assert!(
         (1..=VECTOR_ROWS).contains(&n),
@@ -124,7 +137,7 @@ pub fn encode(values: &[f64], candidates: &Candidates, out: &mut Vec<u8>) -> Opt
         return None;
     }
     fill_exceptions(integers, positions);
-    let plan = integer::Plan::of(integers);
+    let plan = integer::Plan::following(integers, trend);
     let encoded_len = 2
         + varint_len(plan.encoded_len() as u64)
         + plan.encoded_len()
@@ -276,25 +289,54 @@ fn to_integers<'a>(
     integers: &mut [i64],
     positions: &'a mut [u16; VECTOR_ROWS],
 ) -> &'a [u16] {
-    const RUN: usize = 32;
     let factors = Factors::of(pair);
-    let mut count = 0;
-    let runs = values.chunks(RUN).zip(integers.chunks_mut(RUN));
-    for (start, (values, integers)) in (0u16..).step_by(RUN).zip(runs) {
-        let mut any_wrong = 0;
-        for (value, integer) in values.iter().zip(integers) {
-            let wrong;
-            (*integer, wrong) = factors.integer(*value);
-            any_wrong |= wrong;
-        }
-        if any_wrong != 0 {
-            for (position, value) in (start..).zip(values) {
-                positions[count] = position;
-                count += usize::from(factors.integer(*value).1 != 0);
+    let count = Level::best().run(ToIntegers {
+        factors,
+        values,
+        integers,
+        positions,
+    });
+    &positions[..count]
+}
+
+/// Turns values into integers; gives how many positions of exceptions it has noted.
+struct ToIntegers<'a> {
+    factors: Factors,
+    values: &'a [f64],
+    integers: &'a mut [i64],
+    positions: &'a mut [u16; VECTOR_ROWS],
+}
+
+impl Kernel for ToIntegers<'_> {
+    type Output = usize;
+
+    #[inline(always)]
+    fn run(self, _: usize) -> usize {
+        const RUN: usize = 32;
+        let Self {
+            factors,
+            values,
+            integers,
+            positions,
+        } = self;
+        let mut count = 0;
+        let runs = values.chunks(RUN).zip(integers.chunks_mut(RUN));
+        for (start, (values, integers)) in (0u16..).step_by(RUN).zip(runs) {
+            let mut any_wrong = 0;
+            for (value, integer) in values.iter().zip(integers) {
+                let wrong;
+                (*integer, wrong) = factors.integer(*value);
+                any_wrong |= wrong;
+            }
+            if any_wrong != 0 {
+                for (position, value) in (start..).zip(values) {
+                    positions[count] = position;
+                    count += usize::from(factors.integer(*value).1 != 0);
+                }
             }
         }
+        count
     }
-    &positions[..count]
 }
 
 /// Puts the integer before it, or the first there is, where an exception stands.

@@ -45,7 +45,15 @@ pub fn pack(values: &[u64], width: u8, out: &mut Vec<u8>) {
     }
     out.reserve(packed_len(values.len(), width));
     match values.first_chunk::<VECTOR_ROWS>() {
-        Some(vector) => pack_interleaved(vector, usize::from(width), out),
+        Some(vector) => {
+            let start = out.len();
+            out.resize(start + STRIPE * usize::from(width), 0);
+            Level::best().run(Pack {
+                values: vector,
+                width: usize::from(width),
+                stripes: out[start..].as_chunks_mut().0,
+            });
+        }
         None => pack_sequential(values, usize::from(width), out),
     }
 }
@@ -182,36 +190,52 @@ fn unpack_interleaved(
         62 63 64);
 }
 
-fn pack_interleaved(values: &[u64; VECTOR_ROWS], width: usize, out: &mut Vec<u8>) {
-    let mask = mask(width);
-    let start = out.len();
-    out.resize(start + STRIPE * width, 0);
-    let mut stripes = out[start..].as_chunks_mut::<STRIPE>().0.iter_mut();
-    let mut words = [0u64; LANES];
-    let mut used = 0;
-    for row in 0..ROWS {
-        let Some(numbers) = values[first_of_row(row)..].first_chunk::<LANES>() else {
-            return;
-        };
-        for lane in 0..LANES {
-            words[lane] |= (numbers[lane] & mask) << used;
-        }
-        used += width;
-        if used < 64 {
-            continue;
-        }
-        if let Some(stripe) = stripes.next() {
-            let slots = stripe.as_chunks_mut::<8>().0;
+/// Packs a vector into stripes, as many as the width. It is one loop for all widths and not one each, as unpacking
+/// is: that would take the compiler minutes and gain little.
+struct Pack<'a> {
+    values: &'a [u64; VECTOR_ROWS],
+    width: usize,
+    stripes: &'a mut [[u8; STRIPE]],
+}
+
+impl Kernel for Pack<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self, _: usize) {
+        let Self {
+            values,
+            width,
+            stripes,
+        } = self;
+        let mask = mask(width);
+        let mut stripes = stripes.iter_mut();
+        let mut words = [0u64; LANES];
+        let mut used = 0;
+        for row in 0..ROWS {
+            let Some(numbers) = values[first_of_row(row)..].first_chunk::<LANES>() else {
+                return;
+            };
             for lane in 0..LANES {
-                slots[lane] = words[lane].to_le_bytes();
+                words[lane] |= (numbers[lane] & mask) << used;
             }
-        }
-        used -= 64;
-        // What did not fit opens the next stripe. At a width of 64 nothing is left; the shift is
-        // split in two because 64 at once is not allowed.
-        let kept = width - used;
-        for lane in 0..LANES {
-            words[lane] = (numbers[lane] & mask) >> (kept - 1) >> 1;
+            used += width;
+            if used < 64 {
+                continue;
+            }
+            if let Some(stripe) = stripes.next() {
+                let slots = stripe.as_chunks_mut::<8>().0;
+                for lane in 0..LANES {
+                    slots[lane] = words[lane].to_le_bytes();
+                }
+            }
+            used -= 64;
+            // What did not fit opens the next stripe. At a width of 64 nothing is left; the shift is
+            // split in two because 64 at once is not allowed.
+            let kept = width - used;
+            for lane in 0..LANES {
+                words[lane] = (numbers[lane] & mask) >> (kept - 1) >> 1;
+            }
         }
     }
 }

@@ -7,10 +7,10 @@
 //! | level | instructions | 64-bit lanes |
 //! |---|---|---|
 //! | portable | what the binary was built for (baseline x86-64: SSE2; aarch64: NEON) | 2 |
-//! | AVX2 | x86-64-v3 without FMA | 4 |
-//! | AVX-512 | x86-64-v4 without FMA: F, BW, CD, DQ and VL besides | 8 |
+//! | AVX2 | AVX2, BMI1, BMI2, LZCNT and POPCNT of x86-64-v3 | 4 |
+//! | AVX-512 | those, and F, BW, CD, DQ and VL: x86-64-v4 | 8 |
 //!
-//! FMA is left out so that nothing could be rounded in another way from level to level.
+//! No level rounds in another way than another: Rust never makes one fused operation of a product and a sum.
 
 use std::sync::OnceLock;
 

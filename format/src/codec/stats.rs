@@ -9,6 +9,7 @@
 
 mod column;
 
+use crate::codec::simd::{Kernel, Level};
 use crate::{FieldId, FieldType, Timestamp};
 
 pub use column::ColumnStats;
@@ -268,70 +269,81 @@ impl ValueStats {
 
 /// Statistics and the number of NaNs of `values`, which are not empty.
 pub(crate) fn of_f64(values: &[f64]) -> (u64, ValueStats) {
-    const LANES: usize = 4;
-    let mut min = [f64::INFINITY; LANES];
-    let mut max = [f64::NEG_INFINITY; LANES];
-    let mut sum = [0.0f64; LANES];
-    let mut error = [0.0f64; LANES];
-    let mut nans = [0u64; LANES];
-    let mut fold = |lane: usize, v: f64| {
-        min[lane] = if v < min[lane] { v } else { min[lane] };
-        max[lane] = if v > max[lane] { v } else { max[lane] };
-        nans[lane] += u64::from(v.is_nan());
-        let (s, e) = two_sum(sum[lane], v);
-        sum[lane] = s;
-        error[lane] += e;
-    };
-    let chunks = values.chunks_exact(LANES);
-    let rest = chunks.remainder();
-    for chunk in chunks {
-        for (lane, &v) in chunk.iter().enumerate() {
-            fold(lane, v);
+    Level::best().run(OfF64(values))
+}
+
+/// As [`of_f64`].
+struct OfF64<'a>(&'a [f64]);
+
+impl Kernel for OfF64<'_> {
+    type Output = (u64, ValueStats);
+
+    #[inline(always)]
+    fn run(self, _: usize) -> Self::Output {
+        /// The same on every machine: sums depend on it.
+        const LANES: usize = 16;
+        let Self(values) = self;
+        let mut min = [f64::INFINITY; LANES];
+        let mut max = [f64::NEG_INFINITY; LANES];
+        let mut sum = [0.0f64; LANES];
+        let mut error = [0.0f64; LANES];
+        let mut nans = [0u64; LANES];
+        let (chunks, rest) = values.as_chunks::<LANES>();
+        macro_rules! fold {
+            ($values:expr) => {
+                for (lane, &v) in $values.iter().enumerate() {
+                    min[lane] = if v < min[lane] { v } else { min[lane] };
+                    max[lane] = if v > max[lane] { v } else { max[lane] };
+                    nans[lane] += u64::from(v.is_nan());
+                    let (s, e) = two_sum(sum[lane], v);
+                    sum[lane] = s;
+                    error[lane] += e;
+                }
+            };
         }
-    }
-    for (lane, &v) in rest.iter().enumerate() {
-        fold(lane, v);
-    }
-    let nans: u64 = nans.iter().sum();
-    let (mut low, mut high) = (min[0], max[0]);
-    let (mut total, mut lost) = (0.0, 0.0);
-    for lane in 0..LANES {
-        low = if min[lane] < low { min[lane] } else { low };
-        high = if max[lane] > high { max[lane] } else { high };
-        let (s, e) = two_sum(total, sum[lane]);
-        total = s;
-        lost += e + error[lane];
-    }
-    if nans == values.len() as u64 {
-        (low, high) = (0.0, 0.0);
-    } else {
-        // Comparisons take both zeros for one; the order of the format does not.
-        let negative = (-0.0f64).to_bits();
-        if low == 0.0 {
-            let any = values.iter().any(|v| v.to_bits() == negative);
-            low = if any { -0.0 } else { 0.0 };
+        for chunk in chunks {
+            fold!(chunk);
         }
-        if high == 0.0 {
-            let any = values.iter().any(|v| v.to_bits() == 0);
-            high = if any { 0.0 } else { -0.0 };
+        fold!(rest);
+        let nans: u64 = nans.iter().sum();
+        let (mut low, mut high) = (min[0], max[0]);
+        let (mut total, mut lost) = (0.0, 0.0);
+        for lane in 0..LANES {
+            low = if min[lane] < low { min[lane] } else { low };
+            high = if max[lane] > high { max[lane] } else { high };
+            let (s, e) = two_sum(total, sum[lane]);
+            total = s;
+            lost += e + error[lane];
         }
+        if nans == values.len() as u64 {
+            (low, high) = (0.0, 0.0);
+        } else {
+            // Comparisons take both zeros for one; the order of the format does not.
+            let has = |bits: u64| values.iter().any(|v| v.to_bits() == bits);
+            if low == 0.0 {
+                low = if has((-0.0f64).to_bits()) { -0.0 } else { 0.0 };
+            }
+            if high == 0.0 {
+                high = if has(0) { 0.0 } else { -0.0 };
+            }
+        }
+        let mut sum = total + lost;
+        if !sum.is_finite() {
+            sum = values.iter().fold(0.0, |sum, v| sum + v);
+        }
+        let of = ValueStats::F64 {
+            min: low,
+            max: high,
+            first: values[0],
+            last: values[values.len() - 1],
+            sum: canonical(sum),
+        };
+        (nans, of)
     }
-    let mut sum = total + lost;
-    if !sum.is_finite() {
-        sum = values.iter().fold(0.0, |sum, v| sum + v);
-    }
-    let of = ValueStats::F64 {
-        min: low,
-        max: high,
-        first: values[0],
-        last: values[values.len() - 1],
-        sum: canonical(sum),
-    };
-    (nans, of)
 }
 
 /// The sum rounded, and what the rounding lost (Knuth).
-#[inline]
+#[inline(always)]
 fn two_sum(a: f64, b: f64) -> (f64, f64) {
     let sum = a + b;
     let b_part = sum - a;
@@ -345,30 +357,19 @@ fn canonical(sum: f64) -> f64 {
 
 /// Statistics of `values`, which are not empty and at most 2^31.
 pub(crate) fn of_i64(values: &[i64]) -> ValueStats {
-    let (mut min, mut max) = (i64::MAX, i64::MIN);
-    let (mut low, mut high) = (0i64, 0i64);
-    for &v in values {
-        min = min.min(v);
-        max = max.max(v);
-        low += v & 0xffff_ffff;
-        high += v >> 32;
-    }
+    let Totals { min, max, sum } = Level::best().run(TotalsOf { values, flip: 0 });
     ValueStats::I64 {
         min,
         max,
         first: values[0],
         last: values[values.len() - 1],
-        sum: (i128::from(high) << 32) + i128::from(low),
+        sum,
     }
 }
 
 /// As [`of_i64`], of a time column.
 pub(crate) fn of_times(values: &[Timestamp]) -> ValueStats {
-    let (mut min, mut max) = (i64::MAX, i64::MIN);
-    for &v in values {
-        min = min.min(v);
-        max = max.max(v);
-    }
+    let Totals { min, max, .. } = Level::best().run(TotalsOf { values, flip: 0 });
     ValueStats::Time {
         min,
         max,
@@ -379,20 +380,63 @@ pub(crate) fn of_times(values: &[Timestamp]) -> ValueStats {
 
 /// As [`of_i64`], of the bits of unsigned values.
 pub(crate) fn of_u64(values: &[i64]) -> ValueStats {
-    let (mut min, mut max) = (u64::MAX, u64::MIN);
-    let (mut low, mut high) = (0u64, 0u64);
-    for v in values.iter().map(|v| v.cast_unsigned()) {
-        min = min.min(v);
-        max = max.max(v);
-        low += v & 0xffff_ffff;
-        high += v >> 32;
-    }
+    // With the highest bit turned they have the order of signed ones, and are less by 2^63.
+    let flip = i64::MIN;
+    let Totals { min, max, sum } = Level::best().run(TotalsOf { values, flip });
+    let sum = sum + ((values.len() as i128) << 63);
     ValueStats::U64 {
-        min,
-        max,
+        min: (min ^ flip).cast_unsigned(),
+        max: (max ^ flip).cast_unsigned(),
         first: values[0].cast_unsigned(),
         last: values[values.len() - 1].cast_unsigned(),
-        sum: (u128::from(high) << 32) + u128::from(low),
+        sum: sum.cast_unsigned(),
+    }
+}
+
+/// Finds the [`Totals`] of `values` with the bits of `flip` turned; there are at most 2^31 of them.
+struct TotalsOf<'a> {
+    values: &'a [i64],
+    flip: i64,
+}
+
+struct Totals {
+    min: i64,
+    max: i64,
+    sum: i128,
+}
+
+impl Kernel for TotalsOf<'_> {
+    type Output = Totals;
+
+    #[inline(always)]
+    fn run(self, _: usize) -> Totals {
+        const LANES: usize = 16;
+        let Self { values, flip } = self;
+        let (mut mins, mut maxs) = ([i64::MAX; LANES], [i64::MIN; LANES]);
+        // Halves of the values, so that no sum overflows.
+        let (mut lows, mut highs) = ([0i64; LANES], [0i64; LANES]);
+        let (chunks, rest) = values.as_chunks::<LANES>();
+        macro_rules! fold {
+            ($values:expr) => {
+                for (lane, &value) in $values.iter().enumerate() {
+                    let value = value ^ flip;
+                    mins[lane] = mins[lane].min(value);
+                    maxs[lane] = maxs[lane].max(value);
+                    lows[lane] += value & 0xffff_ffff;
+                    highs[lane] += value >> 32;
+                }
+            };
+        }
+        for chunk in chunks {
+            fold!(chunk);
+        }
+        fold!(rest);
+        let (low, high) = (lows.iter().sum::<i64>(), highs.iter().sum::<i64>());
+        Totals {
+            min: mins.into_iter().fold(i64::MAX, i64::min),
+            max: maxs.into_iter().fold(i64::MIN, i64::max),
+            sum: (i128::from(high) << 32) + i128::from(low),
+        }
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::ops::Range;
 
+use crate::codec::alp;
 use crate::codec::dictionary::{FloatCodes, StringCodes};
+use crate::codec::integer::{self, Trend};
 use crate::codec::stats::{self, ValueStats, VectorStats};
 use crate::codec::vector::{Encoding, NullForm, Validity, put_head, put_raw};
-use crate::codec::{alp, integer};
 use crate::column::{Bitmap, Column, Strings, Values};
 use crate::segment::EncodingUse;
 use crate::segment::block::BlockBuilder;
@@ -28,6 +29,8 @@ pub(crate) struct ColumnEncoder {
     pause: u32,
     /// How values were taken for decimals, and how many of 1,024 did not fit then.
     decimals: Option<(alp::Candidates, usize)>,
+    /// What its integers were written as, and those of its decimals.
+    trend: Trend,
     uses: [EncodingUse; Encoding::ALL.len()],
 }
 
@@ -170,6 +173,7 @@ impl ColumnEncoder {
             failures: 0,
             pause: 0,
             decimals: None,
+            trend: Trend::default(),
             uses: Default::default(),
         }
     }
@@ -257,7 +261,7 @@ impl ColumnEncoder {
         if let Some((candidates, misfits)) = self.decimals.take()
             && !candidates.pairs().is_empty()
         {
-            let found = choose_floats(values, &candidates, scratch);
+            let found = choose_floats(values, &candidates, &mut self.trend, scratch);
             if found <= misfits + MORE_MISFITS {
                 self.decimals = Some((candidates, misfits));
                 return;
@@ -266,7 +270,7 @@ impl ColumnEncoder {
             scratch.payloads.clear();
         }
         let candidates = alp::Candidates::sample(values);
-        let misfits = choose_floats(values, &candidates, scratch);
+        let misfits = choose_floats(values, &candidates, &mut self.trend, scratch);
         self.decimals = Some((candidates, misfits));
     }
 
@@ -291,7 +295,7 @@ impl ColumnEncoder {
                 continue;
             }
             let start = scratch.payloads.len();
-            integer::encode(payload, &mut scratch.payloads);
+            integer::encode_next(payload, &mut self.trend, &mut scratch.payloads);
             let len = scratch.payloads.len() - start;
             if worth_encoding(len, payload.len()) {
                 scratch.choices.push(Choice {
@@ -424,7 +428,12 @@ impl ColumnEncoder {
 
 /// Chooses how the vectors of a column of doubles are written. Returns how many of 1,024 values
 /// did not fit the candidates.
-fn choose_floats(values: &[f64], candidates: &alp::Candidates, scratch: &mut Scratch) -> usize {
+fn choose_floats(
+    values: &[f64],
+    candidates: &alp::Candidates,
+    trend: &mut Trend,
+    scratch: &mut Scratch,
+) -> usize {
     let (mut misfits, mut count) = (0, 0);
     for shape in &scratch.shapes {
         if shape.all_null {
@@ -438,7 +447,7 @@ fn choose_floats(values: &[f64], candidates: &alp::Candidates, scratch: &mut Scr
             continue;
         }
         let start = scratch.payloads.len();
-        let decimals = alp::encode(payload, candidates, &mut scratch.payloads);
+        let decimals = alp::encode_next(payload, candidates, trend, &mut scratch.payloads);
         count += payload.len();
         misfits += decimals.map_or(payload.len(), |d| d.exceptions);
         let len = scratch.payloads.len() - start;

@@ -187,6 +187,26 @@ fn every_level_unpacks_alike() {
 }
 
 #[test]
+fn every_level_packs_alike() {
+    for width in 1..=64u8 {
+        let values = numbers(1024, width);
+        let pack_at = |level: Level| {
+            let mut packed = vec![[0; STRIPE]; usize::from(width)];
+            level.run(Pack {
+                values: values.first_chunk().unwrap(),
+                width: usize::from(width),
+                stripes: &mut packed,
+            });
+            packed
+        };
+        let portable = pack_at(Level::available().next().unwrap());
+        for level in Level::available() {
+            assert!(pack_at(level) == portable, "{width} bits, {}", level.name());
+        }
+    }
+}
+
+#[test]
 fn full_vectors_are_packed_as_fastlanes_does() {
     macro_rules! check {
         ($($width:literal)*) => {

@@ -146,15 +146,19 @@ pub(super) fn decode(reader: &mut Reader<'_>, out: &mut [i64]) -> Result<usize> 
         }
         form => Stream::of(form, reader, out.len())?.decode(out)?,
     }
-    let mut all_are_there = true;
+    // The highest code without an entry. None is 0: there is an entry.
+    let mut beyond = 0;
     for value in out {
-        let entry = usize::try_from(*value).ok().and_then(|at| entries.get(at));
-        all_are_there &= entry.is_some();
+        let code = value.cast_unsigned();
+        let entry = usize::try_from(code).ok().and_then(|at| entries.get(at));
+        if entry.is_none() {
+            beyond = beyond.max(code);
+        }
         *value = entry.copied().unwrap_or_default();
     }
-    if !all_are_there {
-        let (expected, actual) = (format_args!("codes below {count}"), "others");
-        return Err(FormatError::invalid(WHAT, at as u64, expected, actual));
+    if beyond > 0 {
+        let expected = format_args!("codes below {count}");
+        return Err(FormatError::invalid(WHAT, at as u64, expected, beyond));
     }
     Ok(count)
 }

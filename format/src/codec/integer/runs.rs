@@ -9,6 +9,7 @@
 
 use super::{Form, Stream, WHAT, plan::Plan};
 use crate::bytes::{Reader, put_varint, varint_len};
+use crate::codec::simd::{Kernel, Level};
 use crate::version::VECTOR_ROWS;
 use crate::{FormatError, Result};
 
@@ -27,7 +28,7 @@ pub(super) struct Runs {
 impl Runs {
     /// The runs, if there are few enough. There are 1 to 1,024 values.
     pub(super) fn of(values: &[i64]) -> Option<Self> {
-        let breaks = values.windows(2).filter(|pair| pair[0] != pair[1]).count();
+        let breaks = Level::best().run(Breaks(values));
         if (breaks + 1) * LEAST_MEAN > values.len() {
             return None;
         }
@@ -73,6 +74,19 @@ impl Runs {
     }
 }
 
+/// Counts the places where a value is not the one before it.
+struct Breaks<'a>(&'a [i64]);
+
+impl Kernel for Breaks<'_> {
+    type Output = usize;
+
+    #[inline(always)]
+    fn run(self, _: usize) -> usize {
+        let pairs = self.0.windows(2);
+        pairs.filter(|pair| pair[0] != pair[1]).count()
+    }
+}
+
 /// Reads what follows the form of a stream of `n` values: the number of runs. Fills `out` with them.
 pub(super) fn decode(reader: &mut Reader<'_>, out: &mut [i64]) -> Result<usize> {
     let n = out.len();
@@ -83,17 +97,26 @@ pub(super) fn decode(reader: &mut Reader<'_>, out: &mut [i64]) -> Result<usize> 
     let at = reader.position();
     Stream::plain(reader, count)?.decode(lengths)?;
     let mut left = out;
-    for (value, length) in values.iter().zip(lengths) {
-        let len = usize::try_from(*length).ok().and_then(|l| l.checked_add(1));
-        let Some((run, rest)) = len.and_then(|len| left.split_at_mut_checked(len)) else {
-            return Err(wrong_lengths(at, n));
+    for (value, less_one) in values.iter().zip(lengths) {
+        let len = u64::try_from(*less_one).map_or(u64::MAX, |l| l.saturating_add(1));
+        let rest = usize::try_from(len).ok().and_then(|len| {
+            let left = std::mem::take(&mut left);
+            left.split_at_mut_checked(len)
+        });
+        let Some((run, rest)) = rest else {
+            let expected = format_args!("runs of {n} values");
+            let actual = format_args!("one of {len} where fewer are left");
+            return Err(FormatError::invalid(WHAT, at as u64, expected, actual));
         };
         run.fill(*value);
         left = rest;
     }
-    match left.is_empty() {
-        true => Ok(count),
-        false => Err(wrong_lengths(at, n)),
+    match left.len() {
+        0 => Ok(count),
+        left => {
+            let expected = format_args!("runs of {n} values");
+            Err(FormatError::invalid(WHAT, at as u64, expected, n - left))
+        }
     }
 }
 
@@ -111,13 +134,4 @@ fn count(reader: &mut Reader<'_>, n: usize) -> Result<usize> {
         0 => Err(reader.invalid_at(at, format_args!("1 to {n} runs"), 0)),
         count => Ok(count),
     }
-}
-
-fn wrong_lengths(at: usize, n: usize) -> FormatError {
-    FormatError::invalid(
-        WHAT,
-        at as u64,
-        format_args!("runs of {n} values"),
-        "others",
-    )
 }

@@ -172,3 +172,33 @@ fn folding_keeps_order_and_skips_what_is_empty() {
         other => panic!("{other:?}"),
     }
 }
+
+#[test]
+fn every_level_finds_the_same() {
+    let odd = [f64::NAN, f64::INFINITY, -0.0, 0.0, 5e-324, 1e308, -1e308];
+    for n in (1..40).chain([100, 1023, 1024]) {
+        for odd_each in [3usize, 50, 5000] {
+            let value = |i: usize| match i % odd_each {
+                1 => odd[i / odd_each % odd.len()],
+                _ => (i as f64 * 0.37).sin() * 1e3,
+            };
+            let floats: Vec<f64> = (0..n).map(value).collect();
+            let integers: Vec<i64> = floats.iter().map(|v| v.to_bits().cast_signed()).collect();
+            let at = |level: Level| {
+                let (nans, of) = level.run(OfF64(&floats));
+                let totals = [0, i64::MIN].map(|flip| {
+                    let values = &integers;
+                    let Totals { min, max, sum } = level.run(TotalsOf { values, flip });
+                    (min, max, sum)
+                });
+                // Debug tells the two zeros apart and takes all NaNs for one.
+                (nans, format!("{of:?}"), totals)
+            };
+            let mut levels = Level::available();
+            let portable = levels.next().map(at);
+            for level in levels {
+                assert_eq!(Some(at(level)), portable, "{n} values, {}", level.name());
+            }
+        }
+    }
+}
