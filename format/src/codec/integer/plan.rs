@@ -577,7 +577,7 @@ impl Spread {
     }
 }
 
-/// Some of the numbers, in their order.
+/// Some of the numbers, in ascending order.
 #[inline(always)]
 fn sample(numbers: &[i64]) -> [i64; SAMPLE] {
     let mut sample = [0i64; SAMPLE];
