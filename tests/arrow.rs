@@ -28,8 +28,8 @@ use common::{Dice, Fields, Row, Val, contents};
 use proptest::prelude::*;
 use tidestone::io::SimDisk;
 use tidestone::{
-    Cancellation, Error, ErrorKind, FieldType, Order, Query, Table, TableOptions, Tidestone, Value,
-    Values,
+    Cancellation, Error, ErrorKind, FieldType, Order, Query, RowBatch, Table, TableOptions,
+    Tidestone, Value, Values,
 };
 
 const FIELDS: [(&str, FieldType); 5] = [
@@ -587,6 +587,55 @@ fn last_rows_come_with_their_tags() {
     let last = table.query().last().unwrap().into_rows();
     let last = table.record_batch(last).unwrap();
     assert_eq!(last, only(&table.query()));
+}
+
+/// Series 1 of one database got the tags of series 1 of another.
+#[test]
+fn rows_get_the_tags_of_their_own_table_alone() {
+    let host = |db: &Tidestone, name: &str, host: &str| {
+        let table = table(db, name);
+        let row = [Value::F64(0.5)];
+        let series = table.series(&[("host", host)]).unwrap();
+        let mut writer = db.writer();
+        writer.append(&series, 7, &row).unwrap();
+        writer.commit_and_wait().unwrap();
+        table
+    };
+    let (first, second) = (open(&SimDisk::new()), open(&SimDisk::new()));
+    let (first, second) = (first.unwrap(), second.unwrap());
+    let ours = host(&first, "t", "ours");
+    let last = |table: &Table| table.query().last().unwrap().into_rows();
+    let refused = |what: &str, asked: &Table, rows: RowBatch, named: &str| {
+        let says = [
+            "knows the tags of its own alone",
+            named,
+            "give them to the one whose query they are from",
+        ];
+        check(what, asked.record_batch(rows), ErrorKind::Invalid, says);
+    };
+    let same = "rows of table \"t\" were given to another table \"t\"";
+    let theirs = host(&second, "t", "theirs");
+    assert_eq!(last(&theirs).series(0), last(&ours).series(0));
+    refused("another database", &ours, last(&theirs), same);
+    let other = host(&first, "other", "a");
+    let named = "rows of table \"other\" were given to another table \"t\"";
+    refused("another table", &ours, last(&other), named);
+    let streamed = other.query().scan().unwrap().next().unwrap().unwrap();
+    refused("rows of a scan", &ours, streamed, named);
+    let no_rows = other.query().from(8).last().unwrap().into_rows();
+    refused("no rows", &ours, no_rows, named);
+    // Another handle is one of the same table.
+    let rows = last(&first.table("t").unwrap());
+    let answer = ours.record_batch(rows.clone()).unwrap();
+    let hosts = answer["host"].as_dictionary::<Int32Type>().values().clone();
+    assert_eq!(hosts.as_string::<i32>().value(0), "ours");
+    for order in [Order::Time, Order::TimeDescending] {
+        let rows = ours.query().order(order).last().unwrap().into_rows();
+        ours.record_batch(rows).unwrap();
+    }
+    first.drop_table("t").unwrap();
+    let anew = host(&first, "t", "anew");
+    refused("dropped", &anew, rows, same);
 }
 
 /// The error in what Arrow is told.

@@ -1,5 +1,7 @@
 //! Answers as record batches.
 
+use std::sync::Arc;
+
 use arrow_array::{ArrayRef, RecordBatch, RecordBatchReader};
 use arrow_schema::{ArrowError, SchemaRef};
 use rustc_hash::FxHashMap;
@@ -9,7 +11,7 @@ use super::arrays::{self, unfit};
 use super::layout::Layout;
 use super::tags::Owners;
 use crate::db::Table;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::query::{RowBatch, RowStream};
 
 /// Once the keys that are kept are so long together, they are forgotten before the next batch.
@@ -121,9 +123,11 @@ impl Table {
     /// ```
     ///
     /// # Errors
-    /// The table has no such series, or has none any more; two columns would have one name; a column has more than 2 GiB
-    /// of strings; or the index could not be read.
+    /// The rows are of another table (the message names both; one that was made anew, or of a database that was opened
+    /// anew, is another); the table has no such series any more; two columns would have one name; a column has more than
+    /// 2 GiB of strings; or the index could not be read.
     pub fn record_batch(&self, rows: RowBatch) -> Result<RecordBatch> {
+        self.check_of_this(&rows)?;
         let keys = self.keys_of(&Owners::new(rows.runs()).series)?;
         let mut tags = self.tag_names()?;
         // A series may have been forgotten since its key was looked up.
@@ -134,6 +138,20 @@ impl Table {
         }
         let layout = Layout::new(tags, rows.fields())?;
         record_batch(&layout, rows, |_| Ok(keys))
+    }
+
+    /// Refuses rows of another table: the ids of their series are those of others here.
+    fn check_of_this(&self, rows: &RowBatch) -> Result<()> {
+        if Arc::ptr_eq(rows.table(), self.core()) {
+            return Ok(());
+        }
+        Err(Error::invalid(format!(
+            "rows of table {:?} were given to another table {:?}, which knows the tags of its own alone; give them to \
+             the one whose query they are from (one that was made anew, or of a database that was opened anew, is \
+             another)",
+            rows.table().name,
+            self.name()
+        )))
     }
 }
 

@@ -231,7 +231,7 @@ impl Shared {
         reader: &mut Reader,
     ) -> bool {
         let spare = state.spare.pop();
-        let mut batch = spare.unwrap_or_else(|| RowBatch::new(self.wish.fields.clone()));
+        let mut batch = spare.unwrap_or_else(|| self.wish.batch());
         let mut read = Profile::default();
         let outcome = MutexGuard::unlocked(state, || {
             batch.clear();

@@ -1,5 +1,6 @@
 //! Rows as queries give them: columns, and whose they are.
 
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -7,12 +8,17 @@ use tidestone_format::column::Column;
 use tidestone_format::schema::Field;
 use tidestone_format::{SeriesId, Timestamp};
 
+use crate::catalog::TableCore;
 use crate::rows::TEXT_AT_ONCE;
 use crate::value::Value;
 
 /// Rows of a table: a column of times, one of each field asked for, and the series in runs.
-#[derive(Debug, Clone, PartialEq)]
+///
+/// Batches are equal that hold the same, whichever database they are from.
+#[derive(Clone)]
 pub struct RowBatch {
+    /// What gave the series their ids: to another table they say nothing.
+    table: Arc<TableCore>,
     fields: Arc<[Field]>,
     runs: Vec<SeriesRun>,
     pub(super) times: Vec<Timestamp>,
@@ -44,10 +50,33 @@ impl Enough {
     }
 }
 
+impl fmt::Debug for RowBatch {
+    /// The rows, and of the table its name.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RowBatch")
+            .field("table", &self.table.name)
+            .field("fields", &self.fields)
+            .field("runs", &self.runs)
+            .field("times", &self.times)
+            .field("columns", &self.columns)
+            .finish()
+    }
+}
+
+impl PartialEq for RowBatch {
+    fn eq(&self, other: &Self) -> bool {
+        self.fields == other.fields
+            && self.runs == other.runs
+            && self.times == other.times
+            && self.columns == other.columns
+    }
+}
+
 impl RowBatch {
-    pub(super) fn new(fields: Arc<[Field]>) -> Self {
+    pub(super) fn new(table: Arc<TableCore>, fields: Arc<[Field]>) -> Self {
         let columns = fields.iter().map(|f| Column::new(f.field_type)).collect();
         Self {
+            table,
             fields,
             runs: Vec::new(),
             times: Vec::new(),
@@ -108,6 +137,12 @@ impl RowBatch {
         Value::of_column(&self.columns[column], row)
     }
 
+    /// The table that the rows are of.
+    #[cfg(feature = "arrow")]
+    pub(crate) fn table(&self) -> &Arc<TableCore> {
+        &self.table
+    }
+
     /// Its fields, whose the rows are, their times, and the columns of the fields.
     #[cfg(feature = "arrow")]
     pub(crate) fn into_parts(self) -> (Arc<[Field]>, Vec<SeriesRun>, Vec<Timestamp>, Vec<Column>) {
@@ -124,8 +159,9 @@ impl RowBatch {
         self.columns.iter().map(|c| c.values.text_len()).sum()
     }
 
-    pub(super) fn shared_fields(&self) -> Arc<[Field]> {
-        self.fields.clone()
+    /// One without rows, for rows of the same table and fields.
+    pub(super) fn without_rows(&self) -> Self {
+        Self::new(self.table.clone(), self.fields.clone())
     }
 
     /// Forgets all rows and keeps the memory.

@@ -14,6 +14,7 @@ use super::batch::Enough;
 use super::plan::{Part, Walk, has_deletes, interleave};
 use super::read::{Readers, Wanted};
 use super::{Cancellation, Profile, RowBatch};
+use crate::catalog::TableCore;
 use crate::error::Result;
 use crate::rows::{AtOnce, Rows};
 use crate::scan::{Input, InputRun, Request, Scan, Source};
@@ -24,12 +25,20 @@ const KEPT_SOURCES: usize = 64;
 /// What is to be read of which inputs.
 #[derive(Debug, Clone)]
 pub(super) struct Wish {
+    pub(super) table: Arc<TableCore>,
     pub(super) inputs: Arc<[Input]>,
     pub(super) fields: Arc<[Field]>,
     pub(super) policy: DuplicatePolicy,
     /// The series wanted, ascending; `None`: every one.
     pub(super) wanted: Option<Arc<[SeriesId]>>,
     pub(super) cancellation: Cancellation,
+}
+
+impl Wish {
+    /// A batch for what is read.
+    pub(super) fn batch(&self) -> RowBatch {
+        RowBatch::new(self.table.clone(), self.fields.clone())
+    }
 }
 
 /// Goes through inputs by (series, time).

@@ -55,7 +55,7 @@ impl ByTime {
         let (least, most) = WINDOW_ROWS;
         Self {
             left: span(&wish.inputs),
-            window: RowBatch::new(wish.fields.clone()),
+            window: wish.batch(),
             wish,
             descending: order == Order::TimeDescending,
             rows: limit.unwrap_or(most).clamp(least, most),
@@ -109,7 +109,7 @@ impl ByTime {
         };
         let mut length = stretched(planned, self.stretch);
         let mut shortened = false;
-        let mut unsorted = RowBatch::new(self.wish.fields.clone());
+        let mut unsorted = self.wish.batch();
         loop {
             let (window, rest) = cut(left, length, self.descending);
             self.left = rest;

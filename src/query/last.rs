@@ -67,11 +67,12 @@ pub(super) fn last(query: &Query) -> Result<LastRows> {
     let inputs = plan::inputs(&snapshot, query.range, &mut profile);
     let most = if query.threads > 1 { SHARES_MAX } else { 1 };
     let shares = plan::shares(&inputs, wanted.as_ref(), most)?;
-    let mut all = RowBatch::new(fields.clone());
+    let no_rows = || RowBatch::new(query.table.clone(), fields.clone());
+    let mut all = no_rows();
     let of_share = |share: usize| {
         let walk = Walk::of_share(&inputs, wanted.clone(), &shares[share])?;
         let finder = Finder::new(&inputs, fields.clone(), schema.settings.policy);
-        finder.find(walk, &query.cancellation)
+        finder.find(walk, no_rows(), &query.cancellation)
     };
     query.team().share(shares.len(), of_share, |found| {
         let (rows, read) = found?;
@@ -90,7 +91,6 @@ pub(super) fn last(query: &Query) -> Result<LastRows> {
 
 struct Finder<'a> {
     inputs: &'a [Input],
-    fields: Arc<[Field]>,
     readers: Readers,
     policy: DuplicatePolicy,
     profile: Profile,
@@ -99,17 +99,20 @@ struct Finder<'a> {
 impl<'a> Finder<'a> {
     fn new(inputs: &'a [Input], fields: Arc<[Field]>, policy: DuplicatePolicy) -> Self {
         Self {
-            readers: Readers::new(inputs.len(), fields.clone()),
+            readers: Readers::new(inputs.len(), fields),
             inputs,
-            fields,
             policy,
             profile: Profile::default(),
         }
     }
 
-    /// The last rows of the series of a walk, and what was read for them.
-    fn find(mut self, mut walk: Walk, cancellation: &Cancellation) -> Result<(RowBatch, Profile)> {
-        let mut batch = RowBatch::new(self.fields.clone());
+    /// Adds the last rows of the series of a walk to a batch, and tells what was read for them.
+    fn find(
+        mut self,
+        mut walk: Walk,
+        mut batch: RowBatch,
+        cancellation: &Cancellation,
+    ) -> Result<(RowBatch, Profile)> {
         let (mut parts, mut places) = (Vec::new(), Vec::new());
         while let Some(series) = walk.next(&mut parts)? {
             cancellation.check()?;
@@ -257,7 +260,7 @@ fn arrange(batch: RowBatch, query: &Query) -> RowBatch {
         Order::TimeDescending => order.sort_by_key(|&row| Reverse(batch.times[row])),
     }
     order.truncate(limit);
-    let mut out = RowBatch::new(batch.shared_fields());
+    let mut out = batch.without_rows();
     out.pick(&batch, &order);
     out
 }

@@ -70,6 +70,7 @@ impl RowStream {
         let policy = snapshot.table.schema.settings.policy;
         let many = query.limit.is_none_or(|limit| limit > ALONE_ROWS);
         let wish = Wish {
+            table: query.table.clone(),
             inputs: inputs.into(),
             fields: fields.clone(),
             policy,
@@ -164,7 +165,7 @@ impl RowStream {
     /// # Errors
     /// A file cannot be read, or is damaged; or `each` failed.
     pub fn visit(&mut self, mut each: impl FnMut(&RowBatch) -> Result<()>) -> Result<()> {
-        let mut batch = RowBatch::new(self.fields.clone());
+        let mut batch = RowBatch::new(self.table.clone(), self.fields.clone());
         while self.read(&mut batch)? {
             each(&batch)?;
         }
@@ -198,7 +199,7 @@ impl Iterator for RowStream {
     type Item = Result<RowBatch>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let mut batch = RowBatch::new(self.fields.clone());
+        let mut batch = RowBatch::new(self.table.clone(), self.fields.clone());
         match self.read(&mut batch) {
             Ok(true) => Some(Ok(batch)),
             Ok(false) => None,
