@@ -380,32 +380,46 @@ fn tags_that_are_none_are_refused() {
         let rows = batch([("time", times()), ("host", column), ("v", doubles())]);
         all.refuses_by_host(what, &rows, says);
     }
-    let rows = batch([("time", times()), ("host", hosts()), ("v", doubles())]);
+}
+
+/// Names were looked at in rows alone that have the tag: nulls and no rows were taken.
+#[test]
+fn names_that_no_tags_have_are_refused_whatever_the_rows() {
+    let long = "x".repeat(65_536);
+    let time = [
+        "the times of the rows",
+        "the tags are [\"host\", \"time\"]",
+        "name the tags alone",
+    ];
+    let twice = ["each name once", "\"host\" twice", "correct it"];
+    let empty = [
+        "at least one byte",
+        "the names of the tags: tag name",
+        "correct it",
+    ];
+    let too_long = ["65535", "the names of the tags: ", "make it smaller"];
+    let nulls = array(StringArray::new_null(2));
+    let mut all = Untouched::new();
     for (tags, says) in [
-        (
-            ["host", "time"],
-            [
-                "the times of the rows",
-                "the tags are [\"host\", \"time\"]",
-                "name the tags alone",
-            ],
-        ),
-        (
-            ["host", "host"],
-            ["each name once", "\"host\" twice", "correct it"],
-        ),
+        (["host", "time"], time),
+        (["host", "host"], twice),
+        (["host", ""], empty),
+        (["host", long.as_str()], too_long),
     ] {
-        let append = |all: &mut Untouched| all.writer.append_arrow_by_tags(&all.open, &tags, &rows);
-        all.refuses(tags[1], append, says);
+        for hosts in [hosts(), nulls.clone()] {
+            let rows = batch([
+                ("time", times()),
+                ("host", hosts.clone()),
+                ("", hosts.clone()),
+                (long.as_str(), hosts),
+            ]);
+            for rows in [rows.slice(0, 0), rows] {
+                let append =
+                    |all: &mut Untouched| all.writer.append_arrow_by_tags(&all.open, &tags, &rows);
+                all.refuses(tags[1], append, says);
+            }
+        }
     }
-    // A tag without a name.
-    let rows = batch([("time", times()), ("", hosts())]);
-    let append = |all: &mut Untouched| all.writer.append_arrow_by_tags(&all.open, &[""], &rows);
-    all.refuses(
-        "no name",
-        append,
-        ["at least one byte", "the tags of row 0: ", "correct it"],
-    );
 }
 
 /// The first row is of a series that could be made.

@@ -64,6 +64,7 @@ impl Writer {
         rows: &RecordBatch,
     ) -> Result<()> {
         let tags: Vec<&str> = tags.iter().map(AsRef::as_ref).collect();
+        check_tags(&tags)?;
         let batch = batch_of(rows, &tags)?;
         self.check_ahead(table.core(), &batch)?;
         let (keys, of_row) = series_of(rows, &tags)?;
@@ -102,14 +103,23 @@ fn batch_of(rows: &RecordBatch, tags: &[&str]) -> Result<Batch> {
     Ok(batch)
 }
 
-/// The series of the rows: their keys, each once, and of each row the place of its key.
-fn series_of(rows: &RecordBatch, tags: &[&str]) -> Result<(Vec<SeriesKey>, Vec<u32>)> {
+/// Refuses names that the tags of a series cannot have, whether or not any row has them.
+fn check_tags(tags: &[&str]) -> Result<()> {
     if tags.contains(&TIME) {
         return Err(Error::invalid(format!(
             "the tags are {tags:?}, and {TIME:?} is the times of the rows; name the tags alone, and rename a column that \
              is one"
         )));
     }
+    // The rules for names are those of the key of a series that has all of them.
+    match SeriesKey::new(tags.iter().map(|tag| (tag, ""))).map_err(Error::from) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Error::invalid(format!("the names of the tags: {error}"))),
+    }
+}
+
+/// The series of the rows: their keys, each once, and of each row the place of its key.
+fn series_of(rows: &RecordBatch, tags: &[&str]) -> Result<(Vec<SeriesKey>, Vec<u32>)> {
     let columns = tags.iter().map(|tag| {
         let array = column(rows, tag, "a tag")?;
         Texts::of(array).ok_or_else(|| {
