@@ -1,5 +1,5 @@
 //! Arrow record batches that are refused: the error names column, types or row, and what to do, and nothing
-//! is written for one.
+//! is written for one that is wrong itself.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -21,7 +21,7 @@ use arrow_array::{
 };
 use arrow_schema::{DataType, Field, Schema};
 use common::wrong::{check, open};
-use tidestone::io::SimDisk;
+use tidestone::io::{Fault, SimDisk};
 use tidestone::{
     ErrorKind, FieldType, Result, SeriesHandle, Table, TableOptions, Tidestone, Writer,
 };
@@ -461,6 +461,35 @@ fn more_text_than_a_batch_holds_is_refused() {
         "append slices of it",
     ];
     all.refuses_by_host("text", &rows, says);
+}
+
+/// What is not wrong with the batch itself is not known before its series are made.
+#[test]
+fn of_a_batch_whose_fields_the_disk_refuses_the_series_stay_without_rows() {
+    let disk = SimDisk::new();
+    let db = open(&disk).unwrap();
+    let fields = TableOptions::new().open_schema();
+    let table = db.create_table("t", fields).unwrap();
+    // More than the manifest has room for.
+    let names: Vec<String> = (0..20).map(|i| format!("{i:050000}")).collect();
+    let columns = names.iter().map(|name| (name.as_str(), doubles()));
+    let columns = columns.chain([("time", times()), ("host", hosts())]);
+    let rows = RecordBatch::try_from_iter(columns).unwrap();
+    let mut writer = db.writer();
+    disk.inject(Fault::Capacity(disk.used()));
+    let error = writer.append_arrow_by_tags(&table, &["host"], &rows);
+    let error = error.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::DiskFull, "{error}");
+    assert_eq!(writer.staged_rows(), 0);
+    assert!(table.schema().fields.is_empty());
+    assert_eq!(table.series_count().unwrap(), 2);
+    assert!(table.query().last().unwrap().is_empty());
+    disk.heal();
+    let again = writer.append_arrow_by_tags(&table, &["host"], &rows);
+    again.unwrap();
+    writer.commit_and_wait().unwrap();
+    assert_eq!(table.series_count().unwrap(), 2);
+    assert_eq!(table.query().last().unwrap().len(), 2);
 }
 
 #[test]

@@ -47,16 +47,17 @@ impl Writer {
     }
 
     /// Stages the rows of an Arrow record batch, of any series of a table: the columns `tags` say which, the others are
-    /// `time` and the fields. A row whose tag is null is of a series without that tag. Series that are new are made, once
-    /// nothing is wrong with the batch.
+    /// `time` and the fields. A row whose tag is null is of a series without that tag. All of it is staged, or nothing.
+    /// Series that are new are made once nothing is found wrong with the batch, and fields after them.
     ///
     /// The example of [`arrow`](crate::arrow) shows it.
     ///
     /// # Errors
     /// As [`Writer::append_arrow`]; a tag is no column, no column of strings, or `time`; what
-    /// [`Table::series`](crate::Table::series) refuses; the table is not one of the writer's database. Where nothing is
-    /// wrong with the batch and the log has no room, or log or manifest cannot be written, series made before stay, without
-    /// rows.
+    /// [`Table::series`](crate::Table::series) refuses; the table is not one of the writer's database. Nothing was written
+    /// then. Or the log has no room, log or manifest cannot be written, or another writer or thread meanwhile added one of
+    /// the fields with another type, dropped the table, or dropped rows as old as these: no row is staged and no field
+    /// added then, but the series that were made before stay, without rows.
     pub fn append_arrow_by_tags<S: AsRef<str>>(
         &mut self,
         table: &Table,

@@ -28,8 +28,11 @@
 //! # In
 //!
 //! [`Writer::append_arrow`](crate::Writer::append_arrow) stages rows of one series,
-//! [`Writer::append_arrow_by_tags`](crate::Writer::append_arrow_by_tags) rows whose tags are columns. All of a record batch
-//! is staged, or nothing of it, and for one that is refused no series is made and no field added.
+//! [`Writer::append_arrow_by_tags`](crate::Writer::append_arrow_by_tags) rows whose tags are columns. All of a record
+//! batch is staged, or nothing of it. What is wrong with the batch itself is found before anything is written: no series
+//! is made for it and no field added. Where something else keeps it from being staged (the log has no room, the disk is
+//! full or fails, or somebody else meanwhile adds one of its fields with another type, drops the table, or drops rows as
+//! old as its own), series that were made before stay, without rows; the batch may be appended again.
 //!
 //! - A type counts by itself and not by the field it meets: `Int32` makes an i64, which an f64 field refuses as ever. What
 //!   would lose anything (decimals, dates, lists) is refused: cast it first.
