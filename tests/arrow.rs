@@ -585,8 +585,15 @@ fn last_rows_come_with_their_tags() {
     let table = table(&db, "t");
     commit_by_host(&db, &table, &every_type());
     let last = table.query().last().unwrap().into_rows();
-    let last = table.record_batch(last).unwrap();
-    assert_eq!(last, only(&table.query()));
+    let all = table.record_batch(last.clone()).unwrap();
+    assert_eq!(all, only(&table.query()));
+    let chosen = table.record_batch_with(last.clone(), &["rack", "host"]);
+    let chosen = chosen.unwrap();
+    assert_eq!(chosen.schema().field(1).name(), "rack");
+    assert_eq!(chosen["rack"].null_count(), 3);
+    assert_eq!(&chosen["host"], &all["host"]);
+    let without = table.record_batch_with::<&str>(last.clone(), &[]);
+    assert_eq!(without.unwrap(), last.into_arrow().unwrap());
 }
 
 /// Series 1 of one database got the tags of series 1 of another.
@@ -687,6 +694,7 @@ fn two_columns_of_one_name_are_refused_before_the_first_batch() {
     let scan = |fields: &[&str]| table.query().fields(fields).scan().unwrap();
     let invalid = ErrorKind::Invalid;
     let says = |what| ["each name once", what, "with `record_batches_with`"];
+    let says_table = |what| ["each name once", what, "with `record_batch_with`"];
     let what = "\"time\": the times and a field";
     check(
         "time",
@@ -695,17 +703,31 @@ fn two_columns_of_one_name_are_refused_before_the_first_batch() {
         says(what),
     );
     let rows = table.query().last().unwrap().into_rows();
-    check("last", rows.into_arrow(), invalid, says(what));
+    let told = table.record_batch(rows.clone());
+    check("last", told, invalid, says_table(what));
+    let says_fields = ["two columns", what, "the other fields with `Query::fields`"];
+    check("no tags", rows.into_arrow(), invalid, says_fields);
+    let last = |fields: &[&str]| table.query().fields(fields).last().unwrap().into_rows();
+    last(&["v", "host"]).into_arrow().unwrap();
     table.series(&[("host", "a"), ("time", "b")]).unwrap();
     let what = "\"time\": the times and a tag";
     check("a tag", scan(&["v"]).record_batches(), invalid, says(what));
+    let told = table.record_batch(last(&["v"]));
+    check("a tag", told, invalid, says_table(what));
     let what = "\"host\": a tag and a field";
+    let told = table.record_batch_with(last(&["v", "host"]), &["host"]);
+    check("both", told, invalid, says_table(what));
     let answer = scan(&["v", "host"]).record_batches_with(&["host"]);
     check("both", answer, invalid, says(what));
     let what = "\"host\": a tag that is asked for twice";
     let answer = scan(&["v"]).record_batches_with(&["host", "host"]);
     check("twice", answer, invalid, says(what));
+    let told = table.record_batch_with(last(&["v"]), &["host", "host"]);
+    check("twice", told, invalid, says_table(what));
+    // What is advised can be done.
     scan(&["v"]).record_batches_with(&["host"]).unwrap();
+    let told = table.record_batch_with(last(&["v"]), &["host"]);
+    told.unwrap();
 }
 
 /// DataFusion and the C stream interface send readers to other threads.

@@ -17,6 +17,15 @@ use crate::query::{RowBatch, RowStream};
 /// Once the keys that are kept are so long together, they are forgotten before the next batch.
 const KEYS_KEPT: usize = 16 << 20;
 
+/// What to do where two columns of a stream would have one name.
+const NAME_FOR_STREAM: &str = "name the fields with `Query::fields` and the tags with `record_batches_with`, each \
+                               name once";
+/// The same of rows that a table gives their tags.
+const NAME_FOR_TABLE: &str = "name the fields with `Query::fields` and the tags with `record_batch_with`, each name \
+                              once";
+/// The same of rows without tags.
+const NAME_FIELDS: &str = "name the other fields with `Query::fields`";
+
 /// The rows of a query as Arrow record batches: time, tags, fields. See [`RowStream::record_batches`].
 ///
 /// The errors are [`ArrowError::ExternalError`] with an [`Error`](crate::Error) in it. After an error it has ended.
@@ -101,7 +110,7 @@ impl RowBatch {
     /// # Errors
     /// A field is called `time`, or a column has more than 2 GiB of strings.
     pub fn into_arrow(self) -> Result<RecordBatch> {
-        let layout = Layout::new(Vec::new(), self.fields())?;
+        let layout = Layout::new(Vec::new(), self.fields(), NAME_FIELDS)?;
         record_batch(&layout, self, |_| Ok(Vec::new()))
     }
 }
@@ -136,8 +145,34 @@ impl Table {
                 tags.insert(place, tag.to_owned());
             }
         }
-        let layout = Layout::new(tags, rows.fields())?;
+        let layout = Layout::new(tags, rows.fields(), NAME_FOR_TABLE)?;
         record_batch(&layout, rows, |_| Ok(keys))
+    }
+
+    /// As [`Table::record_batch`], with columns of these tags alone, in this order; the column of a tag that no series
+    /// has is null.
+    ///
+    /// ```
+    /// # use tidestone::*;
+    /// # let db = Tidestone::builder("/db").disk(std::sync::Arc::new(io::SimDisk::new())).create()?;
+    /// # let table = db.create_table("cpu", TableOptions::new().field("user", FieldType::F64))?;
+    /// let last = table.record_batch_with(table.query().last()?.into_rows(), &["rack", "host"])?;
+    /// let names: Vec<_> = last.schema().fields().iter().map(|f| f.name().clone()).collect();
+    /// assert_eq!(names, ["time", "rack", "host", "user"]);
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Table::record_batch`].
+    pub fn record_batch_with<S: AsRef<str>>(
+        &self,
+        rows: RowBatch,
+        tags: &[S],
+    ) -> Result<RecordBatch> {
+        self.check_of_this(&rows)?;
+        let tags = tags.iter().map(|tag| tag.as_ref().to_owned()).collect();
+        let layout = Layout::new(tags, rows.fields(), NAME_FOR_TABLE)?;
+        record_batch(&layout, rows, |series| self.keys_of(series))
     }
 
     /// Refuses rows of another table: the ids of their series are those of others here.
@@ -158,7 +193,7 @@ impl Table {
 impl RecordBatches {
     fn new(rows: RowStream, tags: Vec<String>) -> Result<Self> {
         Ok(Self {
-            layout: Layout::new(tags, rows.fields())?,
+            layout: Layout::new(tags, rows.fields(), NAME_FOR_STREAM)?,
             rows,
             keys: Keys::default(),
             failed: false,

@@ -20,8 +20,9 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// Of answers with these tags and fields. Fails where two columns would have one name.
-    pub(super) fn new(tags: Vec<String>, fields: &[Field]) -> Result<Self> {
+    /// Of answers with these tags and fields. Fails where two columns would have one name, with `advice` on how
+    /// others are asked for.
+    pub(super) fn new(tags: Vec<String>, fields: &[Field], advice: &str) -> Result<Self> {
         let time = DataType::Timestamp(TimeUnit::Nanosecond, Some(UTC.into()));
         let tag = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
         let tag = |name: &String| arrow_schema::Field::new(name, tag.clone(), true);
@@ -33,7 +34,7 @@ impl Layout {
         let mut names: Vec<&str> = columns.iter().map(|c| c.name().as_str()).collect();
         names.sort_unstable();
         if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(two_of_one_name(twice[0], &tags));
+            return Err(two_of_one_name(twice[0], &tags, advice));
         }
         Ok(Self {
             schema: Arc::new(Schema::new(columns)),
@@ -52,7 +53,7 @@ fn data_type(field_type: FieldType) -> DataType {
     }
 }
 
-fn two_of_one_name(name: &str, tags: &[String]) -> Error {
+fn two_of_one_name(name: &str, tags: &[String], advice: &str) -> Error {
     let of_tag = tags.iter().filter(|tag| *tag == name).count();
     let what = match (name, of_tag) {
         (TIME, 0) => "the times and a field",
@@ -61,7 +62,6 @@ fn two_of_one_name(name: &str, tags: &[String]) -> Error {
         _ => "a tag that is asked for twice",
     };
     Error::invalid(format!(
-        "two columns of a record batch would be {name:?}: {what}; name the fields with `Query::fields` and the tags with \
-         `record_batches_with`, each name once"
+        "two columns of a record batch would be {name:?}: {what}; {advice}"
     ))
 }

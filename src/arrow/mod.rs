@@ -18,7 +18,8 @@
 //! [`RowStream::record_batches`](crate::RowStream::record_batches) makes a scan an
 //! [`arrow_array::RecordBatchReader`]: DataFusion, Parquet writers and the C stream interface (pyarrow, Polars) take
 //! one. Its schema is known before the first batch. [`Table::record_batch`](crate::Table::record_batch) is for rows that
-//! are there already, as those of [`Query::last`](crate::Query::last);
+//! are there already, as those of [`Query::last`](crate::Query::last), and
+//! [`Table::record_batch_with`](crate::Table::record_batch_with) names the tags;
 //! [`RowBatch::into_arrow`](crate::RowBatch::into_arrow) leaves the tags out.
 //!
 //! Times, numbers and the text of strings are not copied: the buffers of a batch become those of the arrays. Booleans and
