@@ -22,9 +22,9 @@
 //! [`Table::record_batch_with`](crate::Table::record_batch_with) names the tags;
 //! [`RowBatch::into_arrow`](crate::RowBatch::into_arrow) leaves the tags out.
 //!
-//! Times, numbers and the text of strings are not copied: the buffers of a batch become those of the arrays. Booleans and
-//! null maps are, since Arrow keeps bits. Each batch has dictionaries of its own, with the values of its own series alone:
-//! where one file is to have one dictionary (Arrow IPC files), cast the tags to `Utf8` first.
+//! Times, numbers and strings are not copied: the buffers of a batch become those of the arrays. Booleans and null maps
+//! are, since Arrow keeps bits, and columns of tags are made. Each batch has dictionaries of its own, with the values of
+//! its own series alone: where one file is to have one dictionary (Arrow IPC files), cast the tags to `Utf8` first.
 //!
 //! # In
 //!
