@@ -63,6 +63,8 @@ pub enum ErrorKind {
     Io,
     /// A query was stopped by its [`Cancellation`](crate::Cancellation).
     Cancelled,
+    /// The engine contradicts itself, which is a bug of it and nothing the caller gave: report it, with the message.
+    Internal,
 }
 
 impl Error {

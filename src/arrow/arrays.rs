@@ -13,7 +13,7 @@ use tidestone_format::Timestamp;
 use tidestone_format::column::{Bitmap, Column, Strings, Values};
 
 use super::layout::UTC;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// The times of rows.
 pub(super) fn times(times: Vec<Timestamp>) -> ArrayRef {
@@ -67,8 +67,10 @@ pub(super) fn too_much_text(column: &str, bytes: u64) -> Error {
 
 /// What Arrow says of arrays that do not fit together.
 pub(super) fn unfit(error: ArrowError) -> Error {
-    let message = format!("an answer does not fit into Arrow's arrays, which is a bug: {error}");
-    Error::invalid(message)
+    let message = format!(
+        "an answer does not fit into Arrow's arrays, which is a bug: {error}; report it, with this message"
+    );
+    Error::new(ErrorKind::Internal, message)
 }
 
 /// Where values are; `None` if there is one in every row.
@@ -86,6 +88,20 @@ mod tests {
         let error = offsets("s", vec![0, 7, 3_000_000_000]).unwrap_err();
         let says = "column \"s\" has 3000000000 bytes of strings";
         assert!(error.to_string().contains(says), "{error}");
+    }
+
+    /// It was told as wrong input, and there was none to correct.
+    #[test]
+    fn columns_that_do_not_fit_together_are_told_as_a_bug() {
+        let mut valid = Bitmap::new();
+        valid.push(false);
+        let column = Column {
+            values: Values::F64(vec![0.5, 1.5]),
+            validity: Some(valid),
+        };
+        let error = field("f", column).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Internal, "{error}");
+        assert!(error.to_string().contains("report it"), "{error}");
     }
 
     #[test]
