@@ -463,6 +463,19 @@ fn more_text_than_a_batch_holds_is_refused() {
     all.refuses_by_host("text", &rows, says);
 }
 
+#[test]
+fn more_rows_than_can_be_numbered_are_refused() {
+    let rows = batch([("x", array(NullArray::new(1 << 32)))]);
+    let says = [
+        "at most 4294967295",
+        "has 4294967296 rows",
+        "append slices of it",
+    ];
+    let mut all = Untouched::new();
+    all.refuses_by_host("tags", &rows, says);
+    all.refuses_of_one("one series", &rows, says);
+}
+
 /// What is not wrong with the batch itself is not known before its series are made.
 #[test]
 fn of_a_batch_whose_fields_the_disk_refuses_the_series_stay_without_rows() {

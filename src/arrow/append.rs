@@ -40,7 +40,8 @@ impl Writer {
     ///
     /// # Errors
     /// There is no column `time`, it is no `Timestamp`, or a time of it is null or out of range; a column is of a type
-    /// that is not taken, or two have one name; more than 512 MiB of strings; or what [`Writer::append_batch`] refuses.
+    /// that is not taken, or two have one name; 2^32 rows or more; more than 512 MiB of strings; or what
+    /// [`Writer::append_batch`] refuses.
     pub fn append_arrow(&mut self, series: &SeriesHandle, rows: &RecordBatch) -> Result<()> {
         let batch = batch_of(rows, &[])?;
         self.append_batch(batch.with_series(vec![series.clone()], Vec::new()))
@@ -77,6 +78,14 @@ impl Writer {
 
 /// The times and fields of a record batch whose other columns are `tags`. Whose the rows are is not said yet.
 fn batch_of(rows: &RecordBatch, tags: &[&str]) -> Result<Batch> {
+    // Each may be of another series, and these are numbered in 32 bits.
+    if u32::try_from(rows.num_rows()).is_err() {
+        return Err(Error::invalid(format!(
+            "the record batch has {} rows; at most {} are taken at a time: append slices of it",
+            rows.num_rows(),
+            u32::MAX
+        )));
+    }
     let schema = rows.schema_ref();
     let mut names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
     names.sort_unstable();
@@ -133,6 +142,7 @@ fn series_of(rows: &RecordBatch, tags: &[&str]) -> Result<(Vec<SeriesKey>, Vec<u
     let columns: Vec<Texts<'_>> = columns.collect::<Result<_>>()?;
     let mut keys = Vec::new();
     let mut places: FxHashMap<Vec<Option<&str>>, u32> = FxHashMap::default();
+    let mut next = 0;
     let mut of_row: Vec<u32> = Vec::with_capacity(rows.num_rows());
     let mut values: Vec<Option<&str>> = Vec::new();
     for row in 0..rows.num_rows() {
@@ -147,13 +157,9 @@ fn series_of(rows: &RecordBatch, tags: &[&str]) -> Result<(Vec<SeriesKey>, Vec<u
         let key = SeriesKey::new(given).map_err(Error::from);
         let key = key.and_then(|key| engine::check_key(&key).map(|()| key));
         keys.push(key.map_err(|error| Error::invalid(format!("the tags of row {row}: {error}")))?);
-        let place = u32::try_from(places.len()).map_err(|_| {
-            Error::invalid(
-                "the record batch has rows of more than 4294967295 series; append slices of it",
-            )
-        })?;
-        places.insert(values.clone(), place);
-        of_row.push(place);
+        places.insert(values.clone(), next);
+        of_row.push(next);
+        next += 1;
     }
     Ok((keys, of_row))
 }
