@@ -14,8 +14,11 @@ use crate::db::Table;
 use crate::error::{Error, Result};
 use crate::query::{RowBatch, RowStream};
 
-/// Once the keys that are kept are so long together, they are forgotten before the next batch.
-const KEYS_KEPT: usize = 16 << 20;
+/// Once the keys that are kept take so many bytes, they are forgotten before the next batch.
+const KEYS_KEPT_BYTES: usize = 16 << 20;
+/// Memory of a key that is kept besides its bytes: its id, its place in a table of which half may be empty, and what an
+/// allocation takes.
+const ENTRY_BYTES: usize = 96;
 
 /// What to do where two columns of a stream would have one name.
 const NAME_FOR_STREAM: &str = "name the fields with `Query::fields` and the tags with `record_batches_with`, each \
@@ -37,11 +40,12 @@ pub struct RecordBatches {
 }
 
 /// Keys of series, kept for later batches.
-#[derive(Default)]
 struct Keys {
     known: FxHashMap<SeriesId, SeriesKey>,
-    /// How long the keys are together.
+    /// Memory that they take.
     bytes: usize,
+    /// Beyond which they are forgotten.
+    bytes_kept: usize,
 }
 
 impl std::fmt::Debug for RecordBatches {
@@ -195,23 +199,31 @@ impl RecordBatches {
         Ok(Self {
             layout: Layout::new(tags, rows.fields(), NAME_FOR_STREAM)?,
             rows,
-            keys: Keys::default(),
+            keys: Keys::new(KEYS_KEPT_BYTES),
             failed: false,
         })
     }
 }
 
 impl Keys {
+    fn new(bytes_kept: usize) -> Self {
+        Self {
+            known: FxHashMap::default(),
+            bytes: 0,
+            bytes_kept,
+        }
+    }
+
     /// The keys of some series of an answer, looked up where they are not known.
     fn of(&mut self, series: &[SeriesId], rows: &RowStream) -> Result<Vec<SeriesKey>> {
-        if self.bytes > KEYS_KEPT {
-            *self = Self::default();
+        if self.bytes > self.bytes_kept {
+            *self = Self::new(self.bytes_kept);
         }
         let new = series.iter().filter(|id| !self.known.contains_key(id));
         let new: Vec<SeriesId> = new.copied().collect();
         if !new.is_empty() {
             for (id, key) in new.iter().zip(rows.keys(&new)?) {
-                self.bytes += key.as_bytes().len();
+                self.bytes += ENTRY_BYTES + key.as_bytes().len();
                 self.known.insert(*id, key);
             }
         }
@@ -262,5 +274,44 @@ impl Iterator for RecordBatches {
 impl RecordBatchReader for RecordBatches {
     fn schema(&self) -> SchemaRef {
         self.layout.schema.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::SimDisk;
+    use crate::{TableOptions, Tidestone};
+
+    /// What an entry takes besides its key was not counted: many short keys took several times the bound.
+    #[test]
+    fn keys_are_kept_for_later_batches_within_their_bytes() {
+        const SERIES: usize = 400;
+        const AT_ONCE: usize = 10;
+        let disk = Arc::new(SimDisk::new());
+        let db = Tidestone::builder("/db").disk(disk).create().unwrap();
+        let table = db.create_table("t", TableOptions::new()).unwrap();
+        let series: Vec<(SeriesId, SeriesKey)> = (0..SERIES)
+            .map(|n| {
+                let key = SeriesKey::new([("n", n.to_string())]).unwrap();
+                (table.series_by_key(&key).unwrap().id(), key)
+            })
+            .collect();
+        let rows = table.query().scan().unwrap();
+        let of_one = ENTRY_BYTES + series[SERIES - 1].1.as_bytes().len();
+        let mut keys = Keys::new(100 * of_one);
+        let mut most = 0;
+        for some in series.chunks(AT_ONCE) {
+            let (ids, expected): (Vec<SeriesId>, Vec<SeriesKey>) = some.iter().cloned().unzip();
+            assert_eq!(keys.of(&ids, &rows).unwrap(), expected);
+            assert!(keys.known.len() * ENTRY_BYTES < keys.bytes);
+            assert!(
+                keys.bytes <= (100 + AT_ONCE) * of_one,
+                "{} bytes",
+                keys.bytes
+            );
+            most = most.max(keys.known.len());
+        }
+        assert!(most >= 100, "at most {most} were kept");
     }
 }
