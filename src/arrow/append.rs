@@ -5,7 +5,7 @@ use rustc_hash::FxHashMap;
 use tidestone_format::SeriesKey;
 
 use super::TIME;
-use super::texts::Texts;
+use super::string_arrays::StringArrays;
 use super::values::{self, STRINGS};
 use crate::catalog::Known;
 use crate::db::Table;
@@ -55,10 +55,10 @@ impl Writer {
     ///
     /// # Errors
     /// As [`Writer::append_arrow`]; a tag is no column, no column of strings, or `time`; what
-    /// [`Table::series`](crate::Table::series) refuses; the table is not one of the writer's database. Nothing was written
-    /// then. Or the log has no room, log or manifest cannot be written, or another writer or thread meanwhile added one of
-    /// the fields with another type, dropped the table, or dropped rows as old as these: no row is staged and no field
-    /// added then, but the series that were made before stay, without rows.
+    /// [`Table::series`](crate::Table::series) refuses; the table is not one of the writer's database. Nothing was
+    /// written then. Or the log has no room, log or manifest cannot be written, or another writer or thread meanwhile
+    /// added one of the fields with another type, dropped the table, or dropped rows as old as these: no row is staged
+    /// and no field added then, but the series that were made before stay, without rows.
     pub fn append_arrow_by_tags<S: AsRef<str>>(
         &mut self,
         table: &Table,
@@ -117,8 +117,8 @@ fn batch_of(rows: &RecordBatch, tags: &[&str]) -> Result<Batch> {
 fn check_tags(tags: &[&str]) -> Result<()> {
     if tags.contains(&TIME) {
         return Err(Error::invalid(format!(
-            "the tags are {tags:?}, and {TIME:?} is the times of the rows; name the tags alone, and rename a column that \
-             is one"
+            "the tags are {tags:?}, and {TIME:?} is the times of the rows; name the tags alone, and rename a column \
+             that is one"
         )));
     }
     // The rules for names are those of the key of a series that has all of them.
@@ -132,14 +132,14 @@ fn check_tags(tags: &[&str]) -> Result<()> {
 fn series_of(rows: &RecordBatch, tags: &[&str]) -> Result<(Vec<SeriesKey>, Vec<u32>)> {
     let columns = tags.iter().map(|tag| {
         let array = column(rows, tag, "a tag")?;
-        Texts::of(array).ok_or_else(|| {
+        StringArrays::of(array).ok_or_else(|| {
             Error::invalid(format!(
                 "column {tag:?} is {}; a tag comes as {STRINGS}: cast it",
                 array.data_type()
             ))
         })
     });
-    let columns: Vec<Texts<'_>> = columns.collect::<Result<_>>()?;
+    let columns: Vec<StringArrays<'_>> = columns.collect::<Result<_>>()?;
     let mut keys = Vec::new();
     let mut places: FxHashMap<Vec<Option<&str>>, u32> = FxHashMap::default();
     let mut next = 0;

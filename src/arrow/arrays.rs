@@ -1,5 +1,5 @@
-//! Columns of the engine become arrays. The buffers of times, numbers and strings (their text and their ends) are handed
-//! over; booleans and null maps, which Arrow has as bits in bytes, are copied.
+//! Columns of the engine become arrays. The buffers of times, numbers and strings (their text and their ends) are
+//! handed over; booleans and null maps, which Arrow has as bits in bytes, are copied.
 
 use std::sync::Arc;
 
@@ -59,8 +59,8 @@ fn offsets(column: &str, ends: Vec<u32>) -> Result<OffsetBuffer<i32>> {
 /// The error for more text than an array takes.
 pub(super) fn too_much_text(column: &str, bytes: u64) -> Error {
     Error::invalid(format!(
-        "column {column:?} has {bytes} bytes of strings; an Arrow array of Utf8 takes at most {}: ask for fewer rows at \
-         a time",
+        "column {column:?} has {bytes} bytes of strings; an Arrow array of Utf8 takes at most {}: ask for fewer rows \
+         at a time",
         i32::MAX
     ))
 }

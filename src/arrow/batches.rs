@@ -9,7 +9,7 @@ use tidestone_format::{SeriesId, SeriesKey};
 
 use super::arrays::{self, unfit};
 use super::layout::Layout;
-use super::tags::Owners;
+use super::tags::SeriesOfRows;
 use crate::db::Table;
 use crate::error::{Error, Result};
 use crate::query::{RowBatch, RowStream};
@@ -64,8 +64,8 @@ impl RowStream {
     /// one of each field. See [`arrow`](crate::arrow) for the types.
     ///
     /// # Errors
-    /// Two columns would have one name: those of a tag and a field, or one of them is `time`. Or the table was dropped, or
-    /// the index could not be read.
+    /// Two columns would have one name: those of a tag and a field, or one of them is `time`. Or the table was dropped,
+    /// or the index could not be read.
     pub fn record_batches(self) -> Result<RecordBatches> {
         let tags = self.tag_names()?;
         RecordBatches::new(self, tags)
@@ -95,8 +95,9 @@ impl RowStream {
 
 /// With the cargo feature `arrow`.
 impl RowBatch {
-    /// The rows as an Arrow record batch: a column of times and one of each field, which take over the buffers. Whose the
-    /// rows are it does not tell: see [`RowBatch::runs`] before, and [`Table::record_batch`].
+    /// The rows as an Arrow record batch: a column of times and one of each field, which take over the buffers (but
+    /// those of booleans and null maps). Whose the rows are it does not tell: see [`RowBatch::runs`] before, and
+    /// [`Table::record_batch`].
     ///
     /// ```
     /// # use tidestone::*;
@@ -137,11 +138,11 @@ impl Table {
     ///
     /// # Errors
     /// The rows are of another table (the message names both; one that was made anew, or of a database that was opened
-    /// anew, is another); the table has no such series any more; two columns would have one name; a column has more than
-    /// 2 GiB of strings; or the index could not be read.
+    /// anew, is another); the table has no such series any more; two columns would have one name; a column has more
+    /// than 2 GiB of strings; or the index could not be read.
     pub fn record_batch(&self, rows: RowBatch) -> Result<RecordBatch> {
         self.check_of_this(&rows)?;
-        let keys = self.keys_of(&Owners::new(rows.runs()).series)?;
+        let keys = self.keys_of(&SeriesOfRows::new(rows.runs()).series)?;
         let mut tags = self.tag_names()?;
         // A series may have been forgotten since its key was looked up.
         for (tag, _) in keys.iter().flat_map(SeriesKey::tags) {
@@ -241,10 +242,10 @@ fn record_batch(
     let mut arrays: Vec<ArrayRef> = Vec::with_capacity(layout.schema.fields().len());
     arrays.push(arrays::times(times));
     if !layout.tags.is_empty() {
-        let owners = Owners::new(&runs);
-        let keys = keys_of(&owners.series)?;
+        let of_rows = SeriesOfRows::new(&runs);
+        let keys = keys_of(&of_rows.series)?;
         for tag in &layout.tags {
-            arrays.push(owners.column(tag, &keys)?);
+            arrays.push(of_rows.column(tag, &keys)?);
         }
     }
     for (field, column) in fields.iter().zip(columns) {

@@ -10,37 +10,37 @@
 //! | a bool field | `Boolean` | `Boolean` |
 //! | a string field | `Utf8` | strings |
 //!
-//! Strings are `Utf8`, `LargeUtf8`, `Utf8View`, and dictionaries of them with keys of any type. Out, the columns come in
-//! this order: the time, the tags by name, the fields as asked for. Taken in, they may have any order.
+//! Strings are `Utf8`, `LargeUtf8`, `Utf8View`, and dictionaries of them with keys of any type. Out, the columns come
+//! in this order: the time, the tags by name, the fields as asked for. Taken in, they may have any order.
 //!
 //! # Out
 //!
 //! [`RowStream::record_batches`](crate::RowStream::record_batches) makes a scan an
 //! [`arrow_array::RecordBatchReader`]: DataFusion, Parquet writers and the C stream interface (pyarrow, Polars) take
-//! one. Its schema is known before the first batch. [`Table::record_batch`](crate::Table::record_batch) is for rows that
-//! are there already, as those of [`Query::last`](crate::Query::last), and
+//! one. Its schema is known before the first batch. [`Table::record_batch`](crate::Table::record_batch) is for rows
+//! that are there already, as those of [`Query::last`](crate::Query::last), and
 //! [`Table::record_batch_with`](crate::Table::record_batch_with) names the tags;
 //! [`RowBatch::into_arrow`](crate::RowBatch::into_arrow) leaves the tags out.
 //!
 //! Times, numbers and strings are not copied: the buffers of a batch become those of the arrays. Booleans and null maps
-//! are, since Arrow keeps bits, and columns of tags are made. Each batch has dictionaries of its own, with the values of
-//! its own series alone: where one file is to have one dictionary (Arrow IPC files), cast the tags to `Utf8` first.
+//! are, since Arrow keeps bits, and columns of tags are made. Each batch has dictionaries of its own, with the values
+//! of its own series alone: where one file is to have one dictionary (Arrow IPC files), cast the tags to `Utf8` first.
 //!
 //! # In
 //!
 //! [`Writer::append_arrow`](crate::Writer::append_arrow) stages rows of one series,
 //! [`Writer::append_arrow_by_tags`](crate::Writer::append_arrow_by_tags) rows whose tags are columns. All of a record
-//! batch is staged, or nothing of it. What is wrong with the batch itself is found before anything is written: no series
-//! is made for it and no field added. Where something else keeps it from being staged (the log has no room, the disk is
-//! full or fails, or somebody else meanwhile adds one of its fields with another type, drops the table, or drops rows as
-//! old as its own), series that were made before stay, without rows; the batch may be appended again.
+//! batch is staged, or nothing of it. What is wrong with the batch itself is found before anything is written: no
+//! series is made for it and no field added. Where something else keeps it from being staged (the log has no room, the
+//! disk is full or fails, or somebody else meanwhile adds one of its fields with another type, drops the table, or
+//! drops rows as old as its own), series that were made before stay, without rows; the batch may be appended again.
 //!
-//! - A type counts by itself and not by the field it meets: `Int32` makes an i64, which an f64 field refuses as ever. What
-//!   would lose anything (decimals, dates, lists) is refused: cast it first.
-//! - A timestamp with a time zone is an instant, whatever the zone. One without is taken for UTC. One that nanoseconds since
-//!   1970 cannot tell, and a null, is refused with its row.
-//! - A null is a field that is not given: under the default policy it overwrites nothing. A field that is no column is null
-//!   in every row.
+//! - A type counts by itself and not by the field it meets: `Int32` makes an i64, which an f64 field refuses as ever.
+//!   What would lose anything (decimals, dates, lists) is refused: cast it first.
+//! - A timestamp with a time zone is an instant, whatever the zone. One without is taken for UTC. One that nanoseconds
+//!   since 1970 cannot tell, and a null, is refused with its row.
+//! - A null is a field that is not given: under the default policy it overwrites nothing. A field that is no column is
+//!   null in every row.
 //! - A column that is no field is added to a table with an open schema, and refused by one with a fixed schema.
 //!
 //! # Example
@@ -77,23 +77,23 @@
 //! # Ok(())
 //! # }
 //! ```
-//!
-//! | file | what |
-//! |---|---|
-//! | `batches` | record batches of an answer |
-//! | `layout` | the columns of an answer, and their schema |
-//! | `arrays` | columns become arrays |
-//! | `tags` | tags become dictionaries |
-//! | `append` | record batches become rows |
-//! | `values` | arrays become columns |
-//! | `texts` | arrays of strings of any kind, read alike |
+
+// | file | what |
+// |---|---|
+// | `batches` | record batches of an answer |
+// | `layout` | the columns of an answer, and their schema |
+// | `arrays` | columns become arrays |
+// | `tags` | tags become dictionaries |
+// | `append` | record batches become rows |
+// | `values` | arrays become columns |
+// | `string_arrays` | arrays of strings of any kind, read alike |
 
 mod append;
 mod arrays;
 mod batches;
 mod layout;
+mod string_arrays;
 mod tags;
-mod texts;
 mod values;
 
 /// The crate of the arrays and record batches here, in the version used.

@@ -14,14 +14,14 @@ use crate::query::SeriesRun;
 
 /// Whose the rows of a batch are.
 #[derive(Debug)]
-pub(super) struct Owners {
+pub(super) struct SeriesOfRows {
     /// Each series once, in the order in which they come first.
     pub(super) series: Vec<SeriesId>,
     /// Consecutive rows: the place of their series above, and how many they are.
     runs: Vec<(usize, usize)>,
 }
 
-impl Owners {
+impl SeriesOfRows {
     pub(super) fn new(runs: &[SeriesRun]) -> Self {
         let mut places = FxHashMap::default();
         let mut series = Vec::new();

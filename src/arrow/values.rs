@@ -14,7 +14,7 @@ use tidestone_format::column::{Bitmap, Column, Strings, Values};
 use tidestone_format::version::MAX_GROUP_TEXT;
 
 use super::TIME;
-use super::texts::Texts;
+use super::string_arrays::StringArrays;
 use crate::error::{Error, Result};
 
 /// What strings may come as.
@@ -75,13 +75,13 @@ pub(super) fn field(name: &str, array: &dyn Array, text: &mut usize) -> Result<C
         DataType::UInt8 => Values::U64(widened::<UInt8Type, _>(array)),
         DataType::Boolean => Values::Bool(array.as_boolean().values().iter().collect()),
         other => {
-            let Some(texts) = Texts::of(array) else {
+            let Some(arrays) = StringArrays::of(array) else {
                 return Err(Error::invalid(format!(
                     "column {name:?} is {other}; a field comes as Float16 to Float64, Int8 to Int64, UInt8 to UInt64, \
                      Boolean, {STRINGS}: cast it to one of them, or leave it out"
                 )));
             };
-            return strings(name, &texts, array.len(), text);
+            return strings(name, &arrays, array.len(), text);
         }
     };
     let validity = array.nulls().and_then(bits);
@@ -94,9 +94,9 @@ fn widened<T: ArrowPrimitiveType, V: From<T::Native>>(array: &dyn Array) -> Vec<
     values.iter().map(|value| V::from(*value)).collect()
 }
 
-fn strings(name: &str, texts: &Texts<'_>, rows: usize, text: &mut usize) -> Result<Column> {
+fn strings(name: &str, arrays: &StringArrays<'_>, rows: usize, text: &mut usize) -> Result<Column> {
     // A dictionary may stand for far more than it takes.
-    for len in (0..rows).filter_map(|row| texts.get(row)).map(str::len) {
+    for len in (0..rows).filter_map(|row| arrays.get(row)).map(str::len) {
         *text = text.saturating_add(len);
         if *text > MAX_GROUP_TEXT {
             return Err(Error::invalid(format!(
@@ -108,7 +108,7 @@ fn strings(name: &str, texts: &Texts<'_>, rows: usize, text: &mut usize) -> Resu
     let mut values = Strings::new();
     let mut valid = Bitmap::new();
     for row in 0..rows {
-        let value = texts.get(row);
+        let value = arrays.get(row);
         values.push(value.unwrap_or_default());
         valid.push(value.is_some());
     }

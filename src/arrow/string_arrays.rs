@@ -4,20 +4,20 @@ use arrow_array::cast::AsArray;
 use arrow_array::{Array, LargeStringArray, StringArray, StringViewArray};
 use arrow_schema::DataType;
 
-/// An array of strings.
+/// The strings of an array, whatever its kind.
 #[derive(Debug)]
-pub(super) enum Texts<'a> {
+pub(super) enum StringArrays<'a> {
     Utf8(&'a StringArray),
     LargeUtf8(&'a LargeStringArray),
     Utf8View(&'a StringViewArray),
     Dictionary {
         /// Of each row the place of its value.
         places: Vec<Option<usize>>,
-        values: Box<Texts<'a>>,
+        values: Box<StringArrays<'a>>,
     },
 }
 
-impl<'a> Texts<'a> {
+impl<'a> StringArrays<'a> {
     /// The strings of an array; `None` where it is of something else.
     pub(super) fn of(array: &'a dyn Array) -> Option<Self> {
         Some(match array.data_type() {
