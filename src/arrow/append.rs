@@ -7,7 +7,7 @@ use tidestone_format::SeriesKey;
 use super::TIME;
 use super::string_arrays::StringArrays;
 use super::values::{self, STRINGS};
-use crate::catalog::Known;
+use crate::catalog::{Known, given_twice};
 use crate::db::Table;
 use crate::engine;
 use crate::error::{Error, Result};
@@ -87,12 +87,9 @@ fn batch_of(rows: &RecordBatch, tags: &[&str]) -> Result<Batch> {
         )));
     }
     let schema = rows.schema_ref();
-    let mut names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
-    names.sort_unstable();
-    if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+    if let Some(twice) = given_twice(schema.fields().iter().map(|f| f.name().as_str())) {
         return Err(Error::invalid(format!(
-            "the record batch has two columns {:?}; rename one, or leave it out",
-            twice[0]
+            "the record batch has two columns {twice:?}; rename one, or leave it out"
         )));
     }
     let times = column(rows, TIME, "the times of the rows")?;

@@ -7,6 +7,7 @@ use tidestone_format::FieldType;
 use tidestone_format::schema::Field;
 
 use super::TIME;
+use crate::catalog::given_twice;
 use crate::error::{Error, Result};
 
 /// The time zone of all times.
@@ -31,10 +32,8 @@ impl Layout {
             .chain(tags.iter().map(tag))
             .chain(fields.iter().map(field))
             .collect();
-        let mut names: Vec<&str> = columns.iter().map(|c| c.name().as_str()).collect();
-        names.sort_unstable();
-        if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(two_of_one_name(twice[0], &tags, advice));
+        if let Some(twice) = given_twice(columns.iter().map(|c| c.name().as_str())) {
+            return Err(two_of_one_name(twice, &tags, advice));
         }
         Ok(Self {
             schema: Arc::new(Schema::new(columns)),

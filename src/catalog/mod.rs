@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `tables` | open tables by name and id; options of new ones |
 //! | `fields` | the fields of a table by name, and more of them |
-//! | `names` | those to tell somebody who asked for one there is not |
+//! | `names` | those to tell somebody who asked for one there is not; one given twice |
 //! | `series` | series keys and ids: resolved, defined, and known before the index knows them |
 //! | `holders` | the series that handles hold, and those on their way out |
 //! | `living` | which series live segments have |
@@ -22,7 +22,7 @@ pub(crate) use fields::{Fields, add_fields, other_type};
 pub(crate) use ground::{Ground, applied, catch_up, nothing};
 pub(crate) use holders::{Hold, Pin, Pins};
 pub(crate) use living::leave_out_living;
-pub(crate) use names::{Known, no_field};
+pub(crate) use names::{Known, given_twice, no_field};
 pub(crate) use series::SeriesRegistry;
 pub use tables::{DEFAULT_FUTURE_BOUND, DEFAULT_PARTITION, TableOptions};
 pub(crate) use tables::{TableCore, Tables, bound_future, partition_of, retain};

@@ -1,4 +1,4 @@
-//! Which of the names there are to tell somebody who asked for one there is not.
+//! Names: which of them to tell somebody who asked for one there is not, and which is given twice.
 
 use std::fmt;
 
@@ -47,6 +47,13 @@ pub(crate) fn no_field(schema: &TableSchema, name: &str) -> String {
         "table {:?} has no field {name:?}; it has {known}: correct the name, or add the field",
         schema.name
     )
+}
+
+/// A name that is there twice.
+pub(crate) fn given_twice<'n>(names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    let mut names: Vec<&str> = names.collect();
+    names.sort_unstable();
+    names.windows(2).find(|w| w[0] == w[1]).map(|w| w[0])
 }
 
 /// How many characters must be added, left out or changed to make one of the other; of long names

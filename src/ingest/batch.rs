@@ -6,7 +6,7 @@ use tidestone_format::version::MAX_STRING;
 use tidestone_format::{FieldType, SeriesId, Timestamp};
 
 use super::SeriesHandle;
-use crate::catalog::{Fields, add_fields, no_field};
+use crate::catalog::{Fields, add_fields, given_twice, no_field};
 use crate::error::{Error, Result};
 use crate::rows::Rows;
 
@@ -232,13 +232,6 @@ pub(super) fn with_new(schema: &TableSchema, new: &[(&str, FieldType)]) -> Resul
     add_fields(schema, new.iter().copied(), |field, given| {
         wrong_type(&schema.name, field, given)
     })
-}
-
-/// A name that is there twice.
-pub(super) fn given_twice<'n>(names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
-    let mut names: Vec<&str> = names.collect();
-    names.sort_unstable();
-    names.windows(2).find(|w| w[0] == w[1]).map(|w| w[0])
 }
 
 /// The error for a value that the field does not take.

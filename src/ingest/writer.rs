@@ -8,9 +8,9 @@ use tidestone_format::log::FrameKind;
 use tidestone_format::schema::{SchemaMode, TableSchema};
 use tidestone_format::{FieldType, Lsn, SeriesId, TableId, Timestamp, checksum};
 
-use super::batch::{given_twice, too_long, with_new, wrong_type};
+use super::batch::{too_long, with_new, wrong_type};
 use super::{Batch, Durability, Ticket};
-use crate::catalog::{Fields, Hold, Pin, TableCore, no_field};
+use crate::catalog::{Fields, Hold, Pin, TableCore, given_twice, no_field};
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::rows::Rows;
