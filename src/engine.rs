@@ -219,6 +219,14 @@ impl Engine {
         known.is_some_and(|known| std::ptr::eq(&*known, table))
     }
 
+    /// Fails if it is not a table of this database ([`Engine::has_table`]).
+    pub(crate) fn check_has_table(&self, table: &TableCore) -> Result<()> {
+        match self.has_table(table) {
+            true => Ok(()),
+            false => Err(not_of_this(table)),
+        }
+    }
+
     /// The log, if the database was opened for writing.
     pub(crate) fn log(&self) -> Option<&Log> {
         self.log.as_ref()
@@ -419,14 +427,9 @@ impl Engine {
     ) -> Result<()> {
         self.writable()?;
         let mut editor = self.store.edit();
-        let schema = editor.state().tables().get(&table.id);
-        let (true, Some(before)) = (self.has_table(table), schema) else {
-            let message = format!(
-                "table {:?} is not one of this database, or was dropped; take a new handle with `table`",
-                table.name
-            );
-            return Err(Error::new(ErrorKind::NotFound, message));
-        };
+        self.check_has_table(table)?;
+        let before = editor.state().tables().get(&table.id);
+        let before = before.ok_or_else(|| not_of_this(table))?;
         let schema = change(before)?;
         if schema == *before {
             return Ok(());
@@ -712,6 +715,14 @@ pub(crate) fn check_key(key: &SeriesKey) -> Result<()> {
         )));
     }
     Ok(())
+}
+
+fn not_of_this(table: &TableCore) -> Error {
+    let message = format!(
+        "table {:?} is not one of this database, or was dropped",
+        table.name
+    );
+    Error::new(ErrorKind::NotFound, message).advising("take a new handle with `table`")
 }
 
 fn dropped(table: impl fmt::Display) -> Error {

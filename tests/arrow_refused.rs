@@ -511,7 +511,7 @@ fn a_table_of_another_database_gets_no_series() {
     let other = Untouched::new();
     let rows = batch([("time", times()), ("host", hosts()), ("v", doubles())]);
     let says = [
-        "of the writer's database",
+        "of this database",
         "table \"fixed\" is not one",
         "a writer of its database",
     ];

@@ -355,7 +355,7 @@ fn wrong_rows_are_refused_whole_and_others_stay_staged() {
         ErrorKind::NotFound,
         [
             "one of this database",
-            "was dropped after rows were staged",
+            "or was dropped",
             "`clear` the writer",
         ],
     );

@@ -22,7 +22,7 @@ pub(crate) use fields::{Fields, add_fields, other_type};
 pub(crate) use ground::{Ground, applied, catch_up, nothing};
 pub(crate) use holders::{Hold, Pin, Pins};
 pub(crate) use living::leave_out_living;
-pub(crate) use names::{Known, given_twice, no_field};
+pub(crate) use names::{Known, given_twice, no_field, no_series};
 pub(crate) use series::SeriesRegistry;
 pub use tables::{DEFAULT_FUTURE_BOUND, DEFAULT_PARTITION, TableOptions};
 pub(crate) use tables::{TableCore, Tables, bound_future, partition_of, retain};

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
+use tidestone_format::SeriesId;
 use tidestone_format::schema::TableSchema;
+
+use crate::error::{Error, ErrorKind};
 
 /// Names told, at most.
 const TOLD_MAX: usize = 8;
@@ -47,6 +50,14 @@ pub(crate) fn no_field(schema: &TableSchema, name: &str) -> String {
         "table {:?} has no field {name:?}; it has {known}: correct the name, or add the field",
         schema.name
     )
+}
+
+/// Says that a table has no series of that id.
+pub(crate) fn no_series(table: &str, series: SeriesId) -> Error {
+    let message = format!(
+        "table {table:?} has no series {series}; ask for one that an answer of this table names"
+    );
+    Error::new(ErrorKind::NotFound, message)
 }
 
 /// A name that is there twice.

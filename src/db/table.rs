@@ -7,7 +7,7 @@ use tidestone_format::log::{Selection, Tombstone};
 use tidestone_format::schema::{Field, TableSchema, TableSettings};
 use tidestone_format::{FieldType, SeriesId, SeriesKey, TableId, TimeRange};
 
-use crate::catalog::{self, TableCore, no_field};
+use crate::catalog::{self, TableCore, no_field, no_series};
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::TagMatch;
@@ -165,19 +165,9 @@ impl Table {
     /// # Errors
     /// The table has no such series, or the index could not be read.
     pub fn key_of(&self, series: SeriesId) -> Result<SeriesKey> {
-        let key = self
-            .engine
-            .series
-            .keys(self.core.id, &[series])?
-            .pop()
-            .flatten();
-        key.ok_or_else(|| {
-            let message = format!(
-                "table {:?} has no series {series}; ask for one that an answer of this table names",
-                self.core.name
-            );
-            Error::new(ErrorKind::NotFound, message)
-        })
+        let mut keys = self.engine.series.keys(self.core.id, &[series])?;
+        let key = keys.pop().flatten();
+        key.ok_or_else(|| no_series(self.name(), series))
     }
 
     /// How many series the table has.
@@ -210,13 +200,9 @@ impl Table {
     /// There is no such series, or the index could not be read.
     pub fn keys_of(&self, series: &[SeriesId]) -> Result<Vec<SeriesKey>> {
         let keys = self.engine.series.keys(self.core.id, series)?;
-        let keys = keys.into_iter().zip(series).map(|(key, id)| {
-            key.ok_or_else(|| {
-                let message = format!("table {:?} has no series {id}; ask for those that an answer of this table names", self.core.name);
-                Error::new(ErrorKind::NotFound, message)
-            })
-        });
-        keys.collect()
+        let keys = keys.into_iter().zip(series);
+        keys.map(|(key, id)| key.ok_or_else(|| no_series(self.name(), *id)))
+            .collect()
     }
 
     /// Deletes the rows in a span of time of the series that match all tests (of every series for

@@ -12,7 +12,7 @@ use super::batch::{too_long, with_new, wrong_type};
 use super::{Batch, Durability, Ticket};
 use crate::catalog::{Fields, Hold, Pin, TableCore, given_twice, no_field};
 use crate::engine::Engine;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::rows::Rows;
 use crate::value::Value;
 use crate::wal::{BatchRows, Frame, encode_batch};
@@ -148,7 +148,8 @@ impl Writer {
     /// An unknown field in a table with a fixed schema, a field named twice, a value of another
     /// type than its field (both types are named), a string of more than 16 MiB, or a time the table
     /// refuses, as [`Writer::append`] does. Or the fields cannot be added: the disk is full
-    /// ([`ErrorKind::DiskFull`]) or fails. No field is added for a row that is not staged.
+    /// ([`ErrorKind::DiskFull`](crate::ErrorKind::DiskFull)) or fails. No field is added for a row that
+    /// is not staged.
     pub fn append_fields(
         &mut self,
         series: &SeriesHandle,
@@ -318,12 +319,12 @@ impl Writer {
     /// database, whoever made it.
     ///
     /// # Errors
-    /// The memory budget is spent or the log has no room ([`ErrorKind::Busy`]), the disk is full, the
-    /// batch has more than 512 MiB of strings, or a table was dropped since or is of another database
-    /// ([`ErrorKind::NotFound`]): in these cases the rows stay staged, to be committed again or
-    /// [cleared](Writer::clear). Or writing has stopped after an earlier failure
-    /// ([`ErrorKind::Poisoned`]), or the database was closed or opened for reading only
-    /// ([`ErrorKind::Closed`]).
+    /// The memory budget is spent or the log has no room ([`ErrorKind::Busy`](crate::ErrorKind::Busy)),
+    /// the disk is full, the batch has more than 512 MiB of strings, or a table was dropped since or is of
+    /// another database ([`ErrorKind::NotFound`](crate::ErrorKind::NotFound)): in these cases the rows stay
+    /// staged, to be committed again or [cleared](Writer::clear). Or writing has stopped after an earlier
+    /// failure ([`ErrorKind::Poisoned`](crate::ErrorKind::Poisoned)), or the database was closed or opened
+    /// for reading only ([`ErrorKind::Closed`](crate::ErrorKind::Closed)).
     pub fn commit(&mut self) -> Result<Ticket> {
         self.commit_as(Durability::Synced)
     }
@@ -375,14 +376,10 @@ impl Writer {
             return Ok(log.last_lsn());
         }
         for staged in self.staged.iter().filter(|s| !s.rows.is_empty()) {
-            if !self.engine.has_table(&staged.table) {
-                let message = format!(
-                    "table {:?} is not one of this database, or was dropped after rows were staged; \
-                     what is staged stays so: `clear` the writer to go on",
-                    staged.table.name
-                );
-                return Err(Error::new(ErrorKind::NotFound, message));
-            }
+            let checked = self.engine.check_has_table(&staged.table);
+            checked.map_err(|error| {
+                error.advising("what is staged stays so: `clear` the writer to go on")
+            })?;
         }
         let lsn = match self.staged.iter().any(|s| s.is_large()) {
             true => self.submit_shared(),
@@ -480,14 +477,9 @@ impl Writer {
     /// Checks all of a batch but its series, for which some may have to be made first.
     #[cfg(feature = "arrow")]
     pub(crate) fn check_ahead(&mut self, table: &Arc<TableCore>, batch: &Batch) -> Result<()> {
-        if !self.engine.has_table(table) {
-            let message = format!(
-                "table {:?} is not one of the writer's database, or was dropped; take a writer of its database, or \
-                 a new handle with `table`",
-                table.name
-            );
-            return Err(Error::new(ErrorKind::NotFound, message));
-        }
+        self.engine.check_has_table(table).map_err(|error| {
+            error.advising("take a writer of its database, or a new handle with `table`")
+        })?;
         self.check_times(table, batch.times())?;
         batch.check_columns(&table.fields()).map(drop)
     }
@@ -660,7 +652,7 @@ impl Staged {
 mod tests {
     use super::*;
     use crate::io::SimDisk;
-    use crate::{FieldType, Options, TableOptions, Tidestone, Value};
+    use crate::{ErrorKind, FieldType, Options, TableOptions, Tidestone, Value};
 
     /// It was told that the database was closed, and the batch, which was staged no more, was there.
     #[test]
@@ -692,7 +684,7 @@ mod tests {
         }
         writer.append(&series, 3, &[Value::I64(1)]).unwrap();
         let error = writer.commit().unwrap_err();
-        assert_eq!(error.kind(), crate::ErrorKind::Closed, "{error}");
+        assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
         assert_eq!(writer.staged_rows(), 1, "what was refused stays staged");
     }
 

@@ -10,9 +10,9 @@ use super::batch::Enough;
 use super::by_series::{BySeries, Wish};
 use super::by_time::ByTime;
 use super::{Cancellation, Order, Profile, Query, RowBatch, plan};
-use crate::catalog::TableCore;
+use crate::catalog::{TableCore, no_series};
 use crate::engine::Engine;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::scan::Hold;
 
 /// Rows of a batch: enough that what a batch costs does not count, and a few columns stay in cache.
@@ -115,14 +115,14 @@ impl RowStream {
     pub fn key(&self, series: SeriesId) -> Result<SeriesKey> {
         let mut keys = self.look_up(&[series])?;
         let key = keys.pop().flatten();
-        key.ok_or_else(|| no_series(series))
+        key.ok_or_else(|| no_series(&self.table.name, series))
     }
 
     /// The tags of some series of the answer, in the same order.
     #[cfg(feature = "arrow")]
     pub(crate) fn keys(&self, series: &[SeriesId]) -> Result<Vec<SeriesKey>> {
         let keys = self.look_up(series)?.into_iter().zip(series);
-        keys.map(|(key, id)| key.ok_or_else(|| no_series(*id)))
+        keys.map(|(key, id)| key.ok_or_else(|| no_series(&self.table.name, *id)))
             .collect()
     }
 
@@ -206,9 +206,4 @@ impl Iterator for RowStream {
             Err(error) => Some(Err(error)),
         }
     }
-}
-
-fn no_series(series: SeriesId) -> Error {
-    let message = format!("there is no series {series}; ask for one of this answer");
-    Error::new(ErrorKind::NotFound, message)
 }
