@@ -24,21 +24,13 @@ use arrow_array::{
 };
 use arrow_schema::{ArrowError, DataType, Field, TimeUnit};
 use common::wrong::{check, open};
-use common::{Dice, Fields, Row, Val, contents};
+use common::{Dice, FIELDS, Fields, Row, Val, contents};
 use proptest::prelude::*;
 use tidestone::io::SimDisk;
 use tidestone::{
     Cancellation, Error, ErrorKind, FieldType, Order, Query, RowBatch, Table, TableOptions,
     Tidestone, Value, Values,
 };
-
-const FIELDS: [(&str, FieldType); 5] = [
-    ("f", FieldType::F64),
-    ("i", FieldType::I64),
-    ("u", FieldType::U64),
-    ("b", FieldType::Bool),
-    ("s", FieldType::String),
-];
 
 /// A table with a field of each type.
 fn table(db: &Tidestone, name: &str) -> Table {

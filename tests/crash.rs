@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{Dice, Fields, Row, Step, Val, check, quiet, replay, seeds};
+use common::{Dice, FIELDS, Fields, Row, Step, Val, check, quiet, replay, seeds};
 use tidestone::io::{Fault, SimDisk};
 use tidestone::{
     DuplicatePolicy, Durability, Error, ErrorKind, FieldType, ManualClock, Options, SeededRandom,
@@ -26,13 +26,6 @@ use tidestone::{
 };
 
 const PATH: &str = "/db";
-const FIELDS: [(&str, FieldType); 5] = [
-    ("f", FieldType::F64),
-    ("i", FieldType::I64),
-    ("u", FieldType::U64),
-    ("b", FieldType::Bool),
-    ("s", FieldType::String),
-];
 
 #[derive(Debug, Clone)]
 struct TableModel {

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{Fields, Row, Step, Val, difference, quiet, replay};
+use common::{FIELDS, Fields, Row, Step, Val, difference, quiet, replay};
 use proptest::prelude::*;
 use tidestone::io::SimDisk;
 use tidestone::{
@@ -23,13 +23,6 @@ use tidestone::{
     SeededRandom, SeriesKey, Table, TableOptions, TagMatch, Tidestone, TimeRange, Value, Values,
 };
 
-const FIELDS: [(&str, FieldType); 5] = [
-    ("f", FieldType::F64),
-    ("i", FieldType::I64),
-    ("u", FieldType::U64),
-    ("b", FieldType::Bool),
-    ("s", FieldType::String),
-];
 const SERIES: u8 = 5;
 const SECOND: i64 = 1_000_000_000;
 

@@ -113,6 +113,15 @@ impl Val {
     }
 }
 
+/// A field of each type.
+pub(crate) const FIELDS: [(&str, FieldType); 5] = [
+    ("f", FieldType::F64),
+    ("i", FieldType::I64),
+    ("u", FieldType::U64),
+    ("b", FieldType::Bool),
+    ("s", FieldType::String),
+];
+
 /// The values of a row by field; nulls are left out.
 pub(crate) type Fields = BTreeMap<String, Val>;
 
