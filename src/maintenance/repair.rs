@@ -19,7 +19,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustc_hash::FxHashSet;
 use serde::{Serialize, Serializer};
 use tidestone_format::manifest::{Entry, State};
 use tidestone_format::version::GROUP_ROWS;
@@ -37,8 +36,8 @@ use crate::index::Index;
 use crate::io::{self, Disk, Lock};
 use crate::recover::{self, Given};
 use crate::store::{
-    Folders, Segment, Segments, check_manifest_header, newest_manifest, place_of,
-    read_manifest_up_to_damage, segment_files,
+    Folders, Segment, Segments, Strays, check_manifest_header, find_strays, newest_manifest,
+    place_of, read_manifest_up_to_damage,
 };
 use crate::wal;
 
@@ -256,7 +255,14 @@ impl<'a> Repair<'a> {
         let (header, replay, damage) = read_manifest_up_to_damage(&manifest, &bytes)?;
         check_manifest_header(&manifest, &header, self.identity.database, number)?;
         let given = Given::of(&replay.state);
-        let (mut unnamed, is_one_missing) = self.unnamed(&replay.state)?;
+        let folder = folders.segments();
+        let named = replay.state.segments().values();
+        let named = named.map(|entry| place_of(&folder, entry));
+        let Strays {
+            files: mut unnamed,
+            missing,
+            ..
+        } = find_strays(&**disk, &folder, named)?;
         let (mut of_log, mut told) = self.step_for_log(&replay.state, &given)?;
         for file in &unnamed {
             match given.check_stray(&**disk, file, self.identity.database) {
@@ -295,7 +301,7 @@ impl<'a> Repair<'a> {
             steps.extend(step);
         }
         // Nothing is missing once they are dropped, and what no manifest names goes with the next open.
-        if is_one_missing && !unnamed.is_empty() {
+        if !missing.is_empty() && !unnamed.is_empty() {
             steps.push(Step::SetAside { unnamed });
         }
         steps.extend(of_log);
@@ -349,18 +355,6 @@ impl<'a> Repair<'a> {
             nameless.look_in_index(engine, opened, last_version)?;
         }
         nameless.drop_rows(engine)
-    }
-
-    /// The segment files that the manifest does not name, and whether one that it names is not there.
-    fn unnamed(&self, state: &State) -> Result<(Vec<PathBuf>, bool)> {
-        let folder = self.folders.segments();
-        let live = state.segments().values().map(|e| place_of(&folder, e));
-        let live: FxHashSet<PathBuf> = live.collect();
-        let mut files = segment_files(&**self.disk(), &folder)?;
-        let all = files.len();
-        files.retain(|file| !live.contains(file));
-        let is_one_missing = all - files.len() < live.len();
-        Ok((files, is_one_missing))
     }
 
     /// What has to be dropped of the log, if anything; and what it has beyond the ids that were `given`.

@@ -289,20 +289,9 @@ impl Store {
     /// there.
     pub(crate) fn find_strays(&self) -> Result<Strays> {
         let version = self.version();
-        let mut missing: FxHashSet<PathBuf> = version
-            .tables
-            .values()
-            .flat_map(|t| t.segments.iter().map(|s| s.path().to_owned()))
-            .collect();
-        let mut files = segment_files(&*self.disk, &self.folders.segments())?;
-        files.retain(|file| !missing.remove(file));
-        let mut missing: Vec<PathBuf> = missing.into_iter().collect();
-        missing.sort_unstable();
-        Ok(Strays {
-            files,
-            missing,
-            ..Strays::default()
-        })
+        let segments = version.tables.values().flat_map(|t| &t.segments);
+        let named = segments.map(|s| s.path().to_owned());
+        find_strays(&*self.disk, &self.folders.segments(), named)
     }
 
     /// Removes files of segments that no manifest names: left by a crash between a segment and
@@ -340,6 +329,24 @@ impl Store {
         }
         Ok(found)
     }
+}
+
+/// Compares the segment files below a folder with those that a manifest names.
+pub(crate) fn find_strays(
+    disk: &dyn Disk,
+    segments: &Path,
+    named: impl Iterator<Item = PathBuf>,
+) -> Result<Strays> {
+    let mut missing: FxHashSet<PathBuf> = named.collect();
+    let mut files = segment_files(disk, segments)?;
+    files.retain(|file| !missing.remove(file));
+    let mut missing: Vec<PathBuf> = missing.into_iter().collect();
+    missing.sort_unstable();
+    Ok(Strays {
+        files,
+        missing,
+        ..Strays::default()
+    })
 }
 
 /// Every segment file below the folder of segments.

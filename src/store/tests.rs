@@ -1,11 +1,12 @@
 //! What segments keep in memory, and what becomes of their files.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tidestone_format::FieldId;
 
-use super::{LargeBlock, Segment, Segments, place_of};
+use super::{LargeBlock, Segment, Segments, find_strays, place_of};
 use crate::config::{ReadMode, SegmentMemory};
 use crate::io::{Call, Disk, SimDisk};
 use crate::{ErrorKind, FieldType, ManualClock, Options, TableOptions, Tidestone, Value};
@@ -56,7 +57,7 @@ fn database(hours: i64, rows: i64) -> Arc<SimDisk> {
 
 /// The segments of the database, and what they have in common.
 fn segments(disk: &Arc<SimDisk>, memory: SegmentMemory) -> (Arc<Segments>, Vec<Arc<Segment>>) {
-    let folders = super::Folders::new(std::path::Path::new("/db"));
+    let folders = super::Folders::new(Path::new("/db"));
     let (database, _) = crate::recover::identity(&**disk, &folders).unwrap();
     let disk: Arc<dyn Disk> = disk.clone();
     let manifest =
@@ -272,6 +273,25 @@ fn a_missing_file_is_damage_to_a_writer_and_a_reason_to_reopen_to_a_reader() {
     check(ErrorKind::Corrupt, "restore it from a backup");
     common.set_unleased(true);
     check(ErrorKind::Busy, "refresh the database");
-    let path = place_of(std::path::Path::new("/db/segments"), &segments[1].entry);
+    let path = place_of(Path::new("/db/segments"), &segments[1].entry);
     assert_eq!(path, segments[1].path());
+}
+
+/// As many as this were compared each with each, and `verify` took minutes.
+#[test]
+fn strays_and_missing_files_are_found_among_many() {
+    let disk = SimDisk::new();
+    let folder = Path::new("/db/segments");
+    let partition = folder.join("1").join("0");
+    disk.create_dir_all(&partition).unwrap();
+    let file = |number: usize| partition.join(format!("{number:08}.seg"));
+    let name_all = |range: std::ops::Range<usize>| range.map(file).collect::<Vec<PathBuf>>();
+    for path in name_all(1..10_001) {
+        disk.create(&path).unwrap();
+    }
+    disk.create(&partition.join("0.tmp")).unwrap();
+    let named = name_all(0..10_000);
+    let strays = find_strays(&disk, folder, named.into_iter()).unwrap();
+    assert_eq!(strays.files, [file(10_000)]);
+    assert_eq!(strays.missing, [file(0)]);
 }

@@ -26,7 +26,7 @@ use crate::db::Builder;
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::{self, Disk};
 use crate::recover::{self, Given};
-use crate::store::{Folders, check_manifest_number, newest_manifest, read_manifest, segment_files};
+use crate::store::{Folders, check_manifest_number, find_strays, newest_manifest, read_manifest};
 use crate::wal;
 
 /// Carries out [`Builder::verify`].
@@ -80,7 +80,7 @@ pub(super) fn verify(builder: &Builder) -> Result<VerifyReport> {
     if let (Some((_, replayed)), Some(named)) = (&manifest, named) {
         let state = &replayed.state;
         let live = verifier.segments(state, named)?;
-        verifier.strays(&live, state, named.database)?;
+        verifier.strays(live, state, named.database)?;
         if !is_newer {
             verifier.log_as_a_whole(state, named.database)?;
             // One that is kept in memory is made anew whenever the database is opened.
@@ -339,21 +339,18 @@ impl Verifier {
 
     /// Notes segment files that no manifest names, of a database that nobody writes to, unless they tell
     /// that its last edits are missing.
-    fn strays(&mut self, live: &[PathBuf], state: &State, database: FileUuid) -> Result<()> {
+    fn strays(&mut self, live: Vec<PathBuf>, state: &State, database: FileUuid) -> Result<()> {
         let given = Given::of(state);
-        let files = segment_files(&*self.disk, &self.folders.segments())?;
-        let is_one_missing = live.iter().any(|file| !files.contains(file));
-        let what = match is_one_missing {
-            false => "no manifest names it; the next open removes it",
-            true => {
+        let folder = self.folders.segments();
+        let strays = find_strays(&*self.disk, &folder, live.into_iter())?;
+        let what = match strays.missing.is_empty() {
+            true => "no manifest names it; the next open removes it",
+            false => {
                 "no manifest names it; it is kept while a segment is missing, whose rows it may have been \
                  merged from, and `tidestone repair` moves it to lost/"
             }
         };
-        for file in files {
-            if live.contains(&file) {
-                continue;
-            }
+        for file in strays.files {
             match given.check_stray(&*self.disk, &file, database) {
                 Ok(()) => self.note(&file, what),
                 Err(error) if is_damage(&error) => {
