@@ -79,17 +79,9 @@ impl Given {
         });
         let outline =
             outline.map_err(|e| Error::io("read a segment no manifest names", path, e))?;
-        let Ok(Outline {
-            header,
-            trailer,
-            root,
-        }) = outline
-        else {
+        let Ok(Outline { header, root, .. }) = outline else {
             return Ok(());
         };
-        if header.file != trailer.file || header.number != u64::from(root.table.0) {
-            return Ok(());
-        }
         let last = root.columns.last().map(|field| field.id);
         match self.beyond(root.table, last) {
             Some(missing) if header.database == database => {

@@ -17,7 +17,8 @@ pub(crate) struct Outline {
 }
 
 impl Outline {
-    /// Reads the outline of a file of `len` bytes. It is not mapped for that.
+    /// Reads the outline of a file of `len` bytes, whose parts are of one file and table. It is not mapped for
+    /// that.
     pub(crate) fn read(file: &dyn File, len: u64) -> io::Result<Result<Self, FormatError>> {
         let needed = (HEADER_LEN + TRAILER_LEN) as u64;
         if len < needed {
@@ -26,8 +27,11 @@ impl Outline {
         let (mut head, mut tail) = ([0; HEADER_LEN], [0; TRAILER_LEN]);
         file.read_exact_at(&mut head, 0)?;
         file.read_exact_at(&mut tail, len - TRAILER_LEN as u64)?;
-        let ends = FileHeader::decode_kind(&head, FileKind::Segment)
-            .and_then(|header| Ok((header, Trailer::decode(&tail, len)?)));
+        let ends = FileHeader::decode_kind(&head, FileKind::Segment).and_then(|header| {
+            let trailer = Trailer::decode(&tail, len)?;
+            trailer.check_header(&header)?;
+            Ok((header, trailer))
+        });
         let (header, trailer) = match ends {
             Ok(ends) => ends,
             Err(error) => return Ok(Err(error)),
@@ -37,7 +41,11 @@ impl Outline {
         file.read_exact_at(&mut bytes, region.offset)?;
         let root = region
             .check(trailer.file, &bytes)
-            .and_then(|()| Root::decode(&bytes, &trailer));
+            .and_then(|()| Root::decode(&bytes, &trailer))
+            .and_then(|root| {
+                root.check_header(&header, &trailer)?;
+                Ok(root)
+            });
         Ok(root.map(|root| Self {
             header,
             trailer,

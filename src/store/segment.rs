@@ -373,17 +373,12 @@ impl OpenSegment {
             trailer,
             root,
         } = Outline::read(&*file, len).map_err(io)?.map_err(format)?;
-        for (what, offset, actual) in [
-            ("header", 40, header.file),
-            ("trailer", len - TRAILER_LEN as u64, trailer.file),
-        ] {
-            if actual != entry.uuid {
-                let message = format!(
-                    "the segment's {what} says it is {actual}, the manifest {}",
-                    entry.uuid
-                );
-                return Err(Error::corrupt(path, offset, message));
-            }
+        if header.file != entry.uuid {
+            let message = format!(
+                "the segment says it is {}, the manifest {}",
+                header.file, entry.uuid
+            );
+            return Err(Error::corrupt(path, 40, message));
         }
         if header.database != common.database {
             let message = format!(

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tidestone_format::FieldId;
+use tidestone_format::header::{FileHeader, FileKind, HEADER_LEN};
 
 use super::{LargeBlock, Segment, Segments, find_strays, place_of};
 use crate::config::{ReadMode, SegmentMemory};
@@ -250,6 +251,27 @@ fn check_removed(read_mode: ReadMode) {
         (0, of_one),
         "a segment that is closed may be opened again"
     );
+}
+
+/// The table of the header was compared by `verify` alone.
+#[test]
+fn a_segment_with_the_header_of_another_is_refused() {
+    let check = |change: &dyn Fn(&mut FileHeader), what: &str| {
+        let disk = database(1, 1);
+        let (_, segments) = segments(&disk, SMALL);
+        let path = segments[0].path().to_owned();
+        disk.damage(&path, |bytes| {
+            let mut header = FileHeader::decode_kind(bytes, FileKind::Segment).unwrap();
+            change(&mut header);
+            bytes[..HEADER_LEN].copy_from_slice(&header.encode());
+        })
+        .unwrap();
+        let error = segments[0].open().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+        assert!(error.to_string().contains(what), "{error}");
+    };
+    check(&|header| header.number += 1, "the table of the header, 2");
+    check(&|header| header.file.0[0] ^= 1, "the uuid of the header");
 }
 
 #[test]

@@ -28,26 +28,10 @@ impl<'a> Segment<'a> {
         let header = FileHeader::decode_kind(head, FileKind::Segment)?;
         let end = bytes.len().saturating_sub(TRAILER_LEN);
         let trailer = Trailer::decode(&bytes[end..], len)?;
-        if header.file != trailer.file {
-            return Err(FormatError::invalid(
-                "segment trailer",
-                end as u64,
-                format_args!("the uuid of the header, {}", header.file),
-                trailer.file,
-            ));
-        }
-        let region = trailer.root_region();
-        let root = checked(bytes, &trailer, &region)?;
+        trailer.check_header(&header)?;
+        let root = checked(bytes, &trailer, &trailer.root_region())?;
         let root = Root::decode(root, &trailer)?;
-        if header.number != u64::from(root.table.0) {
-            let expected = format_args!("the table of the header, {}", header.number);
-            return Err(FormatError::invalid(
-                "segment root",
-                region.offset,
-                expected,
-                root.table,
-            ));
-        }
+        root.check_header(&header, &trailer)?;
         Ok(Self {
             bytes,
             header,

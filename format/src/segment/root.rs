@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::bytes::{Reader, put_varint};
+use crate::header::FileHeader;
 use crate::manifest::Tier;
 use crate::schema::{DuplicatePolicy, Field};
 use crate::segment::{Region, RegionKind, SeriesPage, Trailer};
@@ -214,6 +215,22 @@ impl Root {
             page.region.put_reference(out);
             series = page.last_series.0;
         }
+    }
+
+    /// Checks that the header of its file is of the same table.
+    ///
+    /// # Errors
+    /// It names another one. The offset is that of the root in the file.
+    pub fn check_header(&self, header: &FileHeader, trailer: &Trailer) -> Result<()> {
+        if header.number == u64::from(self.table.0) {
+            return Ok(());
+        }
+        Err(FormatError::invalid(
+            "segment root",
+            trailer.root_region().offset,
+            format_args!("the table of the header, {}", header.number),
+            self.table,
+        ))
     }
 
     /// Decodes the root that `trailer` points to.

@@ -2,7 +2,7 @@
 
 use crate::bytes::Reader;
 use crate::checksum::crc32;
-use crate::header::HEADER_LEN;
+use crate::header::{FileHeader, HEADER_LEN};
 use crate::segment::{Region, RegionKind};
 use crate::version::{FORMAT_VERSION, MAX_REGION, SEGMENT_END_MAGIC};
 use crate::{FieldId, FileUuid, FormatError, FormatErrorKind, Result};
@@ -87,6 +87,22 @@ impl Trailer {
     pub fn decode(bytes: &[u8], file_len: u64) -> Result<Self> {
         let base = file_len.saturating_sub(TRAILER_LEN as u64);
         Self::decode_fields(bytes, file_len).map_err(|e| e.at_base(base))
+    }
+
+    /// Checks that a header is of the same file.
+    ///
+    /// # Errors
+    /// It names another one. The offset is that of the trailer in the file.
+    pub fn check_header(&self, header: &FileHeader) -> Result<()> {
+        if header.file == self.file {
+            return Ok(());
+        }
+        Err(FormatError::invalid(
+            "segment trailer",
+            self.file_len.saturating_sub(TRAILER_LEN as u64),
+            format_args!("the uuid of the header, {}", header.file),
+            self.file,
+        ))
     }
 
     fn decode_fields(bytes: &[u8], actual_len: u64) -> Result<Self> {
