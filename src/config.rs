@@ -19,13 +19,13 @@ pub const DEFAULT_BACKPRESSURE: Backpressure = Backpressure::Wait(Duration::from
 /// How long room in the log is waited for with [`Backpressure::Fail`]: ten milliseconds, in which most disks
 /// make a file that is not filled with zeros. It is asked for then: who tries again later finds it made.
 pub const LOG_ROOM_WAIT: Duration = Duration::from_millis(10);
-/// Default of [`Options::mapped_segments`]: 4,096.
-pub const DEFAULT_MAPPED_SEGMENTS: usize = 4096;
+/// Default of [`Options::open_segments`]: 4,096.
+pub const DEFAULT_OPEN_SEGMENTS: usize = 4096;
 
-/// The part of the memory budget, one in so many, that segments keep decoded.
+/// The part of the memory budget, one in so many, that goes into what is kept of segments.
 const SEGMENT_SHARE: usize = 8;
 /// The part of that, one in so many, that goes into the roots of open segments; the rest is for
-/// pages, statistics and dictionaries.
+/// pages, statistics and dictionaries, and blocks that are not mapped.
 const ROOT_SHARE: usize = 4;
 
 /// The part of the budget, one in so many, that goes into the columns which a merge, or a flush, holds
@@ -51,7 +51,7 @@ pub(crate) struct SegmentMemory {
     /// Bytes of the roots of open segments.
     pub(crate) roots: usize,
     /// Segments open at a time.
-    pub(crate) mapped: usize,
+    pub(crate) open_segments: usize,
     /// Bytes of what was decoded of their pages, and of blocks that are not mapped.
     pub(crate) parts: usize,
 }
@@ -68,10 +68,10 @@ pub(crate) struct SegmentMemory {
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
     /// Memory for rows not yet in segments (a quarter of it, and once more while they are
-    /// flushed), RocksDB (an eighth), what is kept decoded of segments (roots, pages, statistics,
-    /// dictionaries: an eighth), merging segments (an eighth) and log buffers (a sixteenth). What
-    /// a query holds for its own answer is not counted. More of it makes fewer and larger segments. Default
-    /// [`DEFAULT_MEMORY_BUDGET`], at least 32 MiB.
+    /// flushed), RocksDB (an eighth), what is kept of segments (roots, pages, statistics, dictionaries, and
+    /// with [`ReadMode::Pread`] the values of fields as they are in the file: an eighth), merging segments (an
+    /// eighth) and log buffers (a sixteenth). What a query holds for its own answer is not counted. More of it
+    /// makes fewer and larger segments. Default [`DEFAULT_MEMORY_BUDGET`], at least 32 MiB.
     pub memory_budget_bytes: usize,
     /// Rows older than this are flushed to segments even if little memory is used, which bounds
     /// the log that a recovery replays. `None`: only by memory. Default [`DEFAULT_FLUSH_AFTER`],
@@ -89,8 +89,8 @@ pub struct Options {
     /// Segments kept open at a time, besides those in use; fewer if the memory for them is spent.
     /// More of them are opened less often. An open segment takes no file descriptor. With
     /// [`ReadMode::Mmap`] it takes one of the maps that the system allows a process (65,530 on Linux, unless
-    /// it was told otherwise). Default [`DEFAULT_MAPPED_SEGMENTS`], at least 16.
-    pub mapped_segments: usize,
+    /// it was told otherwise). Default [`DEFAULT_OPEN_SEGMENTS`], at least 16.
+    pub open_segments: usize,
     /// How segments, and the log at an open, are read. Answers are the same. Default
     /// [`ReadMode::Mmap`].
     pub read_mode: ReadMode,
@@ -161,7 +161,7 @@ impl Default for Options {
             backpressure: DEFAULT_BACKPRESSURE,
             log_file_bytes: DEFAULT_LOG_FILE,
             log_retained_bytes: DEFAULT_LOG_RETAINED,
-            mapped_segments: DEFAULT_MAPPED_SEGMENTS,
+            open_segments: DEFAULT_OPEN_SEGMENTS,
             read_mode: ReadMode::default(),
             auto_compact: true,
             query_threads: std::thread::available_parallelism().map_or(1, usize::from),
@@ -210,13 +210,8 @@ impl Options {
             "at least one second",
             format!("{age:?}"),
         )?;
-        let mapped = self.mapped_segments;
-        check(
-            mapped >= 16,
-            "mapped_segments",
-            "at least 16",
-            mapped.to_string(),
-        )?;
+        let open = self.open_segments;
+        check(open >= 16, "open_segments", "at least 16", open.to_string())?;
         check(
             self.query_threads >= 1,
             "query_threads",
@@ -252,7 +247,7 @@ impl Options {
         SegmentMemory {
             read_mode: self.read_mode,
             roots,
-            mapped: self.mapped_segments,
+            open_segments: self.open_segments,
             parts: share - roots,
         }
     }
@@ -314,10 +309,10 @@ mod tests {
         );
         check(
             Options {
-                mapped_segments: 15,
+                open_segments: 15,
                 ..Options::default()
             },
-            "mapped_segments",
+            "open_segments",
         );
         check(
             Options {

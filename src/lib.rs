@@ -86,7 +86,7 @@ pub use catalog::{DEFAULT_FUTURE_BOUND, DEFAULT_PARTITION, TableOptions};
 pub use clock::{Clock, ClockWatcher, ManualClock, SystemClock};
 pub use config::{
     Backpressure, DEFAULT_BACKPRESSURE, DEFAULT_FLUSH_AFTER, DEFAULT_LOG_FILE,
-    DEFAULT_LOG_RETAINED, DEFAULT_MAPPED_SEGMENTS, DEFAULT_MEMORY_BUDGET, LOG_ROOM_WAIT, Options,
+    DEFAULT_LOG_RETAINED, DEFAULT_MEMORY_BUDGET, DEFAULT_OPEN_SEGMENTS, LOG_ROOM_WAIT, Options,
     ReadMode,
 };
 pub use db::{

@@ -596,12 +596,12 @@ fn wrong_settings_are_refused_by_every_way_to_open() {
     let mut cases = vec![quiet(); 4];
     cases[0].memory_budget_bytes = 1;
     cases[1].log_file_bytes = 65_537;
-    cases[2].mapped_segments = 15;
+    cases[2].open_segments = 15;
     cases[3].query_threads = 0;
     let settings = [
         ("memory_budget_bytes", "at least 32 MiB", 1),
         ("log_file_bytes", "from 64 KiB to 1 GiB", 65_537),
-        ("mapped_segments", "at least 16", 15),
+        ("open_segments", "at least 16", 15),
         ("query_threads", "at least 1", 0),
     ];
     for (options, (name, bound, value)) in cases.into_iter().zip(settings) {

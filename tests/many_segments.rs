@@ -30,14 +30,14 @@ const S: i64 = 1_000_000_000;
 
 /// Files a process may have open in this test. The writer's index may keep 64 of its own.
 const FILES: u64 = 96;
-/// Segments that an open database keeps mapped, and those that the two threads of a query use at a
-/// time.
-const MAPPED: usize = 64;
+/// Segments that a database keeps open, each with its map, and those that the two threads of a query use at
+/// a time.
+const OPEN: usize = 64;
 const IN_USE: usize = 2 * 66;
 
 fn options() -> Options {
     Options {
-        mapped_segments: MAPPED,
+        open_segments: OPEN,
         log_file_bytes: 256 << 10,
         query_threads: 2,
         ..quiet()
@@ -85,7 +85,7 @@ fn mapped() -> usize {
 
 /// Every question, each over all segments; `databases` are open in this process.
 fn ask(table: &Table, databases: usize) {
-    let kept = MAPPED * databases;
+    let kept = OPEN * databases;
     let rows = 2 * SECONDS * HOSTS;
     for order in [Order::SeriesTime, Order::Time, Order::TimeDescending] {
         let mut sum = 0;

@@ -129,8 +129,8 @@ impl Weighter<u64, Arc<OpenSegment>> for OpenWeight {
 
 impl SegmentCache {
     pub(crate) fn new(memory: SegmentMemory) -> Result<Self> {
-        let least = (memory.roots / memory.mapped).max(1) as u64;
-        let opened = options(memory.mapped, memory.roots, 1)?;
+        let least = (memory.roots / memory.open_segments).max(1) as u64;
+        let opened = options(memory.open_segments, memory.roots, 1)?;
         let parts = options(memory.parts / USUAL_PART, memory.parts, SHARDS)?;
         let hasher = FxBuildHasher;
         Ok(Self {
@@ -159,7 +159,7 @@ impl SegmentCache {
         self.opened.insert(segment, open);
     }
 
-    /// Lets go of the map of a segment; whoever uses it keeps it.
+    /// Lets go of a segment that is open; whoever uses it keeps it.
     pub(super) fn close(&self, segment: u64) -> Option<Arc<OpenSegment>> {
         self.opened.remove(&segment).map(|(_, open)| open)
     }

@@ -8,6 +8,7 @@
 //! | `manifest` | the file the edits are in |
 //! | `segment` | one segment file: opened, checked, removed |
 //! | `outline` | header, trailer and root of one |
+//! | `passes` | which fields of one are read and written together |
 //! | `new_segments` | segment files on their way to the manifest |
 //! | `cache` | what segments keep in memory, within bounds |
 

@@ -16,7 +16,7 @@ const HOUR: i64 = 3_600_000_000_000;
 const SMALL: SegmentMemory = SegmentMemory {
     read_mode: ReadMode::Mmap,
     roots: 16 << 10,
-    mapped: 4,
+    open_segments: 4,
     parts: 64 << 10,
 };
 
@@ -111,12 +111,12 @@ fn check_share(read_mode: ReadMode) {
         for (a, b) in plenty.iter().zip(&few) {
             assert_eq!(everything(a), everything(b), "round {round}");
             let (open, bytes) = common.cache().held();
-            assert!(open <= SMALL.mapped, "{open} segments are open");
+            assert!(open <= SMALL.open_segments, "{open} segments are open");
             assert!(bytes <= SMALL.parts, "{bytes} bytes of parts are kept");
             most = (most.0.max(open), most.1.max(bytes));
         }
     }
-    assert_eq!(most.0, SMALL.mapped, "the cache is used");
+    assert_eq!(most.0, SMALL.open_segments, "the cache is used");
     assert!(most.1 > SMALL.parts / 2, "the cache is used: {}", most.1);
 }
 
@@ -190,7 +190,7 @@ fn a_root_that_is_larger_than_the_share_is_used_and_not_kept() {
 fn a_segment_that_is_opened_again_finds_its_parts_and_nobody_elses() {
     let disk = database(6, 1);
     let memory = SegmentMemory {
-        mapped: 1,
+        open_segments: 1,
         ..Options::default().segment_memory()
     };
     let (common, segments) = segments(&disk, memory);
