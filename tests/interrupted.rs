@@ -383,6 +383,22 @@ fn a_segment_that_is_dropped_and_tells_its_series() {
     interrupt(damage, &["DropSegment"]);
 }
 
+/// What no manifest names may have the rows of what is missing: after the repair the next open removes the one
+/// and does not miss the other.
+#[test]
+fn a_segment_that_is_missing_beside_one_that_no_manifest_names() {
+    let damage = |disk: &SimDisk, made: &Made| {
+        let missing = &made.segments[0];
+        let stray = missing.with_file_name(format!("{:032x}.seg", 1));
+        let file = disk.create(&stray).unwrap();
+        file.write_all_at(&bytes(disk, missing), 0).unwrap();
+        file.sync().unwrap();
+        disk.remove(missing).unwrap();
+        disk.sync_dir(missing.parent().unwrap()).unwrap();
+    };
+    interrupt(damage, &["DropSegment", "SetAside"]);
+}
+
 #[test]
 fn a_segment_that_is_written_anew() {
     let damage = |disk: &SimDisk, made: &Made| {

@@ -17,8 +17,8 @@ use common::wrong::{fill, table_options};
 use common::{Row, contents, quiet, try_contents};
 use tidestone::io::{Call, Disk, SimDisk};
 use tidestone::{
-    Agg, Aggregate, Builder, ErrorKind, ManualClock, Options, ReadMode, Result, SeededRandom,
-    Table, Tidestone, TimeRange, Value,
+    Agg, Aggregate, Builder, ErrorKind, ManualClock, Options, ReadMode, Result, RowStream,
+    SeededRandom, Table, Tidestone, TimeRange, Value,
 };
 
 fn builder(disk: &SimDisk, read_mode: ReadMode, seed: u64) -> Builder {
@@ -63,6 +63,16 @@ fn count_reads(disk: &SimDisk) -> Arc<AtomicUsize> {
         Ok(())
     });
     reads
+}
+
+/// Reads a stream to its end.
+fn count_rows(stream: &mut RowStream) -> Result<i64> {
+    let mut rows = 0;
+    stream.visit(|batch| {
+        rows += batch.len() as i64;
+        Ok(())
+    })?;
+    Ok(rows)
 }
 
 /// Asks in each way there is to read segments.
@@ -282,24 +292,14 @@ fn rows_of_a_snapshot_are_there_until_its_last_reader_has_gone() -> Result<()> {
     assert_eq!(db.compact()?, 1);
     assert_eq!(segments(&disk).len(), before.len() + 1);
     reads.store(0, Ordering::SeqCst);
-    let mut rows = 0;
-    stream.visit(|batch| {
-        rows += batch.len() as i64;
-        Ok(())
-    })?;
-    assert_eq!(rows, 2 * ROWS);
+    assert_eq!(count_rows(&mut stream)?, 2 * ROWS);
     assert!(reads.load(Ordering::SeqCst) > 0);
     drop(stream);
     assert_eq!(segments(&disk).len(), 1);
     // So is a table that was dropped.
     let mut stream = table.query().scan()?;
     db.drop_table("t")?;
-    let mut rows = 0;
-    stream.visit(|batch| {
-        rows += batch.len() as i64;
-        Ok(())
-    })?;
-    assert_eq!(rows, 2 * ROWS);
+    assert_eq!(count_rows(&mut stream)?, 2 * ROWS);
     drop((stream, table));
     assert_eq!(segments(&disk), Vec::<PathBuf>::new());
     db.close()
