@@ -420,9 +420,12 @@ pub(super) fn run_job(disk: &dyn Disk, settings: &LogSettings, job: Job) -> Outc
     }
 }
 
+/// Removes a log file, durably: a power loss could bring it back otherwise, and not one behind it that was removed
+/// later.
 fn remove(disk: &dyn Disk, settings: &LogSettings, number: u64) -> Result<()> {
     let path = path_of(&settings.dir, number);
     disk.remove(&path)
+        .and_then(|()| disk.sync_dir(&settings.dir))
         .map_err(|e| Error::io("remove a log file", &path, e))
 }
 

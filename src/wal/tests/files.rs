@@ -108,3 +108,30 @@ fn a_file_is_not_recycled_before_the_header_behind_it_is_durable() {
     let (frames, _) = read(&disk.after_power_loss(|_| false), full.0).unwrap();
     assert_eq!(frames.len(), 1);
 }
+
+/// One was back that is older than one that had gone: a log with a gap.
+#[test]
+fn a_file_is_removed_durably_before_the_next_one_is() {
+    let disk = new_disk();
+    let log = new_log(&disk);
+    for i in 0..8 {
+        log.sync_to(append_doing_jobs(&log, &[i; 30_000])).unwrap();
+    }
+    log.trim(log.last_lsn());
+    let before = log_files(&disk).len();
+    do_jobs(&log);
+    assert!(log_files(&disk).len() + 2 < before, "several are removed");
+    for seed in 0..40 {
+        let mut dice = Dice(seed);
+        let left = disk.after_torn_power_loss(|| dice.roll(2) == 0);
+        let numbers = log_files(&left);
+        let numbers = numbers.iter().filter_map(|path| {
+            let name = path.file_name().unwrap().to_str().unwrap();
+            number_of(name)
+        });
+        let numbers: Vec<u64> = numbers.collect();
+        let from = numbers[0];
+        let expected: Vec<u64> = (from..).take(numbers.len()).collect();
+        assert_eq!(numbers, expected, "seed {seed}");
+    }
+}
