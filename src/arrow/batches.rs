@@ -31,7 +31,7 @@ const NAME_FIELDS: &str = "name the other fields with `Query::fields`";
 
 /// The rows of a query as Arrow record batches: time, tags, fields. See [`RowStream::record_batches`].
 ///
-/// The errors are [`ArrowError::ExternalError`] with an [`Error`](crate::Error) in it. After an error it has ended.
+/// The errors are [`ArrowError::ExternalError`] with an [`Error`] in it. After an error it has ended.
 pub struct RecordBatches {
     rows: RowStream,
     layout: Layout,
