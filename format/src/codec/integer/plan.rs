@@ -91,13 +91,16 @@ impl Plan {
         if best.description.form == Form::Constant {
             return best;
         }
-        if let Some(runs) = Runs::of(values) {
-            best.take_if_shorter(Self::of_runs(runs));
+        if let Some(runs) = Runs::of(values)
+            && best.is_beaten_by(runs.encoded_len())
+        {
+            best = Self::of_runs(runs);
         }
         if may_have_few(values, best.encoded_len())
             && let Some(distinct) = Distinct::of(values, best.encoded_len())
+            && best.is_beaten_by(distinct.encoded_len())
         {
-            best.take_if_shorter(Self::of_distinct(distinct));
+            best = Self::of_distinct(distinct);
         }
         best
     }
@@ -306,12 +309,11 @@ impl Plan {
         }
     }
 
-    /// Takes one of a form made of streams if it is shorter by an eighth: it takes longer to decode.
-    fn take_if_shorter(&mut self, other: Self) {
+    /// Whether a stream of a form made of streams is to be taken: it takes longer to decode, and has to be
+    /// shorter by an eighth.
+    fn is_beaten_by(&self, encoded_len: usize) -> bool {
         let shortest = self.encoded_len();
-        if other.encoded_len() < shortest - shortest / 8 {
-            *self = other;
-        }
+        encoded_len < shortest - shortest / 8
     }
 
     /// Takes the stream of offsets taken in this way if it is shorter.
