@@ -127,8 +127,10 @@ pub enum ReadMode {
     ///   between more than fits there reads them again and again.
     /// - Where they take more than an eighth of that, as long strings do, they are not kept. A query or merge holds
     ///   them while it reads them, on top of the budget: up to 512 MiB for a field of each segment it reads from.
+    /// - While a thread of a query is at a row group it holds those of every field that is asked for, kept or not:
+    ///   up to 512 KiB a field of numbers, on top of the budget.
     /// - An open of the database holds a log file in memory, and a second one where it looks for frames behind
-    ///   the end of the log.
+    ///   the end of the log, whatever their length.
     /// - The file is opened for each such read and closed again, so that segments take no descriptors whatever
     ///   their number. One that somebody removes or truncates is an error where the next part of it is read.
     Pread,
