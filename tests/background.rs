@@ -19,7 +19,8 @@ use common::gate::Gate;
 use common::{contents, quiet};
 use tidestone::io::{Call, SimDisk};
 use tidestone::{
-    ErrorKind, FieldType, ManualClock, Options, SeededRandom, Table, TableOptions, Tidestone, Value,
+    ErrorKind, FieldType, ManualClock, Options, SeededRandom, Table, TableOptions, TagMatch,
+    Tidestone, TimeRange, Value,
 };
 
 const HOUR: i64 = 3_600_000_000_000;
@@ -277,4 +278,39 @@ fn retention_does_not_wait_for_a_merge_of_what_it_drops() {
     db.close().unwrap();
     // Until then the flush thread, which looks at retention by itself, may have the old version.
     assert_eq!(disk.data_files(), 1, "{:?}", disk.disk.paths());
+}
+
+/// It held the manifest while it read them, and whoever made a table waited for the disk.
+#[test]
+fn tables_are_made_while_retention_looks_in_segments() {
+    let disk = Held::new();
+    let db = disk.open(quiet(), &Arc::new(ManualClock::new(HOUR)));
+    let fields = TableOptions::new()
+        .field("v", FieldType::I64)
+        .partition(Duration::from_secs(3600));
+    let table = db.create_table("t", fields.clone()).unwrap();
+    for hour in 0..2 {
+        write(&db, &table, hour * HOUR);
+        db.flush().unwrap();
+    }
+    // Whether it hides all of a segment is in the segment.
+    let host = [TagMatch::equal("host", "a")];
+    table.delete(&host, TimeRange::ALL).unwrap().wait().unwrap();
+    // None of them was opened yet.
+    disk.gate
+        .hold(|call, path| call == Call::Read && path.extension().is_some_and(|e| e == "seg"));
+    table.set_retention(None, Some(1)).unwrap();
+    std::thread::scope(|scope| {
+        let retention = scope.spawn(|| db.enforce_retention());
+        disk.gate.wait_until_held();
+        let (made, is_made) = std::sync::mpsc::channel();
+        let db = &db;
+        scope.spawn(move || made.send(db.create_table("new", fields).is_ok()));
+        let is_made = is_made.recv_timeout(Duration::from_secs(60));
+        disk.gate.open();
+        assert_eq!(is_made, Ok(true));
+        retention.join().unwrap().unwrap();
+    });
+    assert_eq!(segments(&db), 0);
+    db.close().unwrap();
 }

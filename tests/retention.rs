@@ -9,13 +9,15 @@
 
 mod common;
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use common::wrong::check;
 use common::{contents, quiet};
-use tidestone::io::SimDisk;
+use tidestone::io::{Call, SimDisk};
 use tidestone::{
     Batch, Clock, ClockWatcher, ErrorKind, FieldType, SeededRandom, Table, TableOptions,
     TableSettings, TagMatch, Tidestone, TimeRange, Value,
@@ -368,4 +370,54 @@ fn what_deletes_hide_goes_before_what_is_there_where_bytes_are_too_many() {
     check_deleted("all but one", &[(None, day + 1, i64::MAX)], 2, true);
     check_deleted("one host", &[(Some("a"), day, i64::MAX)], 300, true);
     check_deleted("all", &[(None, everything.0, everything.1)], 0, false);
+}
+
+/// The error of the disk ended it, each time it was tried: the table grew on.
+#[test]
+fn a_segment_that_cannot_be_read_stops_no_retention_by_bytes() {
+    let (disk, clock) = (SimDisk::new(), Arc::new(Machine::default()));
+    clock.set(START);
+    let db = open(&disk, &clock);
+    let options = TableOptions::new()
+        .field("v", FieldType::I64)
+        .partition(Duration::from_secs(3_600))
+        .future_bound(None);
+    let table = db.create_table("t", options).unwrap();
+    for hour in [0, 24, 48] {
+        write(&db, &table, hour * HOUR);
+        db.flush().unwrap();
+    }
+    // Whether it hides all of a segment is in the segment.
+    let host = [TagMatch::equal("host", "a")];
+    let range = TimeRange {
+        start: 24 * HOUR,
+        end: i64::MAX,
+    };
+    table.delete(&host, range).unwrap().wait().unwrap();
+    // None of them was opened yet.
+    let fails = Arc::new(AtomicBool::new(true));
+    let failing = fails.clone();
+    disk.watch(move |call, path| {
+        let hour = path.parent().and_then(Path::file_name);
+        let is_one = hour.is_some_and(|name| name == (24 * HOUR).to_string().as_str());
+        if call == Call::Read && is_one && failing.load(Ordering::SeqCst) {
+            return Err(io::Error::other("unreadable sector"));
+        }
+        Ok(())
+    });
+    table.set_retention(None, Some(1)).unwrap();
+    db.enforce_retention().unwrap();
+    // What it has is not known, so it counts as the newest with rows, which stays.
+    let left = |db: &Tidestone| db.status().unwrap().tables[0].segments;
+    assert_eq!(left(&db), 1);
+    fails.store(false, Ordering::SeqCst);
+    assert_eq!(contents(&table), []);
+    let mut writer = db.writer();
+    let series = table.series(&[("host", "a")]).unwrap();
+    writer.append(&series, 50 * HOUR, &[Value::I64(1)]).unwrap();
+    writer.commit_and_wait().unwrap();
+    db.flush().unwrap();
+    db.enforce_retention().unwrap();
+    assert_eq!((left(&db), rows(&db)), (1, vec![50 * HOUR]));
+    db.close().unwrap();
 }

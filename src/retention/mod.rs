@@ -4,7 +4,8 @@
 //! and hides older rows at once, physically dropped or not. Segments wholly behind it are dropped
 //! in the same edit.
 //!
-//! Retention waits for no merge: a merge whose inputs it drops stops by itself and leaves nothing.
+//! Retention waits for no merge: a merge whose inputs it drops stops by itself and leaves nothing. Nobody who
+//! edits the manifest waits while it looks in segments for what deletes hide.
 //!
 //! # Invariants
 //! 1. A horizon never goes back.
@@ -29,7 +30,7 @@ use tidestone_format::{FileUuid, Lsn, SeriesId, TableId, TimeRange, Timestamp};
 
 use crate::catalog::leave_out_living;
 use crate::engine::Engine;
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::store::{Editor, Segment, TableVersion};
 
 /// Raises the horizons of all tables as their settings say, and drops segments behind them. A table for
@@ -77,7 +78,7 @@ fn definitions_of(engine: &Engine, segment: &Segment) -> Result<Vec<SeriesDefini
         Ok(())
     });
     match read {
-        Err(error) if error.kind() == ErrorKind::Corrupt => {}
+        Err(error) if is_unreadable(&error) => {}
         outcome => return outcome.map(|()| definitions),
     }
     let table = segment.entry.table;
@@ -95,6 +96,11 @@ fn definitions_of(engine: &Engine, segment: &Segment) -> Result<Vec<SeriesDefini
         .collect())
 }
 
+/// Whether a segment cannot be read, damaged or because of the disk: the others are not to wait for it.
+fn is_unreadable(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Io)
+}
+
 /// The partitions of a table's segments and their lengths.
 fn sizes_of(table: &TableVersion) -> Vec<(TimeRange, u64)> {
     let segments = table.segments.iter();
@@ -107,20 +113,23 @@ fn enforce_table(engine: &Engine, id: TableId) -> Result<()> {
     let keeps_all = |settings: &TableSettings| {
         settings.retention_age_ns.is_none() && settings.retention_bytes.is_none()
     };
-    let version = engine.store.version();
-    match version.tables.get(&id) {
-        Some(table) if !keeps_all(&table.schema.settings) => {}
-        _ => return Ok(()),
-    }
-    let mut editor = engine.store.edit();
-    let mut version = engine.store.version();
     let too_large = |table: &TableVersion| {
         let limit = table.schema.settings.retention_bytes?;
         plan::horizon_of_bytes(&sizes_of(table), limit)
     };
-    if let Some(table) = version.tables.get(&id)
+    let version = engine.store.version();
+    let deleted = match version.tables.get(&id) {
+        Some(table) if keeps_all(&table.schema.settings) => return Ok(()),
+        Some(table) if too_large(table).is_some() => Some(find_deleted(engine, id)?),
+        Some(_) => None,
+        None => return Ok(()),
+    };
+    drop(version);
+    let mut editor = engine.store.edit();
+    let mut version = engine.store.version();
+    if let (Some(table), Some(deleted)) = (version.tables.get(&id), &deleted)
         && too_large(table).is_some()
-        && !drop_deleted(engine, &mut editor, table)?.is_empty()
+        && !drop_deleted(engine, &mut editor, table, deleted)?.is_empty()
     {
         version = engine.store.version();
     }
@@ -137,7 +146,10 @@ fn enforce_table(engine: &Engine, id: TableId) -> Result<()> {
             .certain(wall, settings.partition_ns);
         target = target.max(now.saturating_sub(age));
     }
-    target = target.max(too_large(table).unwrap_or(target));
+    // Of a table that became too large in between no deletes were looked at: that is for the next time.
+    if deleted.is_some() {
+        target = target.max(too_large(table).unwrap_or(target));
+    }
     let step = target.saturating_sub(table.horizon);
     // Small steps of the horizon are not worth an edit each.
     if behind(table, target).next().is_none() && step < settings.partition_ns / 16 {
@@ -162,13 +174,20 @@ pub(crate) fn with_space<T>(engine: &Engine, work: impl Fn() -> Result<T>) -> Re
 pub(crate) fn make_space(engine: &Engine) -> Result<bool> {
     engine.writable()?;
     engine.store.remove_kept();
+    let tables: Vec<TableId> = engine.store.version().tables.keys().copied().collect();
+    let mut found = Vec::new();
+    for id in tables {
+        found.push((id, find_deleted(engine, id)?));
+    }
     let mut editor = engine.store.edit();
     let mut dropped = engine.dropped_when_full.lock();
     dropped.retain(|segment| segment.strong_count() > 0);
     let version = engine.store.version();
     let mut deleted = Vec::new();
-    for table in version.tables.values() {
-        deleted.extend(drop_deleted(engine, &mut editor, table)?);
+    for (id, segments) in &found {
+        if let Some(table) = version.tables.get(id) {
+            deleted.extend(drop_deleted(engine, &mut editor, table, segments)?);
+        }
     }
     drop(version);
     if deleted.is_empty() {
@@ -184,33 +203,53 @@ pub(crate) fn make_space(engine: &Engine) -> Result<bool> {
     Ok(dropped.is_empty() && engine.store.kept()?.0.files == 0)
 }
 
-/// Drops the segments of a table of which deletes hide every row, and returns them. A merge would do it, but
-/// for the deletes that wait in memory for a flush, for which a full disk has no space.
+/// The segments of a table of which deletes hide every row, once those deletes are sure to stay. A merge would
+/// drop them, but for the deletes that wait in memory for a flush, for which a full disk has no space.
+///
+/// It reads segments and may wait for the disk, so it is called before anybody has to wait for the manifest.
+/// What it finds holds as long as the segments live: they do not change, and a delete goes only when no
+/// segment needs it.
+fn find_deleted(engine: &Engine, id: TableId) -> Result<BTreeSet<FileUuid>> {
+    let (table, view) = {
+        // A flush moves deletes from one to the other.
+        let mut head = engine.lock_head();
+        let table = engine.store.version().tables.get(&id).cloned();
+        (table, head.view(id))
+    };
+    let Some(table) = table else {
+        return Ok(BTreeSet::new());
+    };
+    let tombstones = || view.tombstones.iter().chain(&table.tombstones);
+    let mut deleted = BTreeSet::new();
+    for segment in &table.segments {
+        if is_deleted(segment, tombstones())? {
+            deleted.insert(segment.entry.uuid);
+        }
+    }
+    if deleted.is_empty() {
+        return Ok(deleted);
+    }
+    let newest = view.tombstones.last().map(|(lsn, _)| *lsn);
+    if let (Some(log), Some(lsn)) = (engine.log(), newest) {
+        log.sync_to(lsn)?;
+    }
+    Ok(deleted)
+}
+
+/// Drops those of the segments that are [`deleted`](find_deleted) which still live, and returns them.
 fn drop_deleted(
     engine: &Engine,
     editor: &mut Editor<'_>,
     table: &TableVersion,
+    deleted: &BTreeSet<FileUuid>,
 ) -> Result<Vec<Weak<Segment>>> {
-    let view = engine.lock_head().view(table.schema.id);
-    let newest = view.tombstones.last().map(|(lsn, _)| *lsn);
-    let tombstones = || view.tombstones.iter().chain(&table.tombstones);
-    let mut deleted = Vec::new();
-    for segment in &table.segments {
-        if is_deleted(segment, tombstones())? {
-            deleted.push(segment);
-        }
+    let is_one = |s: &Segment| deleted.contains(&s.entry.uuid);
+    let live = table.segments.iter().filter(|s| is_one(s));
+    let live: Vec<Weak<Segment>> = live.map(Arc::downgrade).collect();
+    if !live.is_empty() {
+        drop_segments(engine, editor, table, is_one, None)?;
     }
-    if deleted.is_empty() {
-        return Ok(Vec::new());
-    }
-    if let (Some(log), Some(lsn)) = (engine.log(), newest) {
-        // What a delete hides goes when the delete is sure to stay.
-        log.sync_to(lsn)?;
-    }
-    let uuids: BTreeSet<FileUuid> = deleted.iter().map(|s| s.entry.uuid).collect();
-    let is_one = |s: &Segment| uuids.contains(&s.entry.uuid);
-    drop_segments(engine, editor, table, is_one, None)?;
-    Ok(deleted.into_iter().map(Arc::downgrade).collect())
+    Ok(live)
 }
 
 /// Whether deletes, together, hide every row of a segment.
@@ -240,7 +279,7 @@ fn is_deleted<'a>(
     });
     match read {
         // Whose rows it has is not known. It keeps space from being made nowhere else.
-        Err(error) if error.kind() == ErrorKind::Corrupt => Ok(false),
+        Err(error) if is_unreadable(&error) => Ok(false),
         outcome => outcome.map(|()| all),
     }
 }
@@ -312,8 +351,8 @@ fn drop_segments(
     }
     let mut last: BTreeSet<SeriesId> = definitions.keys().copied().collect();
     match leave_out_living(stay.into_iter(), &mut last) {
-        // Who reads the segment is told of its damage. A definition too many does no harm.
-        Err(error) if error.kind() == ErrorKind::Corrupt => {}
+        // Who reads the segment is told. A definition too many does no harm.
+        Err(error) if is_unreadable(&error) => {}
         outcome => outcome?,
     }
     definitions.retain(|id, _| last.contains(id));
