@@ -130,7 +130,7 @@ pub enum ReadMode {
     /// - While a thread of a query is at a row group it holds those of every field that is asked for, kept or not:
     ///   up to 512 KiB a field of numbers, on top of the budget.
     /// - An open of the database holds a log file in memory, and a second one where it looks for frames behind
-    ///   the end of the log, whatever their length.
+    ///   the end of the log. They have [`Options::log_file_bytes`], and up to 1 GiB where a batch took more.
     /// - The file is opened for each such read and closed again, so that segments take no descriptors whatever
     ///   their number. One that somebody removes or truncates is an error where the next part of it is read.
     Pread,

@@ -223,6 +223,11 @@ fn is_unfinished(disk: &dyn Disk, folders: &Folders, names: &[io::DirEntry]) -> 
         }
     }
     for path in files(folders.wal(), "wal")? {
+        let len = disk.open(&path).and_then(|file| file.len());
+        let len = len.map_err(|e| Error::io("look for a database", &path, e))?;
+        if len > wal::LONGEST_FILE {
+            return Ok(false);
+        }
         let bytes = read(&path)?;
         if bytes.iter().skip(LOG_PAGE).any(|&b| b != 0) {
             return Ok(false);

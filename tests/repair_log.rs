@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use common::copy_tree;
 use common::damaged::{files, flip, make, options, times, write};
 use tidestone::maintenance::{Step, plan_repair, repair, verify};
-use tidestone::{ErrorKind, Tidestone};
+use tidestone::{ErrorKind, Options, ReadMode, Tidestone};
 
 /// Checks what a repair of a damaged log says, that it keeps `rows`, and that nothing is damaged then.
 #[track_caller]
@@ -102,6 +102,53 @@ fn a_log_file_of_another_length_costs_what_it_lacks() {
     check_log(&path, &log, 10, |steps| is_cut(steps, &log, 11..=11, false));
     let (path, log) = with_len("within a page of zeros", |_| 4096 * 22 + 64);
     check_log(&path, &log, 20, |steps| is_renewed(steps, &log));
+}
+
+/// The whole file was to be read into memory, were it a terabyte, before anything was said of it.
+#[test]
+fn a_log_file_longer_than_any_is_refused_before_it_is_read() {
+    const LONG: u64 = 1 << 40;
+    let dir = tempfile::tempdir().unwrap();
+    let sound = dir.path().join("sound");
+    let (db, table) = make(&sound);
+    write(&db, &table, 0, 20);
+    // The log's thread makes a file ahead.
+    let is_made = || files(&sound.join("wal"), ".log") != used_logs(&sound);
+    common::until("the next log file", is_made);
+    drop((db, table));
+    let damage: [(&str, bool, fn(&Path)); 3] = [
+        ("with rows", true, |_| {}),
+        ("with rows and no header", true, |log| flip(log, 20)),
+        ("made ahead", false, |_| {}),
+    ];
+    for (what, is_used, damage) in damage {
+        let path = dir.path().join(what);
+        copy_tree(&sound, &path);
+        let used = used_logs(&path);
+        let mut logs = files(&path.join("wal"), ".log").into_iter();
+        let log = logs.find(|log| used.contains(log) == is_used).unwrap();
+        damage(&log);
+        set_len(&log, |_| LONG);
+        for read_mode in [ReadMode::Mmap, ReadMode::Pread] {
+            let options = Options {
+                read_mode,
+                ..options()
+            };
+            let error = Tidestone::open(&path, options).unwrap_err();
+            assert_eq!(error.path(), Some(&*log), "{what}: {error}");
+            let text = error.to_string();
+            assert!(text.contains(&LONG.to_string()), "{what}: {text}");
+            assert!(text.contains("none has more than 10"), "{what}: {text}");
+        }
+        check_log(&path, &log, 20, |steps| is_renewed(steps, &log));
+    }
+    // Who reads beside the writer reads no further than there are frames.
+    let path = dir.path().join("beside a writer");
+    let (db, table) = make(&path);
+    write(&db, &table, 0, 20);
+    set_len(&used_logs(&path)[0], |_| LONG);
+    let reader = Tidestone::open_read_only(&path, options()).unwrap();
+    assert_eq!(times(&reader), (0..20).collect::<Vec<_>>());
 }
 
 /// A database with ten rows in each of three log files, between whose numbers others are free.

@@ -31,6 +31,11 @@ const KEPT_ROOM: u64 = 256 << 10;
 /// Of a short file it is one part in so many.
 const KEPT_PART: u64 = 8;
 
+/// Length of the longest log file there is: of one that the longest frame got to itself.
+pub(crate) const LONGEST_FILE: u64 = ((LOG_PAGE + FRAME_HEADER_LEN + MAX_REGION) as u64
+    + KEPT_ROOM)
+    .next_multiple_of(LOG_PAGE as u64);
+
 /// Where and how a log goes on.
 #[derive(Debug, Clone)]
 pub(crate) struct Start {

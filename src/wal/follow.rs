@@ -18,7 +18,7 @@ use tidestone_format::log::{Frame, FrameCursor, FrameKind, LogIdentity, Stop};
 use tidestone_format::version::LOG_PAGE;
 use tidestone_format::{FormatErrorKind, Lsn};
 
-use super::files::{number_of, path_of};
+use super::files::{LONGEST_FILE, number_of, path_of};
 use super::replay::LogFiles;
 use crate::error::{Error, Result};
 use crate::io::File;
@@ -179,7 +179,8 @@ struct Window {
 
 impl Window {
     fn new(file: Arc<dyn File>, from: u64) -> std::io::Result<Self> {
-        let len = usize::try_from(file.len()?).map_err(std::io::Error::other)?;
+        let len = file.len()?.min(LONGEST_FILE);
+        let len = usize::try_from(len).map_err(std::io::Error::other)?;
         let from = usize::try_from(from).map_err(std::io::Error::other)?;
         Ok(Self {
             file,

@@ -49,12 +49,12 @@ use tidestone_format::log::FrameKind;
 use tidestone_format::{FileUuid, Lsn};
 
 pub(crate) use batch::{BatchRows, encode_batch};
-pub(crate) use files::{LogFileInfo, Start};
+pub(crate) use files::{LONGEST_FILE, LogFileInfo, Start};
 pub(crate) use files::{number_of, path_of};
 pub(crate) use follow::{Followed, Follower};
 pub(crate) use group::Frame;
 pub(crate) use replay::{
-    LogFiles, Lost, Missing, SteppedOver, make_durable, remove_unused, replay,
+    LogFiles, Lost, Missing, SteppedOver, make_durable, remove_unused, replay, too_long,
 };
 
 use group::{Buffers, Group};

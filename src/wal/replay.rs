@@ -10,7 +10,7 @@ use tidestone_format::log::scan::{FrameCursor, Stop, find_later_evidence, highes
 use tidestone_format::version::LOG_PAGE;
 use tidestone_format::{FileUuid, FormatError, Lsn};
 
-use super::files::{LogFileInfo, Start, number_of, path_of};
+use super::files::{LONGEST_FILE, LogFileInfo, Start, number_of, path_of};
 use crate::error::{Error, Result};
 use crate::io::{self, Disk, Mapping};
 
@@ -114,7 +114,7 @@ pub(crate) struct LogFiles<'a> {
 /// Reads a log and hands every frame above `flushed` to `visit`, in order.
 ///
 /// Memory: one log file at a time, and another where frames behind the end are looked for; none of it where
-/// files are mapped.
+/// files are mapped. No more is read of a file than its header says it has, and [`LONGEST_FILE`].
 ///
 /// # Errors
 /// Damage: an acknowledged frame that is not readable, a file that is missing or belongs to another
@@ -287,10 +287,10 @@ impl Live {
         }
     }
 
-    /// Of the bytes of the file those that are its own: what it has beyond its length is not.
-    fn own<'b>(&self, bytes: &'b [u8]) -> &'b [u8] {
-        let len = usize::try_from(self.header.file_len).unwrap_or(usize::MAX);
-        &bytes[..bytes.len().min(len)]
+    /// The bytes of the file, but for those that it has beyond its length: they are not its own.
+    fn read(&self, files: &LogFiles<'_>) -> Result<Mapping> {
+        let path = path_of(files.dir, self.number);
+        read(files, &path, self.header.file_len)
     }
 
     /// The last LSN of the files before this one that counts.
@@ -307,8 +307,7 @@ impl Run<'_, '_> {
     fn file(&mut self, at: usize, visit: &mut impl FnMut(&Frame<'_>) -> Result<()>) -> Result<End> {
         let (file, flushed) = (&self.live[at], self.flushed);
         let path = path_of(self.dir, file.number);
-        let bytes = read(self.files, &path)?;
-        let bytes = file.own(&bytes);
+        let bytes = &*file.read(self.files)?;
         let cut_at = (at + 1..self.live.len()).find(|&later| {
             let cut = self.live[later].header.cut;
             cut.is_some_and(|cut| cut.file_number == file.number)
@@ -442,10 +441,9 @@ impl Run<'_, '_> {
             .filter_map(|f| Some((f.number, f.header.cut?)));
         let behind = cuts.find(|(_, cut)| cut.last_lsn >= expected);
         for later in &self.live[at + 1..] {
-            let bytes = read(self.files, &path_of(self.dir, later.number))?;
-            let bytes = later.own(&bytes);
-            look(bytes, later.identity(), 0);
-            given = given.max(highest_lsn(bytes, 0, later.identity()));
+            let bytes = later.read(self.files)?;
+            look(&bytes, later.identity(), 0);
+            given = given.max(highest_lsn(&bytes, 0, later.identity()));
             given = given.max(Some(later.header.first_lsn));
         }
         self.highest = self.highest.max(given.unwrap_or(self.highest));
@@ -599,7 +597,7 @@ enum Kind {
 }
 
 impl Flaw {
-    fn error(&self) -> Error {
+    pub(crate) fn error(&self) -> Error {
         Error::corrupt(&self.path, self.offset, self.what.clone())
     }
 }
@@ -616,7 +614,7 @@ fn find_files(files: &LogFiles<'_>, missing: &Missing<'_>) -> Result<Found> {
         flaws: Vec::new(),
     };
     for number in numbers {
-        let (kind, flaw) = look_at(files, number)?;
+        let (kind, flaw) = look_at(files, number, missing)?;
         match kind {
             Kind::Live(file) => found.live.push(file),
             Kind::Blank => found.blank.push(number),
@@ -631,13 +629,22 @@ fn find_files(files: &LogFiles<'_>, missing: &Missing<'_>) -> Result<Found> {
 }
 
 /// What log file `number` is, and what is wrong with it.
-fn look_at(files: &LogFiles<'_>, number: u64) -> Result<(Kind, Option<Flaw>)> {
+fn look_at(
+    files: &LogFiles<'_>,
+    number: u64,
+    missing: &Missing<'_>,
+) -> Result<(Kind, Option<Flaw>)> {
     let path = path_of(files.dir, number);
     let file = files.disk.open(&path);
     let file = file.map_err(|e| Error::io("open a log file", &path, e))?;
     let len = file
         .len()
         .map_err(|e| Error::io("open a log file", &path, e))?;
+    let too_long = too_long(&path, len);
+    if let (Some(flaw), Missing::Refused) = (&too_long, missing) {
+        // Without a header it would be read to see what it is.
+        return Err(flaw.error());
+    }
     let mut head = [0; HEADER_LEN];
     let decoded = match len < HEADER_LEN as u64 {
         true => Err(FormatError::truncated(
@@ -657,7 +664,7 @@ fn look_at(files: &LogFiles<'_>, number: u64) -> Result<(Kind, Option<Flaw>)> {
         Err(error) if error.kind == tidestone_format::FormatErrorKind::Unsupported => {
             return Err(Error::format(&path, error));
         }
-        Err(error) => return without_header(files, path, number, &error),
+        Err(error) => return without_header(files, path, number, &error, too_long),
     };
     let log = match header.specific {
         Specific::Log(log) if header.number == number => log,
@@ -674,10 +681,10 @@ fn look_at(files: &LogFiles<'_>, number: u64) -> Result<(Kind, Option<Flaw>)> {
                     .map_err(|e| Error::io("read the start of a log file", &path, e))?;
             }
             if highest_lsn(&start, 0, earlier).is_some() {
-                return Ok((Kind::Blank, None));
+                return Ok((Kind::Blank, too_long));
             }
             let error = FormatError::invalid("file header", 56, number, header.number);
-            return without_header(files, path, number, &error);
+            return without_header(files, path, number, &error, too_long);
         }
     };
     let flaw = |offset: u64, what: String| Some(Flaw { path, offset, what });
@@ -705,13 +712,22 @@ fn look_at(files: &LogFiles<'_>, number: u64) -> Result<(Kind, Option<Flaw>)> {
         is_whole: len >= log.file_len,
     });
     if len == log.file_len {
-        return Ok((live, None));
+        return Ok((live, too_long));
     }
     let what = format!(
         "the log file has {len} bytes, its header says {}",
         log.file_len
     );
     Ok((live, flaw(136, what)))
+}
+
+/// What is wrong with a log file that has more bytes than any: it is refused before it is read.
+pub(crate) fn too_long(path: &Path, len: u64) -> Option<Flaw> {
+    (len > LONGEST_FILE).then(|| Flaw {
+        path: path.to_owned(),
+        offset: LONGEST_FILE,
+        what: format!("the log file has {len} bytes, and none has more than {LONGEST_FILE}"),
+    })
 }
 
 /// A file without a sound header was made ready and never used, or its header was being written
@@ -722,18 +738,19 @@ fn without_header(
     path: PathBuf,
     number: u64,
     error: &FormatError,
+    too_long: Option<Flaw>,
 ) -> Result<(Kind, Option<Flaw>)> {
-    let bytes = read(files, &path)?;
+    let bytes = read(files, &path, LONGEST_FILE)?;
     let (incarnation, len) = (files.incarnation, bytes.len() as u64);
     let file = LogIdentity {
         incarnation,
         file_number: number,
     };
     let Some(first) = find_later_evidence(&bytes, 0, file, Lsn(0)) else {
-        return Ok((Kind::Blank, None));
+        return Ok((Kind::Blank, too_long));
     };
     if find_later_evidence(&bytes, 0, file, first.lsn).is_none() {
-        return Ok((Kind::Blank, None));
+        return Ok((Kind::Blank, too_long));
     }
     // Its frames tell where it begins in the log; not how long it was, nor whether it was begun behind a cut.
     let live = Live {
@@ -756,15 +773,16 @@ fn without_header(
     Ok((Kind::Live(live), Some(flaw)))
 }
 
-/// The bytes of a log file. They are mapped only after they were read once: what the disk cannot read is
-/// an error then, where a map would end the process.
-fn read(files: &LogFiles<'_>, path: &Path) -> Result<Mapping> {
+/// The first `most` bytes of a log file, or all of a shorter one. They are mapped only after they were read
+/// once: what the disk cannot read is an error then, where a map would end the process.
+fn read(files: &LogFiles<'_>, path: &Path, most: u64) -> Result<Mapping> {
     let file = files
         .disk
         .open(path)
         .map_err(|e| Error::io("open a log file", path, e))?;
     let read = || {
-        let len = usize::try_from(file.len()?).map_err(std::io::Error::other)?;
+        let len = file.len()?.min(most).min(LONGEST_FILE);
+        let len = usize::try_from(len).map_err(std::io::Error::other)?;
         if files.mapped {
             let mut bytes = vec![0; len.min(1 << 20)];
             for at in (0..len).step_by(1 << 20) {

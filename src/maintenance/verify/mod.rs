@@ -265,6 +265,17 @@ impl Verifier {
             .map(|e| folder.join(&e.name))
             .collect::<Vec<PathBuf>>()
         {
+            let len = self.disk.open(&path).and_then(|file| file.len());
+            if let Some(flaw) = len.ok().and_then(|len| wal::too_long(&path, len)) {
+                self.report.damage.push(Damage::of(&flaw.error(), &path));
+                self.report.files.push(FileReport {
+                    path,
+                    kind: "log",
+                    bytes: 0,
+                    rows: None,
+                });
+                continue;
+            }
             let Some(bytes) = self.read(&path, "log", None) else {
                 continue;
             };
@@ -330,7 +341,10 @@ impl Verifier {
                 }
             }
             Err(error) if is_damage(&error) => {
-                self.report.damage.push(Damage::of(&error, &folder));
+                let damage = Damage::of(&error, &folder);
+                if !self.report.damage.contains(&damage) {
+                    self.report.damage.push(damage);
+                }
             }
             Err(error) => return Err(error),
         }
