@@ -28,6 +28,8 @@ const SEGMENT_SHARE: usize = 8;
 /// pages, statistics and dictionaries, and blocks that are not mapped.
 const ROOT_SHARE: usize = 4;
 
+/// The part of the budget, one in so many, that the blocks may have which one thread of a query holds.
+const HELD_SHARE: usize = 16;
 /// The part of the budget, one in so many, that goes into the columns which a merge, or a flush, holds
 /// at a time.
 const WRITING_SHARE: usize = 8;
@@ -54,6 +56,8 @@ pub(crate) struct SegmentMemory {
     pub(crate) open_segments: usize,
     /// Bytes of what was decoded of their pages, and of blocks that are not mapped.
     pub(crate) parts: usize,
+    /// Bytes of blocks that are not mapped which one thread of a query may hold besides.
+    pub(crate) held: usize,
 }
 
 /// How an engine runs. Every field has a default that suits most; what a table keeps is in
@@ -121,14 +125,16 @@ pub enum ReadMode {
     /// of the call that needed it; and where address space or maps are scarce.
     ///
     /// What it costs:
-    /// - The values of a field in a row group (65,536 rows of a segment) are read together, and compared with
-    ///   their checksum, whenever they are needed and not in memory any more. The memory for them is that of
-    ///   what is kept of segments, 3/32 of [`Options::memory_budget_bytes`]: a query that goes back and forth
-    ///   between more than fits there reads them again and again.
-    /// - Where they take more than an eighth of that, as long strings do, they are not kept. A query or merge holds
-    ///   them while it reads them, on top of the budget: up to 512 MiB for a field of each segment it reads from.
-    /// - While a thread of a query is at a row group it holds those of every field that is asked for, kept or not:
-    ///   up to 512 KiB a field of numbers, on top of the budget.
+    /// - The values of a field in a row group (65,536 rows of a segment) are a block, which is read as a whole, and
+    ///   compared with its checksum, whenever it is needed and not in memory any more. Of doubles that do not
+    ///   compress it has 512 KiB. Blocks are part of what is kept of segments, in 3/32 of
+    ///   [`Options::memory_budget_bytes`], but for those of more than an eighth of that. Each thread of a query
+    ///   holds those it is at, up to 1/16 of the budget, on top of it.
+    /// - A query of more fields than fit there, some 80 of such doubles with the default budget, reads the blocks of
+    ///   the others again and again: a scan once for each batch of a long series; an aggregate, and a scan of short
+    ///   series or of strings, once for each 1,024 rows.
+    /// - A block of strings that is too large to be kept is held by each who reads it, while it does, whatever it
+    ///   takes: up to 512 MiB for a field of each segment it reads from.
     /// - An open of the database holds a log file in memory, and a second one where it looks for frames behind
     ///   the end of the log. They have [`Options::log_file_bytes`], and up to 1 GiB where a batch took more.
     /// - The file is opened for each such read and closed again, so that segments take no descriptors whatever
@@ -251,6 +257,7 @@ impl Options {
             roots,
             open_segments: self.open_segments,
             parts: share - roots,
+            held: self.memory_budget_bytes / HELD_SHARE,
         }
     }
 

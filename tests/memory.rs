@@ -20,7 +20,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use common::quiet;
 use tempfile::TempDir;
 use tidestone::{
-    FieldType, Options, ReadMode, SeriesHandle, Table, TableOptions, Tidestone, Value,
+    FieldType, Options, ReadMode, RowBatch, SeriesHandle, Table, TableOptions, Tidestone, Value,
 };
 
 /// Counts the bytes that are allocated, and the most there were.
@@ -178,6 +178,36 @@ fn check_thousand(read_mode: ReadMode) {
     let (flush, merge) = held.flush_and_merge(rows, decimal);
     let say = format!("a flush held {flush} bytes, a merge {merge}");
     assert!(flush < BUDGET / 8 && merge < BUDGET / 5, "{say}");
+}
+
+/// The blocks of all fields of a row group were there, and once more where the next batch began.
+#[test]
+fn a_scan_of_many_fields_holds_a_part_of_the_budget_with_pread() {
+    const ROWS: i64 = 32 * 1_024;
+    const FIELDS: usize = 64;
+    let held = open(FIELDS, FieldType::F64, ReadMode::Pread);
+    // They do not compress: the blocks are half the budget.
+    let spread = |row: i64, field: usize| {
+        let number = row.cast_unsigned() * FIELDS as u64 + field as u64;
+        let bits = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 12;
+        Value::F64(f64::from_bits(bits | 1.0_f64.to_bits()))
+    };
+    held.write(0..ROWS, spread);
+    held.db.flush().unwrap();
+    held.db.compact().unwrap();
+    let (scan, rows) = peak(|| {
+        let mut rows = 0;
+        let mut stream = held.table.query().limit(1_000).scan().unwrap();
+        let count = |batch: &RowBatch| {
+            rows += batch.len();
+            Ok(())
+        };
+        stream.visit(count).unwrap();
+        rows
+    });
+    assert_eq!(rows, 1_000);
+    assert!(scan < BUDGET / 4, "a scan held {scan} bytes");
+    held.check(ROWS, spread);
 }
 
 #[test]

@@ -17,8 +17,8 @@ use common::wrong::{fill, table_options};
 use common::{Row, contents, quiet, try_contents};
 use tidestone::io::{Call, Disk, SimDisk};
 use tidestone::{
-    Agg, Aggregate, Builder, ErrorKind, ManualClock, Options, ReadMode, Result, RowStream,
-    SeededRandom, Table, Tidestone, TimeRange, Value,
+    Agg, Aggregate, Batch, Builder, ErrorKind, FieldType, ManualClock, Options, ReadMode, Result,
+    RowStream, SeededRandom, SeriesHandle, Table, TableOptions, Tidestone, TimeRange, Value,
 };
 
 fn builder(disk: &SimDisk, read_mode: ReadMode, seed: u64) -> Builder {
@@ -231,6 +231,93 @@ fn a_block_that_is_too_large_for_the_cache_is_read_once_a_row_group() {
         text.buckets().unwrap();
         assert_eq!(reads.load(Ordering::SeqCst), again, "an aggregate");
     }
+}
+
+/// Rows of a segment whose blocks of doubles that do not compress take 256 KiB each, and a little.
+const WIDE_ROWS: i64 = 32 * 1_024;
+/// So many of them may be held: they fit 1/16 of the budget.
+const HELD: usize = 7;
+
+/// A table of so many fields.
+fn wide(db: &Tidestone, fields: usize) -> (Table, Vec<String>) {
+    let names: Vec<String> = (0..fields).map(|f| format!("f{f}")).collect();
+    let options = names.iter().fold(TableOptions::new(), |table, name| {
+        table.field(name, FieldType::F64)
+    });
+    (db.create_table("t", options).unwrap(), names)
+}
+
+/// Commits rows of these times, of which no two have the same values.
+fn write_wide(db: &Tidestone, series: &SeriesHandle, names: &[String], times: &[i64]) {
+    let mut batch = Batch::of_series(series, times.to_vec());
+    for (name, field) in names.iter().zip(0_u64..) {
+        let value = |time: &i64| {
+            let number = ((series.id().0 * 1_000 + field) << 24) + time.cast_unsigned();
+            let bits = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 12;
+            f64::from_bits(bits | 1.0_f64.to_bits())
+        };
+        batch = batch.f64(name, times.iter().map(value).collect());
+    }
+    let mut writer = db.writer();
+    writer.append_batch(batch).unwrap();
+    writer.commit_and_wait().unwrap();
+}
+
+/// How often a segment of one row group, with rows of so many series, is opened to read some of it: while all
+/// fields are scanned, and then while they are aggregated.
+fn reads_of(fields: usize, series: usize) -> [usize; 2] {
+    /// Rows that are flushed together: few, so that nothing is flushed in the background.
+    const AT_ONCE: usize = 4_096;
+    let disk = SimDisk::new();
+    let db = builder(&disk, ReadMode::Pread, 1).create().unwrap();
+    let (table, names) = wide(&db, fields);
+    let times: Vec<i64> = (0..WIDE_ROWS).collect();
+    let times = &times[..times.len() / series];
+    let mut waiting = 0;
+    for host in 0..series {
+        let series = table.series(&[("host", format!("{host:04}"))]).unwrap();
+        for times in times.chunks(AT_ONCE) {
+            write_wide(&db, &series, &names, times);
+            waiting += times.len();
+            if waiting == AT_ONCE {
+                db.flush().unwrap();
+                waiting = 0;
+            }
+        }
+    }
+    drop(table);
+    db.close().unwrap();
+    let db = builder(&disk, ReadMode::Pread, 2).open().unwrap();
+    db.compact().unwrap();
+    assert_eq!(segments(&disk).len(), 1);
+    let table = db.table("t").unwrap();
+    let reads = count_reads(&disk);
+    let mut stream = table.query().scan().unwrap();
+    assert_eq!(count_rows(&mut stream).unwrap(), WIDE_ROWS);
+    let scan = reads.swap(0, Ordering::SeqCst);
+    let sums = names.iter().map(|name| Aggregate::new(Agg::Sum, name));
+    let query = table.query().statistics(false).aggregate(sums);
+    query.buckets().unwrap();
+    [scan, reads.load(Ordering::SeqCst)]
+}
+
+#[test]
+fn blocks_of_more_fields_than_the_cache_keeps_are_read_few_times() {
+    /// Times in a scan or an aggregate that a block is needed which is neither held nor kept.
+    const BATCHES: usize = 2;
+    const VECTORS: usize = 32;
+    let check = |fields: usize, series: usize, again: [usize; 2]| {
+        let reads = reads_of(fields, series);
+        // Of root, series, row group and times; of what is held; of the others.
+        let held = fields.min(HELD);
+        let most = again.map(|times| 4 + held + (fields - held) * times);
+        let what = format!("{fields} fields of {series} series: {reads:?}, at most {most:?}");
+        assert!(reads[0] <= most[0] && reads[1] <= most[1], "{what}");
+    };
+    check(HELD, 1, [1, 1]);
+    check(HELD, 512, [1, 1]);
+    check(3 * HELD, 1, [BATCHES, VECTORS]);
+    check(3 * HELD, 512, [VECTORS, VECTORS]);
 }
 
 #[test]

@@ -18,6 +18,7 @@ use crate::catalog::TableCore;
 use crate::error::Result;
 use crate::rows::{AtOnce, Rows};
 use crate::scan::{Input, InputRun, Request, Scan, Source};
+use crate::store::Holding;
 
 /// With more inputs than this, what was decoded of them for a merge is not kept for the next series.
 const KEPT_SOURCES: usize = 64;
@@ -182,14 +183,18 @@ pub(super) struct Reader {
     readers: Readers,
     /// Merges; only until the end of a series where there are many inputs.
     scan: Option<Scan>,
+    /// Of the blocks of both.
+    holding: Holding,
 }
 
 impl Reader {
     pub(super) fn new(wish: Wish) -> Self {
+        let holding = Holding::default();
         Self {
-            readers: Readers::new(wish.inputs.len(), wish.fields.clone()),
+            readers: Readers::new(wish.inputs.len(), wish.fields.clone(), &holding),
             wish,
             scan: None,
+            holding,
         }
     }
 
@@ -242,7 +247,8 @@ impl Reader {
                 series: None,
                 at_once: AtOnce::default(),
             };
-            let sources = wish.inputs.iter().map(Source::new).collect();
+            let source = |input| Source::new(input, &self.holding);
+            let sources = wish.inputs.iter().map(source).collect();
             Scan::new(sources, wish.policy, request)
         })
     }

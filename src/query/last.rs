@@ -16,6 +16,7 @@ use super::read::Readers;
 use super::{Cancellation, Order, Profile, Query, RowBatch};
 use crate::error::Result;
 use crate::scan::{Input, InputRun};
+use crate::store::Holding;
 
 /// Shares of the series, at most about: enough that threads end at about the same time.
 const SHARES_MAX: usize = 64;
@@ -99,7 +100,7 @@ struct Finder<'a> {
 impl<'a> Finder<'a> {
     fn new(inputs: &'a [Input], fields: Arc<[Field]>, policy: DuplicatePolicy) -> Self {
         Self {
-            readers: Readers::new(inputs.len(), fields),
+            readers: Readers::new(inputs.len(), fields, &Holding::default()),
             inputs,
             policy,
             profile: Profile::default(),

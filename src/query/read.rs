@@ -15,7 +15,7 @@ use tidestone_format::{FieldId, FieldType, TimeRange};
 use super::batch::Enough;
 use super::{Profile, RowBatch};
 use crate::error::Result;
-use crate::store::{LargeBlock, OpenSegment, Segment};
+use crate::store::{HeldBlock, Holding, OpenSegment, Segment};
 
 /// Segments that a query keeps open, with the vectors it decoded last, at a time.
 const MOST_READERS: usize = 64;
@@ -26,12 +26,15 @@ pub(super) fn place(vector: u64) -> (usize, usize) {
     (vector / GROUP_VECTORS, vector % GROUP_VECTORS)
 }
 
-/// The blocks of one row group, opened as they are needed.
+/// The blocks of one row group, opened as they are needed. Of those that take memory, as they are not mapped,
+/// it has those that are held, and the one that was used last.
 pub(super) struct GroupBlocks<'a> {
     open: &'a OpenSegment,
     group: usize,
     /// Of time, and of each field; `Some(None)`: the segment does not have the field.
     blocks: Vec<Option<Option<Block<'a>>>>,
+    /// The column of the only one among them that is neither mapped nor held.
+    passing: Option<usize>,
     time_stats: Option<Arc<ColumnStats>>,
 }
 
@@ -42,6 +45,7 @@ impl<'a> GroupBlocks<'a> {
             open,
             group,
             blocks: vec![None; fields + 1],
+            passing: None,
             time_stats: None,
         }
     }
@@ -50,25 +54,25 @@ impl<'a> GroupBlocks<'a> {
         self.group
     }
 
-    /// The block of column `column`, which is `field` (0: time). The caller keeps `large` for the next time that the
+    /// The block of column `column`, which is `field` (0: time). The caller keeps `held` for the next time that the
     /// row group is gone through.
     pub(super) fn block(
         &mut self,
         column: usize,
         field: FieldId,
-        large: &mut LargeBlock,
+        held: &mut HeldBlock,
         profile: &mut Profile,
     ) -> Result<Option<&Block<'a>>> {
-        let known = &mut self.blocks[column];
-        let block = match known {
-            Some(block) => block,
-            None => {
-                let block = self.open.block(self.group, field, large)?;
-                profile.block_bytes += block.as_ref().map_or(0, |b| b.stored_len() as u64);
-                known.insert(block)
+        if self.blocks[column].is_none() {
+            let block = self.open.block(self.group, field, held)?;
+            profile.block_bytes += block.as_ref().map_or(0, |b| b.stored_len() as u64);
+            let is_passing = block.is_some() && !self.open.is_mapped() && !held.is_held();
+            if is_passing && let Some(before) = self.passing.replace(column) {
+                self.blocks[before] = None;
             }
-        };
-        Ok(block.as_ref())
+            self.blocks[column] = Some(block);
+        }
+        Ok(self.blocks[column].as_ref().and_then(Option::as_ref))
     }
 
     /// First and last timestamp of a vector.
@@ -91,6 +95,8 @@ impl<'a> GroupBlocks<'a> {
 #[derive(Debug)]
 pub(super) struct Readers {
     fields: Arc<[Field]>,
+    /// Of their blocks.
+    holding: Holding,
     /// By the number of the input.
     readers: Vec<Option<Box<SegmentReader>>>,
     /// The inputs that have one, the oldest first.
@@ -98,10 +104,11 @@ pub(super) struct Readers {
 }
 
 impl Readers {
-    /// None yet, for `inputs` inputs.
-    pub(super) fn new(inputs: usize, fields: Arc<[Field]>) -> Self {
+    /// None yet, for `inputs` inputs. Their blocks will count among what is held.
+    pub(super) fn new(inputs: usize, fields: Arc<[Field]>, holding: &Holding) -> Self {
         Self {
             fields,
+            holding: holding.clone(),
             readers: (0..inputs).map(|_| None).collect(),
             held: VecDeque::new(),
         }
@@ -112,14 +119,15 @@ impl Readers {
         let reader = match self.readers[input].take() {
             Some(reader) => reader,
             None => {
-                let reader = Box::new(SegmentReader::new(segment.open()?, &self.fields)?);
+                let open = segment.open()?;
+                let reader = SegmentReader::new(open, &self.fields, &self.holding)?;
                 if self.held.len() == MOST_READERS
                     && let Some(oldest) = self.held.pop_front()
                 {
                     self.readers[oldest] = None;
                 }
                 self.held.push_back(input);
-                reader
+                Box::new(reader)
             }
         };
         Ok(self.readers[input].insert(reader))
@@ -143,29 +151,41 @@ pub(super) struct Wanted {
     pub(super) target: Enough,
 }
 
+/// Rows of a vector that go into a batch.
+#[derive(Debug)]
+struct Piece {
+    vector: u64,
+    from: usize,
+    to: usize,
+    /// They are all of its rows.
+    is_whole: bool,
+}
+
 /// One column, and the vector of it that was decoded last.
 #[derive(Debug)]
 struct KnownVector {
     field: FieldId,
+    is_text: bool,
     dictionary: Option<Arc<Dictionary>>,
     number: u64,
     values: Column,
     /// The block that was read last, where that is held.
-    block: LargeBlock,
+    block: HeldBlock,
 }
 
 impl SegmentReader {
     /// A reader of time and these fields.
-    pub(super) fn new(open: Arc<OpenSegment>, fields: &[Field]) -> Result<Self> {
+    pub(super) fn new(open: Arc<OpenSegment>, fields: &[Field], holding: &Holding) -> Result<Self> {
         let time = std::iter::once((FieldId::TIME, FieldType::I64));
         let fields = fields.iter().map(|f| (f.id, f.field_type));
         let columns = time.chain(fields).map(|(field, field_type)| {
             Ok(KnownVector {
                 field,
+                is_text: field_type == FieldType::String,
                 dictionary: open.dictionary(field)?,
                 number: u64::MAX,
                 values: Column::new(field_type),
-                block: LargeBlock::default(),
+                block: HeldBlock::new(holding),
             })
         });
         let columns = columns.collect::<Result<_>>()?;
@@ -174,6 +194,9 @@ impl SegmentReader {
 
     /// Appends the wanted ones of the rows `rows`, which are of one series, and moves the start of
     /// `rows` behind what was looked at.
+    ///
+    /// Times and strings go in vector by vector, since they tell when there is enough. The other columns of
+    /// a row group follow one after the other, so that one of their blocks is needed at a time.
     pub(super) fn append(
         &mut self,
         rows: &mut Range<u64>,
@@ -183,7 +206,7 @@ impl SegmentReader {
     ) -> Result<()> {
         let range = wanted.range;
         let open = self.open.clone();
-        let mut blocks: Option<GroupBlocks<'_>> = None;
+        let mut at: Option<(GroupBlocks<'_>, Vec<Piece>)> = None;
         let whole = rows.clone();
         while !rows.is_empty() && !batch.is_full(wanted.target) {
             let vector = rows.start / VECTOR_ROWS as u64;
@@ -192,15 +215,21 @@ impl SegmentReader {
             let offset = |row: u64| usize::try_from(row - first).unwrap_or(0);
             let (mut from, mut to) = (offset(rows.start), offset(end));
             rows.start = end;
-            let (group, at) = place(vector);
-            let blocks = match &mut blocks {
-                Some(blocks) if blocks.group() == group => blocks,
-                other => other.insert(GroupBlocks::new(&open, group, self.columns.len() - 1)),
+            let (group, number) = place(vector);
+            let (blocks, pieces) = match &mut at {
+                Some(at) if at.0.group() == group => at,
+                other => {
+                    if let Some((blocks, pieces)) = other {
+                        self.append_numbers(pieces, blocks, batch, profile)?;
+                    }
+                    let blocks = GroupBlocks::new(&open, group, self.columns.len() - 1);
+                    other.insert((blocks, Vec::new()))
+                }
             };
             let full = from == 0 && end == (first + VECTOR_ROWS as u64).min(open.root().rows);
             let mut cut = !wanted.all;
             if cut && whole.start <= first && full {
-                let times = blocks.times(at)?;
+                let times = blocks.times(number)?;
                 if !range.overlaps(&times) {
                     profile.vectors_skipped += self.columns.len() as u64;
                     continue;
@@ -215,34 +244,84 @@ impl SegmentReader {
                     continue;
                 }
             }
-            let direct = full && (from, to) == (0, offset(end));
-            for column in 0..self.columns.len() {
-                let known = self.columns[column].number == vector;
-                if column == 0 {
-                    if direct && !known {
-                        let mut times = Column {
-                            values: Values::I64(std::mem::take(&mut batch.times)),
-                            validity: None,
-                        };
-                        let decoded = self.decode(0, vector, blocks, &mut times, profile);
-                        if let Values::I64(times) = times.values {
-                            batch.times = times;
-                        }
-                        decoded?;
-                    } else if let Values::I64(times) =
-                        &self.known(0, vector, blocks, profile)?.values
-                    {
-                        batch.times.extend_from_slice(&times[from..to]);
-                    }
-                } else if direct && !known {
-                    let out = &mut batch.columns[column - 1];
-                    self.decode(column, vector, blocks, out, profile)?;
-                } else {
-                    let values = self.known(column, vector, blocks, profile)?;
-                    batch.columns[column - 1].extend_from(values, from, to);
+            let piece = Piece {
+                vector,
+                from,
+                to,
+                is_whole: full && (from, to) == (0, offset(end)),
+            };
+            self.append_times(&piece, blocks, batch, profile)?;
+            for column in 1..self.columns.len() {
+                if self.columns[column].is_text {
+                    self.append_column(column, &piece, blocks, batch, profile)?;
                 }
             }
+            pieces.push(piece);
         }
+        match &mut at {
+            Some((blocks, pieces)) => self.append_numbers(pieces, blocks, batch, profile),
+            None => Ok(()),
+        }
+    }
+
+    fn append_times(
+        &mut self,
+        piece: &Piece,
+        blocks: &mut GroupBlocks<'_>,
+        batch: &mut RowBatch,
+        profile: &mut Profile,
+    ) -> Result<()> {
+        if piece.is_whole && self.columns[0].number != piece.vector {
+            let mut times = Column {
+                values: Values::I64(std::mem::take(&mut batch.times)),
+                validity: None,
+            };
+            let decoded = self.decode(0, piece.vector, blocks, &mut times, profile);
+            if let Values::I64(times) = times.values {
+                batch.times = times;
+            }
+            return decoded;
+        }
+        let times = self.known(0, piece.vector, blocks, profile)?;
+        if let Values::I64(times) = &times.values {
+            batch.times.extend_from_slice(&times[piece.from..piece.to]);
+        }
+        Ok(())
+    }
+
+    /// Appends the values of the columns that are not of strings.
+    fn append_numbers(
+        &mut self,
+        pieces: &[Piece],
+        blocks: &mut GroupBlocks<'_>,
+        batch: &mut RowBatch,
+        profile: &mut Profile,
+    ) -> Result<()> {
+        for column in 1..self.columns.len() {
+            if self.columns[column].is_text {
+                continue;
+            }
+            for piece in pieces {
+                self.append_column(column, piece, blocks, batch, profile)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn append_column(
+        &mut self,
+        column: usize,
+        piece: &Piece,
+        blocks: &mut GroupBlocks<'_>,
+        batch: &mut RowBatch,
+        profile: &mut Profile,
+    ) -> Result<()> {
+        let out = &mut batch.columns[column - 1];
+        if piece.is_whole && self.columns[column].number != piece.vector {
+            return self.decode(column, piece.vector, blocks, out, profile);
+        }
+        let values = self.known(column, piece.vector, blocks, profile)?;
+        out.extend_from(values, piece.from, piece.to);
         Ok(())
     }
 

@@ -26,7 +26,7 @@ use crate::error::Result;
 use crate::head::HeadView;
 use crate::rows::{self, AtOnce, Rows};
 use crate::sharing::Lease;
-use crate::store::{Segment, TableVersion};
+use crate::store::{Holding, Segment, TableVersion};
 
 /// One table at one instant.
 #[derive(Debug, Clone)]
@@ -274,7 +274,9 @@ pub(crate) fn sources(
     request: &Request,
 ) -> Vec<Source> {
     let inputs = inputs(table, segments, head, request.range);
-    inputs.iter().map(Source::new).collect()
+    let holding = Holding::default();
+    let source = |input| Source::new(input, &holding);
+    inputs.iter().map(source).collect()
 }
 
 /// Whether a tombstone hides a row of lower LSN.

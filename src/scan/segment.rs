@@ -14,7 +14,7 @@ use tidestone_format::{FieldId, FieldType, SeriesId, TimeRange};
 
 use crate::error::Result;
 use crate::rows::{AtOnce, Rows};
-use crate::store::{LargeBlock, OpenSegment, Segment};
+use crate::store::{HeldBlock, Holding, OpenSegment, Segment};
 
 /// Bytes of strings of a vector that is decoded as a whole.
 const LONG_TEXT: usize = 64 << 10;
@@ -33,6 +33,8 @@ pub(super) struct SegmentCursor {
     vectors: FxHashMap<FieldId, Decoded>,
     /// The dictionary used last, while rows are read: it may be too large for the cache.
     dictionary: Option<(FieldId, Option<Arc<Dictionary>>)>,
+    /// Of the blocks that the vectors are in.
+    holding: Holding,
 }
 
 /// A vector of a field.
@@ -44,11 +46,11 @@ struct Decoded {
     /// It has so much text that it is decoded a few rows at a time.
     is_long: bool,
     /// The block it is in, where that is held.
-    block: LargeBlock,
+    block: HeldBlock,
 }
 
 impl SegmentCursor {
-    pub(super) fn new(segment: Arc<Segment>) -> Self {
+    pub(super) fn new(segment: Arc<Segment>, holding: &Holding) -> Self {
         Self {
             segment,
             page: 0,
@@ -57,6 +59,7 @@ impl SegmentCursor {
             ended: false,
             vectors: FxHashMap::default(),
             dictionary: None,
+            holding: holding.clone(),
         }
     }
 
@@ -257,7 +260,7 @@ impl SegmentCursor {
         }
         match self.vectors.entry(field) {
             Entry::Occupied(entry) => Ok(entry.into_mut()),
-            Entry::Vacant(entry) => Ok(entry.insert(Decoded::none(field_type))),
+            Entry::Vacant(entry) => Ok(entry.insert(Decoded::none(field_type, &self.holding))),
         }
     }
 
@@ -270,7 +273,7 @@ impl SegmentCursor {
     ) -> Result<Decoded> {
         // What was decoded before gives its memory.
         let before = self.vectors.remove(&field);
-        let mut decoded = before.unwrap_or_else(|| Decoded::none(field_type));
+        let mut decoded = before.unwrap_or_else(|| Decoded::none(field_type, &self.holding));
         decoded.rows.clear();
         (decoded.number, decoded.is_long) = (vector, false);
         let (group, at) = place(vector);
@@ -300,7 +303,7 @@ impl SegmentCursor {
     ) -> Result<Option<Block<'a>>> {
         match self.vectors.get_mut(&field) {
             Some(decoded) => open.block(group, field, &mut decoded.block),
-            None => open.block(group, field, &mut LargeBlock::default()),
+            None => open.block(group, field, &mut HeldBlock::default()),
         }
     }
 
@@ -322,12 +325,12 @@ impl SegmentCursor {
 }
 
 impl Decoded {
-    fn none(field_type: FieldType) -> Self {
+    fn none(field_type: FieldType, holding: &Holding) -> Self {
         Self {
             number: u64::MAX,
             rows: Column::new(field_type),
             is_long: false,
-            block: LargeBlock::default(),
+            block: HeldBlock::new(holding),
         }
     }
 }

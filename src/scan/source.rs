@@ -13,6 +13,7 @@ use super::segment::SegmentCursor;
 use super::{Input, InputRun};
 use crate::error::Result;
 use crate::rows::{AtOnce, Rows};
+use crate::store::Holding;
 
 /// A run, read series by series.
 #[derive(Debug)]
@@ -43,10 +44,12 @@ impl Part {
 }
 
 impl Source {
-    pub(crate) fn new(input: &Input) -> Self {
+    /// A source whose blocks count among what is held.
+    pub(crate) fn new(input: &Input, holding: &Holding) -> Self {
         let run = match &input.run {
             InputRun::Segment(segment) => {
-                Run::Segment(Box::new(SegmentCursor::new(segment.clone())))
+                let cursor = SegmentCursor::new(segment.clone(), holding);
+                Run::Segment(Box::new(cursor))
             }
             InputRun::Chunk(rows) => Run::Chunk {
                 rows: rows.clone(),

@@ -7,7 +7,7 @@
 //! # Invariants
 //! 1. Neither holds more bytes than its share. What is in use is kept alive by whoever uses it; what
 //!    is larger than a share (of one shard) is used and not kept. Of blocks that is half a shard: those of
-//!    several columns are used in turns. Who goes on in a larger one holds it ([`LargeBlock`]).
+//!    several columns are used in turns. Who goes on in a block may hold it besides ([`HeldBlock`]).
 //! 2. Parts are known by the number of their [`Segment`](super::Segment), which is never used for
 //!    another one: a segment that is closed and opened again finds its parts, and nobody else's.
 //! 3. The map of a segment goes with the segment, and so do the parts of one that is removed: nobody
@@ -15,7 +15,7 @@
 //!    place.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{OptionsBuilder, Weighter};
@@ -44,6 +44,8 @@ pub(crate) struct SegmentCache {
     parts: Cache<PartKey, Part, PartWeight, FxBuildHasher>,
     /// Bytes of the largest block that is kept.
     largest_block: usize,
+    /// Bytes of blocks that may be held besides, by each who reads.
+    held: usize,
     next: AtomicU64,
 }
 
@@ -76,20 +78,61 @@ pub(super) enum Part {
     Block(Arc<[u8]>),
 }
 
-/// The block that was read last of a column, if it is too large for the cache. It is held by who reads
-/// one vector of the column after another.
-#[derive(Debug, Default)]
-pub(crate) struct LargeBlock(Option<(PartKey, Arc<[u8]>)>);
+/// Bytes of the blocks that are held, one a column, by who reads columns side by side: one thread of a query.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Holding(Arc<AtomicUsize>);
 
-impl LargeBlock {
-    /// The bytes of this block, if it is the one; another one is let go of.
-    pub(super) fn of(&mut self, key: &PartKey) -> Option<Arc<[u8]>> {
-        self.0 = self.0.take().filter(|(of, _)| of == key);
-        self.0.as_ref().map(|(_, bytes)| bytes.clone())
+/// The block that was read last of a column, held by who reads one vector of the column after another: so
+/// it is not read again where others have taken its place in the cache. None of a segment that is mapped.
+#[derive(Debug, Default)]
+pub(crate) struct HeldBlock {
+    block: Option<(PartKey, Arc<[u8]>)>,
+    holding: Holding,
+}
+
+impl HeldBlock {
+    /// None yet; it will count among what is held.
+    pub(crate) fn new(holding: &Holding) -> Self {
+        let (block, holding) = (None, holding.clone());
+        Self { block, holding }
     }
 
-    pub(super) fn hold(&mut self, key: PartKey, bytes: Arc<[u8]>) {
-        self.0 = Some((key, bytes));
+    /// Whether there is one.
+    pub(crate) fn is_held(&self) -> bool {
+        self.block.is_some()
+    }
+
+    /// The bytes of this block, if it is the one; another one is let go of.
+    pub(super) fn of(&mut self, key: &PartKey) -> Option<Arc<[u8]>> {
+        match &self.block {
+            Some((of, bytes)) if of == key => Some(bytes.clone()),
+            _ => {
+                self.let_go();
+                None
+            }
+        }
+    }
+
+    /// Holds a block, if there are no more than `most` bytes with it.
+    pub(super) fn hold(&mut self, key: PartKey, bytes: Arc<[u8]>, most: usize) {
+        self.let_go();
+        let held = self.holding.0.load(Ordering::Relaxed);
+        if held.saturating_add(bytes.len()) <= most {
+            self.holding.0.fetch_add(bytes.len(), Ordering::Relaxed);
+            self.block = Some((key, bytes));
+        }
+    }
+
+    fn let_go(&mut self) {
+        if let Some((_, bytes)) = self.block.take() {
+            self.holding.0.fetch_sub(bytes.len(), Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for HeldBlock {
+    fn drop(&mut self) {
+        self.let_go();
     }
 }
 
@@ -142,6 +185,7 @@ impl SegmentCache {
             ),
             parts: Cache::with_options(parts, PartWeight, hasher, DefaultLifecycle::default()),
             largest_block: memory.parts / SHARDS / 2,
+            held: memory.held,
             next: AtomicU64::new(0),
         })
     }
@@ -172,9 +216,27 @@ impl SegmentCache {
         self.parts.insert(key, part);
     }
 
-    /// Whether a block of so many bytes is to be kept.
-    pub(super) fn has_room_for(&self, bytes: usize) -> bool {
-        bytes <= self.largest_block
+    /// Keeps a block, unless it is too large.
+    pub(super) fn keep_block(&self, key: PartKey, bytes: &Arc<[u8]>) {
+        if bytes.len() <= self.largest_block {
+            self.keep(key, Part::Block(bytes.clone()));
+        }
+    }
+
+    /// Has a block held by who goes on in it. One of strings that is too large to be kept is held in any
+    /// case: each of its vectors is needed before the next of another column.
+    pub(super) fn hold(
+        &self,
+        key: PartKey,
+        bytes: &Arc<[u8]>,
+        is_text: bool,
+        held: &mut HeldBlock,
+    ) {
+        let most = match is_text && bytes.len() > self.largest_block {
+            true => usize::MAX,
+            false => self.held,
+        };
+        held.hold(key, bytes.clone(), most);
     }
 
     pub(super) fn forget(&self, key: &PartKey) {

@@ -33,7 +33,7 @@ use tidestone_format::schema::TableSchema;
 use tidestone_format::segment::WriteError;
 use tidestone_format::{FileUuid, Lsn, TableId, Timestamp};
 
-pub(crate) use cache::LargeBlock;
+pub(crate) use cache::{HeldBlock, Holding};
 pub(crate) use manifest::{
     Manifest, check_header as check_manifest_header, check_number as check_manifest_number,
     newest as newest_manifest, read as read_manifest,

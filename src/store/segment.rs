@@ -30,9 +30,9 @@ use tidestone_format::manifest::SegmentEntry;
 use tidestone_format::segment::{
     Block, GroupPage, Region, RegionBytes, Root, SegmentSink, SeriesPage, TRAILER_LEN,
 };
-use tidestone_format::{FieldId, FileUuid, FormatError};
+use tidestone_format::{FieldId, FieldType, FileUuid, FormatError};
 
-use super::cache::{LargeBlock, Part, PartKey, PartKind, SegmentCache};
+use super::cache::{HeldBlock, Part, PartKey, PartKind, SegmentCache};
 use super::{Folders, Outline};
 use crate::config::{ReadMode, SegmentMemory};
 use crate::error::{Error, ErrorKind, Result};
@@ -527,12 +527,12 @@ impl OpenSegment {
     }
 
     /// The block of a field (or of time) in row group `group`; `None` if the segment does not
-    /// have the field. Who asks for one vector after another keeps `large` in between.
+    /// have the field. Who asks for one vector after another keeps `held` in between.
     pub(crate) fn block(
         &self,
         group: usize,
         field: FieldId,
-        large: &mut LargeBlock,
+        held: &mut HeldBlock,
     ) -> Result<Option<Block<'_>>> {
         let page = self.group_page(group)?;
         let columns = page.columns();
@@ -548,7 +548,8 @@ impl OpenSegment {
             }
             None => {
                 let key = self.key(PartKind::Block, group, field);
-                RegionBytes::Shared(self.read_block(key, &column.block, large)?)
+                let is_text = column.field_type == FieldType::String;
+                RegionBytes::Shared(self.read_block(key, &column.block, is_text, held)?)
             }
         };
         let number = u32::try_from(group).unwrap_or(u32::MAX);
@@ -562,22 +563,26 @@ impl OpenSegment {
         &self,
         key: PartKey,
         region: &Region,
-        large: &mut LargeBlock,
+        is_text: bool,
+        held: &mut HeldBlock,
     ) -> Result<Arc<[u8]>> {
-        if let Some(bytes) = large.of(&key) {
+        if let Some(bytes) = held.of(&key) {
             return Ok(bytes);
         }
         let cache = &self.common.cache;
         if let Some(Part::Block(bytes)) = cache.part(&key) {
+            cache.hold(key, &bytes, is_text, held);
             return Ok(bytes);
         }
         let bytes = self.read(region)?;
-        if cache.has_room_for(bytes.len()) {
-            cache.keep(key, Part::Block(bytes.clone()));
-        } else {
-            large.hold(key, bytes.clone());
-        }
+        cache.keep_block(key, &bytes);
+        cache.hold(key, &bytes, is_text, held);
         Ok(bytes)
+    }
+
+    /// Whether blocks are mapped, and take no memory.
+    pub(crate) fn is_mapped(&self) -> bool {
+        self.map.is_some()
     }
 
     /// Whether a row group is not to be read.
@@ -590,7 +595,7 @@ impl OpenSegment {
     fn check_group(&self, group: usize) -> Result<()> {
         for column in self.group_page(group)?.columns() {
             self.stats(group, column.field)?;
-            self.block(group, column.field, &mut LargeBlock::default())?;
+            self.block(group, column.field, &mut HeldBlock::default())?;
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tidestone_format::FieldId;
 use tidestone_format::header::{FileHeader, FileKind, HEADER_LEN};
 
-use super::{LargeBlock, Segment, Segments, find_strays, place_of};
+use super::{HeldBlock, Segment, Segments, find_strays, place_of};
 use crate::config::{ReadMode, SegmentMemory};
 use crate::io::{Call, Disk, SimDisk};
 use crate::{ErrorKind, FieldType, ManualClock, Options, TableOptions, Tidestone, Value};
@@ -18,6 +18,7 @@ const SMALL: SegmentMemory = SegmentMemory {
     roots: 16 << 10,
     open_segments: 4,
     parts: 64 << 10,
+    held: 32 << 10,
 };
 
 /// A closed database with a segment for each of `hours` hours: 100 hosts, of `rows` rows each, with
@@ -82,7 +83,7 @@ fn everything(segment: &Segment) -> String {
         for group in 0..open.root().group_pages.len() {
             all += &format!("{:?}", open.stats(group, field).unwrap());
             assert!(
-                open.block(group, field, &mut LargeBlock::default())
+                open.block(group, field, &mut HeldBlock::default())
                     .unwrap()
                     .is_some()
             );
@@ -159,8 +160,8 @@ fn a_block_that_is_not_mapped_is_kept_or_held() {
         assert_eq!(len > memory.parts / 8, !is_kept, "{len} bytes");
         // What is to be kept of the segment beside the block.
         let rest = common.cache().held().1;
-        let mut held = LargeBlock::default();
-        let read = |large: &mut LargeBlock| {
+        let mut held = HeldBlock::default();
+        let read = |large: &mut HeldBlock| {
             reads.store(0, Ordering::SeqCst);
             let block = open.block(0, FieldId(1), large).unwrap().unwrap();
             assert_eq!(block.stored_len(), len);
@@ -169,7 +170,7 @@ fn a_block_that_is_not_mapped_is_kept_or_held() {
         let again = usize::from(!is_kept);
         assert_eq!(read(&mut held), 1);
         assert_eq!(read(&mut held), 0);
-        assert_eq!(read(&mut LargeBlock::default()), again);
+        assert_eq!(read(&mut HeldBlock::default()), again);
         assert_eq!(common.cache().held().1 >= rest + len, is_kept);
         // Another one takes its place.
         open.block(0, FieldId::TIME, &mut held).unwrap();

@@ -17,7 +17,7 @@ use crate::query::Profile;
 use crate::query::plan::Unit;
 use crate::rows::{AtOnce, Rows};
 use crate::scan::{Input, InputRun, Request, Scan, Source};
-use crate::store::OpenSegment;
+use crate::store::{Holding, OpenSegment};
 
 /// States of some of the work: of a unit in the slots it met, of all in either kind.
 #[derive(Debug)]
@@ -145,7 +145,9 @@ pub(super) fn fold(
                 series: Some(series.clone()),
                 at_once: AtOnce::default(),
             };
-            let sources = of_unit().map(Source::new).collect();
+            let holding = Holding::default();
+            let source = |input| Source::new(input, &holding);
+            let sources = of_unit().map(source).collect();
             let mut scan = Scan::new(sources, policy, request);
             while let Some(rows) = scan.next()? {
                 folder.partial.profile.rows_merged += rows.len() as u64;

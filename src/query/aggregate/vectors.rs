@@ -12,7 +12,7 @@ use super::plan::Plan;
 use crate::error::{Error, Result};
 use crate::query::Profile;
 use crate::query::read::{GroupBlocks, place};
-use crate::store::{LargeBlock, OpenSegment};
+use crate::store::{HeldBlock, Holding, OpenSegment};
 
 /// The rows of a series in a vector.
 #[derive(Debug, Clone, Copy)]
@@ -108,11 +108,12 @@ struct VectorColumn {
     number: u64,
     values: Column,
     /// The block that was read last, where that is held.
-    block: LargeBlock,
+    block: HeldBlock,
 }
 
 impl<'a> Vectors<'a> {
     pub(super) fn new(open: &'a OpenSegment, plan: &Plan) -> Result<Self> {
+        let holding = Holding::default();
         let time = std::iter::once((FieldId::TIME, FieldType::I64));
         let fields = plan.fields.iter().map(|(f, _)| (f.id, f.field_type));
         let columns = time.chain(fields).map(|(field, field_type)| {
@@ -122,7 +123,7 @@ impl<'a> Vectors<'a> {
                 stats: None,
                 number: u64::MAX,
                 values: Column::new(field_type),
-                block: LargeBlock::default(),
+                block: HeldBlock::new(&holding),
             })
         });
         Ok(Self {
@@ -167,19 +168,20 @@ impl<'a> Vectors<'a> {
     /// if the segment does not have the field.
     pub(super) fn decode(&mut self, column: usize, profile: &mut Profile) -> Result<bool> {
         let known = &mut self.columns[column];
-        let (field, large) = (known.field, &mut known.block);
-        let Some(block) = self.blocks.block(column, field, large, profile)? else {
+        if known.number == self.number {
+            return Ok(true);
+        }
+        let (field, held) = (known.field, &mut known.block);
+        let Some(block) = self.blocks.block(column, field, held, profile)? else {
             return Ok(false);
         };
-        if known.number != self.number {
-            known.values.clear();
-            known.number = u64::MAX;
-            block
-                .decode(self.at, known.dictionary.as_deref(), &mut known.values)
-                .map_err(|e| self.open.damaged(e))?;
-            known.number = self.number;
-            profile.vectors_decoded += 1;
-        }
+        known.values.clear();
+        known.number = u64::MAX;
+        block
+            .decode(self.at, known.dictionary.as_deref(), &mut known.values)
+            .map_err(|e| self.open.damaged(e))?;
+        known.number = self.number;
+        profile.vectors_decoded += 1;
         Ok(true)
     }
 
