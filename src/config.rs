@@ -135,6 +135,8 @@ pub enum ReadMode {
     ///   series or of strings, once for each 1,024 rows.
     /// - A block of strings that is too large to be kept is held by each who reads it, while it does, whatever it
     ///   takes: up to 512 MiB for a field of each segment it reads from.
+    /// - A merge holds the blocks of the times and of as many fields as fit the memory for merging, one at least, of
+    ///   each of up to 32 segments.
     /// - An open of the database holds a log file in memory, and a second one where it looks for frames behind
     ///   the end of the log. They have [`Options::log_file_bytes`], and up to 1 GiB where a batch took more.
     /// - The file is opened for each such read and closed again, so that segments take no descriptors whatever

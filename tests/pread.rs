@@ -320,6 +320,34 @@ fn blocks_of_more_fields_than_the_cache_keeps_are_read_few_times() {
     check(3 * HELD, 512, [VECTORS, VECTORS]);
 }
 
+/// The blocks of a merge were in the cache, where they had no room: they were read for each of their vectors, and
+/// what queries need had to give way.
+#[test]
+fn a_merge_reads_each_block_once_a_pass() {
+    const SEGMENTS: usize = 8;
+    const FIELDS: usize = 4;
+    let disk = SimDisk::new();
+    let db = builder(&disk, ReadMode::Pread, 1).create().unwrap();
+    let (table, names) = wide(&db, FIELDS);
+    let series = table.series(&[("host", "a")]).unwrap();
+    for part in 0..SEGMENTS as i64 {
+        // They lie between those of the others.
+        let times = (0..WIDE_ROWS).map(|row| row * SEGMENTS as i64 + part);
+        write_wide(&db, &series, &names, &times.collect::<Vec<_>>());
+        db.flush().unwrap();
+    }
+    assert_eq!(segments(&disk).len(), SEGMENTS);
+    let reads = count_reads(&disk);
+    assert_eq!(db.compact().unwrap(), 1);
+    let reads = reads.load(Ordering::SeqCst);
+    // Of each segment root, series and row group; and each field is a pass of its own, which needs the times too.
+    let most = SEGMENTS * (3 + 2 * FIELDS);
+    assert!(reads <= most, "{reads} reads, at most {most}");
+    let mut stream = table.query().scan().unwrap();
+    let rows = count_rows(&mut stream).unwrap();
+    assert_eq!(rows, SEGMENTS as i64 * WIDE_ROWS);
+}
+
 #[test]
 fn what_was_read_once_and_cannot_be_read_again_is_an_error() {
     let disk = large();

@@ -210,13 +210,7 @@ fn write(
         rows: of_piece.iter().map(|s| s.entry.rows).sum(),
         sources: of_piece.len(),
         text: None,
-        blocks: match engine.options.read_mode {
-            ReadMode::Mmap => 0,
-            ReadMode::Pread => {
-                let sizes = of_piece.iter().map(|s| (s.entry.rows, s.entry.file_len));
-                Expected::blocks_of(sizes, table.schema.fields.len())
-            }
-        },
+        blocks: blocks_of(engine.options.read_mode, &of_piece)?,
     };
     let memory = engine.options.writing_memory();
     let passes = Passes::of(&table.schema.fields, expected, memory);
@@ -250,6 +244,20 @@ fn write(
         Ok(())
     })?;
     Ok(left_out)
+}
+
+/// Bytes of the blocks that a merge holds of a field of segments, about.
+fn blocks_of(read_mode: ReadMode, segments: &[Arc<Segment>]) -> Result<usize> {
+    if read_mode.maps() {
+        return Ok(0);
+    }
+    let mut blocks = 0;
+    for segment in segments {
+        // The table may have got fields since.
+        let fields = segment.open()?.root().columns.len();
+        blocks += Expected::block_of(segment.entry.rows, segment.entry.file_len, fields);
+    }
+    Ok(blocks)
 }
 
 /// The series of the inputs that no output has: their definitions must stay known.

@@ -266,7 +266,8 @@ pub(crate) fn inputs(
     inputs
 }
 
-/// The sources of a snapshot that may have rows of the request, oldest first.
+/// The sources of a snapshot that may have rows of the request, oldest first, for a merge of segments: it
+/// counts the blocks that they hold ([`Expected`](crate::store::Expected)).
 pub(crate) fn sources(
     table: &TableVersion,
     segments: &[Arc<Segment>],
@@ -274,8 +275,7 @@ pub(crate) fn sources(
     request: &Request,
 ) -> Vec<Source> {
     let inputs = inputs(table, segments, head, request.range);
-    let holding = Holding::default();
-    let source = |input| Source::new(input, &holding);
+    let source = |input| Source::new(input, &Holding::All);
     inputs.iter().map(source).collect()
 }
 

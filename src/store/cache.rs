@@ -78,9 +78,21 @@ pub(super) enum Part {
     Block(Arc<[u8]>),
 }
 
-/// Bytes of the blocks that are held, one a column, by who reads columns side by side: one thread of a query.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Holding(Arc<AtomicUsize>);
+/// How many of the blocks that somebody reads columns side by side of are held, one a column.
+#[derive(Debug, Clone)]
+pub(crate) enum Holding {
+    /// Up to a part of the budget: by one thread of a query. What it holds is counted here.
+    UpToShare(Arc<AtomicUsize>),
+    /// All: by a merge, which takes no more columns at a time than it has memory for. Nobody needs them again,
+    /// and they are not kept for it.
+    All,
+}
+
+impl Default for Holding {
+    fn default() -> Self {
+        Self::UpToShare(Arc::default())
+    }
+}
 
 /// The block that was read last of a column, held by who reads one vector of the column after another: so
 /// it is not read again where others have taken its place in the cache. None of a segment that is mapped.
@@ -114,18 +126,20 @@ impl HeldBlock {
     }
 
     /// Holds a block, if there are no more than `most` bytes with it.
-    pub(super) fn hold(&mut self, key: PartKey, bytes: Arc<[u8]>, most: usize) {
+    fn hold(&mut self, key: PartKey, bytes: Arc<[u8]>, most: usize) {
         self.let_go();
-        let held = self.holding.0.load(Ordering::Relaxed);
-        if held.saturating_add(bytes.len()) <= most {
-            self.holding.0.fetch_add(bytes.len(), Ordering::Relaxed);
-            self.block = Some((key, bytes));
+        if let Holding::UpToShare(held) = &self.holding {
+            if held.load(Ordering::Relaxed).saturating_add(bytes.len()) > most {
+                return;
+            }
+            held.fetch_add(bytes.len(), Ordering::Relaxed);
         }
+        self.block = Some((key, bytes));
     }
 
     fn let_go(&mut self) {
-        if let Some((_, bytes)) = self.block.take() {
-            self.holding.0.fetch_sub(bytes.len(), Ordering::Relaxed);
+        if let (Some((_, bytes)), Holding::UpToShare(held)) = (self.block.take(), &self.holding) {
+            held.fetch_sub(bytes.len(), Ordering::Relaxed);
         }
     }
 }
@@ -216,9 +230,10 @@ impl SegmentCache {
         self.parts.insert(key, part);
     }
 
-    /// Keeps a block, unless it is too large.
-    pub(super) fn keep_block(&self, key: PartKey, bytes: &Arc<[u8]>) {
-        if bytes.len() <= self.largest_block {
+    /// Keeps a block that was read, unless it is too large or nobody needs it again.
+    pub(super) fn keep_block(&self, key: PartKey, bytes: &Arc<[u8]>, held: &HeldBlock) {
+        let is_needed_again = !matches!(held.holding, Holding::All);
+        if is_needed_again && bytes.len() <= self.largest_block {
             self.keep(key, Part::Block(bytes.clone()));
         }
     }

@@ -4,9 +4,9 @@
 //! what is read ahead of every source, is much for all of them together. So they are written in passes
 //! ([`SegmentWriter`](tidestone_format::segment::SegmentWriter)), each of as many fields as fit the
 //! memory there is for it; a table of few fields takes one. Where segments are not mapped the blocks that are
-//! read count too: more of them than the cache keeps would be read again for each of their vectors. Strings may
+//! read count too: a merge holds one a field of each segment. Strings may
 //! have any length: a field of them is a pass of its own, which holds a few vectors, unless all of them are
-//! known to be short.
+//! known to be short. A pass has a field at least, also where that does not fit.
 
 use tidestone_format::FieldType;
 use tidestone_format::schema::Field;
@@ -37,16 +37,14 @@ pub(crate) struct Expected {
 }
 
 impl Expected {
-    /// Bytes of the blocks of a field, not one of strings, in a row group of each of some segments of a table of
-    /// `fields` fields, about. Of each segment: the rows it has, and the bytes of its file.
-    pub(crate) fn blocks_of(segments: impl Iterator<Item = (u64, u64)>, fields: usize) -> usize {
-        let block = |(rows, bytes): (u64, u64)| {
-            let groups = rows.div_ceil(GROUP_ROWS as u64).max(1);
-            let mean = bytes / groups / (fields as u64 + 1);
-            // The file may be long for strings.
-            mean.min(rows.min(GROUP_ROWS as u64) * 8)
-        };
-        usize::try_from(segments.map(block).sum::<u64>()).unwrap_or(usize::MAX)
+    /// Bytes of a block, not one of strings, in a file of so many bytes and rows that has `fields` fields: the
+    /// mean of them.
+    pub(crate) fn block_of(rows: u64, bytes: u64, fields: usize) -> usize {
+        let groups = rows.div_ceil(GROUP_ROWS as u64).max(1);
+        let mean = bytes / groups / (fields as u64 + 1);
+        // The file may be long for strings.
+        let most = rows.min(GROUP_ROWS as u64) * 8;
+        usize::try_from(mean.min(most)).unwrap_or(usize::MAX)
     }
 }
 
@@ -193,17 +191,16 @@ mod tests {
     }
 
     #[test]
-    fn the_blocks_of_segments_are_as_long_as_their_files_say() {
-        let check = |segments: &[(u64, u64)], fields: usize, expected: usize| {
-            let segments = segments.iter().copied();
-            assert_eq!(Expected::blocks_of(segments, fields), expected);
+    fn the_blocks_of_a_segment_are_as_long_as_its_file_says() {
+        let check = |rows: u64, bytes: u64, fields: usize, expected: usize| {
+            assert_eq!(Expected::block_of(rows, bytes, fields), expected);
         };
         let group = GROUP_ROWS as u64;
-        check(&[], 3, 0);
-        check(&[(10 * group, 40 << 20)], 9, (4 << 20) / 10);
-        check(&[(group, 4_000), (group, 8_000)], 3, 3_000);
+        check(10 * group, 40 << 20, 9, (4 << 20) / 10);
+        check(group, 4_000, 3, 1_000);
+        check(1, 4_000, 0, 8);
         // It is long for strings.
-        check(&[(100, 40 << 20)], 3, 800);
+        check(100, 40 << 20, 3, 800);
     }
 
     #[test]

@@ -575,7 +575,7 @@ impl OpenSegment {
             return Ok(bytes);
         }
         let bytes = self.read(region)?;
-        cache.keep_block(key, &bytes);
+        cache.keep_block(key, &bytes, held);
         cache.hold(key, &bytes, is_text, held);
         Ok(bytes)
     }
