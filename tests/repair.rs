@@ -53,6 +53,15 @@ fn what_is_durable_is_verified_beside_a_process_that_writes() {
         "{report:?}"
     );
     assert_eq!(db.status().unwrap().readers.leases, 0, "its lease is gone");
+    let logs: Vec<_> = report.files.iter().filter(|f| f.kind == "log").collect();
+    assert!(!logs.is_empty(), "{report:?}");
+    for log in logs {
+        assert!(log.path.starts_with(path.join("wal")), "{report:?}");
+        // What was read of it, and not its length.
+        assert!((1..64 << 10).contains(&log.bytes), "{report:?}");
+    }
+    let kinds: Vec<_> = report.not_read.iter().map(|part| part.kind).collect();
+    assert_eq!(kinds, ["index", "log"], "{report:?}");
     let segment = files(&path, ".seg").remove(0);
     flip(&segment, 300);
     let damaged = verify(&path).unwrap().damage;
@@ -71,6 +80,10 @@ fn what_is_durable_is_verified_beside_a_process_that_writes() {
         panic!("{report:?}");
     };
     assert!(damage.what.contains("published as durable"), "{damage:?}");
+    assert!(
+        report.files.iter().any(|file| file.path == damage.path),
+        "a damaged file is one that was read: {report:?}"
+    );
     // Without a lease nothing keeps its files from going meanwhile.
     std::fs::remove_dir_all(path.join("readers")).unwrap();
     let error = verify(&path).unwrap_err();

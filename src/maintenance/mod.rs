@@ -62,7 +62,8 @@ impl Builder {
     /// index says what the segments say. Nothing is changed, not a byte of any file.
     ///
     /// Beside a process that writes, what is durable is read under a reader's lease (a file that is there
-    /// as long as that takes): the manifest, its segments, and the log behind them; not the index.
+    /// as long as that takes): the manifest, its segments, and the log behind them; not the index. What was
+    /// not read is in [`VerifyReport::not_read`].
     ///
     /// # Errors
     /// There is no database, its folders cannot be listed, or another process writes to it and no
@@ -142,6 +143,18 @@ pub struct VerifyReport {
     pub damage: Vec<Damage>,
     /// What is worth knowing and is no damage.
     pub notes: Vec<String>,
+    /// What was not read, or not all of it, where something kept it from being read.
+    pub not_read: Vec<NotRead>,
+}
+
+/// A part of a database that was not read, or not all of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct NotRead {
+    /// What it is: `log`, `segment` or `index`.
+    pub kind: &'static str,
+    /// What of it was not read, and why.
+    pub why: String,
 }
 
 /// A file that was read.
@@ -153,7 +166,8 @@ pub struct FileReport {
     pub path: PathBuf,
     /// What it is: `identity`, `manifest`, `log` or `segment`.
     pub kind: &'static str,
-    /// Its length; 0 if it could not be read.
+    /// Its length; 0 if it could not be read. Of a log file beside a process that writes: the bytes of
+    /// the frames that were read.
     pub bytes: u64,
     /// The rows of a segment, as the manifest says.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -20,7 +20,7 @@ use tidestone_format::manifest::{Replay, State};
 use tidestone_format::{FileUuid, FormatError, FormatErrorKind, Lsn};
 
 use super::identity::bytes_behind;
-use super::{Damage, FileReport, VerifyReport};
+use super::{Damage, FileReport, NotRead, VerifyReport};
 use crate::config::ReadMode;
 use crate::db::Builder;
 use crate::error::{Error, ErrorKind, Result};
@@ -87,7 +87,11 @@ pub(super) fn verify(builder: &Builder) -> Result<VerifyReport> {
             if !builder.components.index_in_memory {
                 verifier.index(replayed, named.database)?;
             }
+        } else {
+            verifier.not_read("index", "a newer version made the database");
         }
+    } else {
+        verifier.not_read_without_manifest();
     }
     Ok(verifier.report)
 }
@@ -141,6 +145,20 @@ impl Verifier {
     fn note(&mut self, path: &Path, what: impl std::fmt::Display) {
         let path = path.display();
         self.report.notes.push(format!("{path}: {what}"));
+    }
+
+    fn not_read(&mut self, kind: &'static str, why: impl std::fmt::Display) {
+        let why = why.to_string();
+        self.report.not_read.push(NotRead { kind, why });
+    }
+
+    /// Takes note of what nothing can be said about where the manifest is not readable.
+    fn not_read_without_manifest(&mut self) {
+        self.not_read("segment", "the manifest, which names them, is not readable");
+        self.not_read(
+            "index",
+            "the manifest, which it is compared with, is not readable",
+        );
     }
 
     /// The bytes of a file. That it cannot be read is damage.

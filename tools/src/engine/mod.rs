@@ -61,6 +61,8 @@ pub(crate) enum EngineCommand {
     /// Merge segments until no partition has more than one, and apply deletes
     Compact(maintain::DirArgs),
     /// Check every byte of a database: identity, manifest, log and segments
+    ///
+    /// Beside a process that writes to it, what is durable is checked; what was not read is said.
     Verify(verify::VerifyArgs),
     /// Remove the index and build it anew from segments and log
     RebuildIndex(maintain::DirArgs),

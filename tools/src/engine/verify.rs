@@ -51,6 +51,10 @@ fn print(report: &VerifyReport, dir: &Path, out: &mut dyn Write) -> io::Result<(
     for kind in ["identity", "manifest", "log", "segment"] {
         let of_kind = || report.files.iter().filter(|f| f.kind == kind);
         let (files, bytes) = (of_kind().count(), of_kind().map(|f| f.bytes).sum::<u64>());
+        if files == 0 && report.not_read.iter().any(|part| part.kind == kind) {
+            writeln!(out, "{kind:<9} not read")?;
+            continue;
+        }
         let rows = match kind {
             "segment" => format!(", {} rows", report.rows),
             _ => String::new(),
@@ -77,6 +81,9 @@ fn print(report: &VerifyReport, dir: &Path, out: &mut dyn Write) -> io::Result<(
         let what = if damage.newer { "newer" } else { "damage" };
         writeln!(out, "{what:<9} {}: {}", path.display(), damage.what)?;
     }
+    for part in &report.not_read {
+        writeln!(out, "not read  {}: {}", part.kind, part.why)?;
+    }
     for note in &report.notes {
         writeln!(out, "note      {note}")?;
     }
@@ -89,7 +96,8 @@ fn print(report: &VerifyReport, dir: &Path, out: &mut dyn Write) -> io::Result<(
             "BAD: restore what is damaged from a backup, or run `tidestone repair` to see what going on \
              without it would lose"
         }
-        false if report.damage.is_empty() => "VALID",
+        false if report.damage.is_empty() && report.not_read.is_empty() => "VALID",
+        false if report.damage.is_empty() => "VALID, as far as it was read",
         false => {
             "NEWER: not all could be checked; verify it with the version that wrote it or a newer one"
         }
