@@ -346,7 +346,7 @@ fn a_file_that_does_not_fit_stops_the_import_behind_those_before_it() {
     ];
     let (out, error) = place.check(2, &import);
     assert!(out.contains("table t: 2 rows, 2 values"), "{out}");
-    assert!(out.contains("stopped at a.csv:3"), "{out}");
+    assert!(out.ends_with("; stopped at b.csv\n"), "{out}");
     assert!(
         error.contains("b.csv has no column \"t\" (--time)"),
         "{error}"
@@ -362,6 +362,39 @@ fn a_file_that_does_not_fit_stops_the_import_behind_those_before_it() {
     assert!(
         !place.path("new").exists(),
         "no database is made for nothing"
+    );
+}
+
+/// It named the file before.
+#[test]
+fn a_file_in_the_middle_that_cannot_be_read_is_where_the_import_stopped() {
+    let check = |make: &dyn Fn(&Place), expected: &str| {
+        let place = Place::new();
+        place.file("a.csv", "t,v\n1,1\n2,2\n");
+        place.file("c.csv", "t,v\n3,3\n");
+        make(&place);
+        let import = [
+            "import", "--db", "db", "--table", "t", "--time", "t", "a.csv", "b.csv", "c.csv",
+        ];
+        let (out, error) = place.check(2, &import);
+        assert!(out.starts_with("table t: 2 rows, 2 values"), "{out}");
+        assert!(out.ends_with("; stopped at b.csv\n"), "{out}");
+        assert!(error.contains(expected), "{expected}: {error}");
+        assert_eq!(rows(&place, "t"), 2);
+    };
+    check(&|place| place.file("b.csv", ""), "b.csv is empty");
+    check(
+        &|place| std::fs::write(place.path("b.csv"), b"\x1f\x8bno gzip").unwrap(),
+        "cannot read b.csv: ",
+    );
+    check(
+        &|place| std::fs::write(place.path("b.csv"), b"t,\xff\n1,1\n").unwrap(),
+        "b.csv:1: cannot read the names of columns",
+    );
+    #[cfg(unix)]
+    check(
+        &|place| drop(std::os::unix::net::UnixListener::bind(place.path("b.csv")).unwrap()),
+        "cannot open b.csv: ",
     );
 }
 

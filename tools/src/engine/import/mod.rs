@@ -152,7 +152,7 @@ pub(crate) struct Imported {
 pub(crate) struct Summary {
     tables: Vec<TableSummary>,
     refused: u64,
-    /// The line where it stopped, if that was not the end.
+    /// The line, or the file, where it stopped, if that was not the end.
     stopped: Option<String>,
 }
 
@@ -253,12 +253,12 @@ pub(crate) fn import(db: &OnceCell<Tidestone>, args: &ImportArgs) -> Imported {
         sinks: BTreeMap::new(),
     };
     let read = read_files(args, &mut tables, &mut problems, &progress);
-    // Also where no line names a table.
-    let read = read.and_then(|()| open(db, args).map(drop));
     let stopped = match read.is_err() || problems.stop() {
         true => problems.place(),
         false => None,
     };
+    // Also where no line names a table.
+    let read = read.and_then(|()| open(db, args).map(drop));
     let committed = tables.commit(read.is_err(), &mut problems);
     progress.finish_and_clear();
     problems.finish();
@@ -279,9 +279,10 @@ fn read_files(
     progress: &ProgressBar,
 ) -> Run<()> {
     for path in &args.files {
-        let input = source::open(path, progress)?;
         let name: Arc<str> = path.display().to_string().into();
+        problems.start_file(&name);
         tables.start_file();
+        let input = source::open(path, progress)?;
         match format_of(path, args)? {
             Format::Csv => {
                 let table = args.table.as_deref();

@@ -16,7 +16,7 @@ const PRINTED: u64 = 1000;
 pub(super) struct Problems {
     strict: bool,
     refused: u64,
-    /// File and line that were read last.
+    /// File and line that were read last; 0 before the first line of rows.
     reached: Option<(Arc<str>, u64)>,
     rows: u64,
     started: Instant,
@@ -35,6 +35,11 @@ impl Problems {
         }
     }
 
+    /// A file is begun.
+    pub(super) fn start_file(&mut self, file: &Arc<str>) {
+        self.reached = Some((file.clone(), 0));
+    }
+
     /// A line was read.
     pub(super) fn reached(&mut self, file: &Arc<str>, line: u64) {
         match &mut self.reached {
@@ -43,10 +48,13 @@ impl Problems {
         }
     }
 
-    /// The line that was read last, as `file:line`.
+    /// The line that was read last, as `file:line`; or the file, where none of it was.
     pub(super) fn place(&self) -> Option<String> {
         let place = self.reached.as_ref();
-        place.map(|(file, line)| format!("{file}:{line}"))
+        place.map(|(file, line)| match line {
+            0 => file.to_string(),
+            _ => format!("{file}:{line}"),
+        })
     }
 
     /// A line was refused.
