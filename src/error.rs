@@ -17,7 +17,18 @@ const MEND: &str = "run `tidestone verify` to see all damage, and restore the fi
 /// file is concerned, which one and where in it.
 ///
 /// Errors are cheap to clone: a failed sync is handed to every thread that waited for it.
-#[derive(Debug, Clone)]
+///
+/// `{}` is the sentence, with the file and what to do. `{:?}`, which a `main` that returns the error prints, and
+/// `unwrap` too, is kind and sentence; `{:#?}` shows every part, with the causes.
+///
+/// ```
+/// # use tidestone::*;
+/// # let db = Tidestone::builder("/db").disk(std::sync::Arc::new(io::SimDisk::new())).create()?;
+/// let error = db.table("trades").unwrap_err();
+/// assert_eq!(format!("{error:?}"), format!("NotFound: {error}"));
+/// # Ok::<(), Error>(())
+/// ```
+#[derive(Clone)]
 pub struct Error(Arc<Inner>);
 
 #[derive(Debug)]
@@ -277,6 +288,15 @@ impl fmt::Display for Error {
     }
 }
 
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match f.alternate() {
+            true => f.debug_tuple("Error").field(&self.0).finish(),
+            false => write!(f, "{:?}: {self}", self.0.kind),
+        }
+    }
+}
+
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.0.source.as_deref().map(|e| e as _)
@@ -306,5 +326,31 @@ impl From<FormatError> for Error {
             None,
             Some(Box::new(error)),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// It printed the parts of the structure, among them those that are not there.
+    #[test]
+    fn a_main_that_returns_an_error_prints_a_sentence() {
+        let cause = std::io::Error::from(std::io::ErrorKind::NotFound);
+        let error = Error::io("open", Path::new("db/IDENTITY"), cause);
+        let expected = "NotFound: db/IDENTITY: cannot open: entity not found; if the path is right, restore \
+                        what is missing from a backup";
+        assert_eq!(format!("{error:?}"), expected);
+        let boxed: Box<dyn std::error::Error> = Box::new(error.clone());
+        assert_eq!(format!("{boxed:?}"), expected);
+        let all = format!("{error:#?}");
+        for part in [
+            "kind: NotFound",
+            "path: Some",
+            "offset: None",
+            "source: Some",
+        ] {
+            assert!(all.contains(part), "{part}: {all}");
+        }
     }
 }
