@@ -36,7 +36,8 @@
 //! [`Tidestone`] gives [`Table`]s and [`Writer`]s. [`Table::series`] resolves tags to a [`SeriesHandle`];
 //! [`Writer::append`] stages rows of handles, [`Writer::append_batch`] whole columns ([`Batch`]);
 //! [`Writer::commit`] gives a [`Ticket`] to wait for or to await. [`Table::query`] builds a [`Query`],
-//! which answers as a stream of [`RowBatch`]es, the last rows, or aggregates by time and tags.
+//! which answers as a stream of [`RowBatch`]es, the last rows, or aggregates by time and tags. [`Table::delete`] deletes
+//! rows of some series, of a span of time, or all of them; [`Tidestone::drop_table`] drops a table.
 //! [`maintenance`] looks for damage in a closed database and cuts it out. With the cargo feature `arrow`, rows also
 //! come and go as Arrow record batches (module `arrow`).
 //!

@@ -207,7 +207,34 @@ impl Table {
 
     /// Deletes the rows in a span of time of the series that match all tests (of every series for
     /// no tests). They are invisible when this returns; the ticket says when the delete survives a
-    /// power loss. Rows written later are not touched.
+    /// power loss. Rows written later are not touched. A table all of whose rows are deleted stays;
+    /// [`Tidestone::drop_table`](crate::Tidestone::drop_table) drops it with its rows.
+    ///
+    /// ```
+    /// # use tidestone::*;
+    /// # let db = Tidestone::builder("/db").disk(std::sync::Arc::new(io::SimDisk::new())).create()?;
+    /// let cpu = db.create_table("cpu", TableOptions::new().field("usage", FieldType::F64))?;
+    /// let mut writer = db.writer();
+    /// for host in ["a", "b", "c"] {
+    ///     let series = cpu.series(&[("host", host)])?;
+    ///     for time in 0..10 {
+    ///         writer.append(&series, time, &[Value::F64(0.5)])?;
+    ///     }
+    /// }
+    /// writer.commit_and_wait()?;
+    /// let rows = || -> Result<usize> { cpu.query().scan()?.map(|batch| Ok(batch?.len())).sum() };
+    ///
+    /// // A span of time, of every series; both ends belong to it.
+    /// cpu.delete(&[], TimeRange { start: 0, end: 4 })?.wait()?;
+    /// assert_eq!(rows()?, 15);
+    /// // A series, at any time.
+    /// cpu.delete(&[TagMatch::equal("host", "a")], TimeRange::ALL)?.wait()?;
+    /// assert_eq!(rows()?, 10);
+    /// // Every row.
+    /// cpu.delete(&[], TimeRange::ALL)?.wait()?;
+    /// assert_eq!(rows()?, 0);
+    /// # Ok::<(), Error>(())
+    /// ```
     ///
     /// # Errors
     /// The span starts after it ends, a test is of a tag that no series has (of those there are the

@@ -22,6 +22,31 @@ const FEW: u64 = 1024;
 /// A tag that no series of the table has is an error. One that only series had which are forgotten, because
 /// retention or deletes took all their rows, is no error at first: it becomes one when the index is made anew,
 /// and for whoever opens the database for reading after they were forgotten.
+///
+/// ```
+/// # use tidestone::*;
+/// # let db = Tidestone::builder("/db").disk(std::sync::Arc::new(io::SimDisk::new())).create()?;
+/// # let cpu = db.create_table("cpu", TableOptions::new().field("usage", FieldType::F64))?;
+/// let mut writer = db.writer();
+/// for (host, dc) in [("web-1", "north"), ("web-2", "south"), ("db-1", "south")] {
+///     let series = cpu.series(&[("host", host), ("dc", dc)])?;
+///     writer.append(&series, 1, &[Value::F64(0.5)])?;
+/// }
+/// writer.commit_and_wait()?;
+/// let hosts = |tests: &[TagMatch]| -> Result<Vec<String>> {
+///     let keys = cpu.series_keys(tests)?;
+///     Ok(keys.iter().filter_map(|key| key.get("host")).map(str::to_owned).collect())
+/// };
+/// assert_eq!(hosts(&[TagMatch::equal("dc", "south")])?, ["web-2", "db-1"]);
+/// assert_eq!(hosts(&[TagMatch::not_equal("host", "web-1")])?, ["web-2", "db-1"]);
+/// assert_eq!(hosts(&[TagMatch::one_of("host", ["web-1", "db-1"])])?, ["web-1", "db-1"]);
+/// // A pattern matches the whole value; several tests must all pass.
+/// let web = TagMatch::regex("host", "web-.*")?;
+/// assert_eq!(hosts(&[web.clone(), TagMatch::equal("dc", "south")])?, ["web-2"]);
+/// // Queries and deletes take the same tests.
+/// assert_eq!(cpu.query().filter(web).last()?.len(), 2);
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct TagMatch {
     /// Name of the tag.

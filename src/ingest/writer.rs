@@ -144,6 +144,25 @@ impl Writer {
     /// Stages a row given by field names; in a table with an open schema, fields that are not there
     /// yet are added and durable, all with one sync. Fields not named are null.
     ///
+    /// ```
+    /// # use tidestone::*;
+    /// # let db = Tidestone::builder("/db").disk(std::sync::Arc::new(io::SimDisk::new())).create()?;
+    /// let options = TableOptions::new().field("usage", FieldType::F64).open_schema();
+    /// let cpu = db.create_table("cpu", options)?;
+    /// let host = cpu.series(&[("host", "a")])?;
+    /// let mut writer = db.writer();
+    /// writer.append_fields(&host, 1, &[("usage", Value::F64(0.5))])?;
+    /// writer.append_fields(&host, 2, &[("note", Value::String("hot")), ("usage", Value::F64(0.9))])?;
+    /// writer.commit_and_wait()?;
+    /// assert_eq!(cpu.field("note")?.field_type, FieldType::String);
+    ///
+    /// let batch = cpu.query().fields(&["usage", "note"]).last()?;
+    /// assert_eq!((batch.value(0, 0), batch.value(0, 1)), (Value::F64(0.9), Value::String("hot")));
+    /// // A type stays: an integer is not taken for a float.
+    /// assert!(writer.append_fields(&host, 3, &[("usage", Value::I64(1))]).is_err());
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
     /// # Errors
     /// An unknown field in a table with a fixed schema, a field named twice, a value of another
     /// type than its field (both types are named), a string of more than 16 MiB, or a time the table

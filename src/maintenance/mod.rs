@@ -23,13 +23,30 @@ pub use repair::{RepairPlan, Step};
 
 /// [`Builder::verify`], on the machine's own disk.
 ///
+/// ```
+/// # use tidestone::{Options, Tidestone};
+/// use tidestone::maintenance::verify;
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("db");
+/// # Tidestone::create(&path, Options::default())?.close()?;
+///
+/// let report = verify(&path)?;
+/// for damage in &report.damage {
+///     println!("{}: {}", damage.path.display(), damage.what);
+/// }
+/// assert!(!report.is_damaged());
+/// // Nobody writes to it: everything was read.
+/// assert!(report.not_read.is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 /// As [`Builder::verify`].
 pub fn verify(path: &Path) -> Result<VerifyReport> {
     Tidestone::builder(path).verify()
 }
 
-/// [`Builder::plan_repair`], on the machine's own disk.
+/// [`Builder::plan_repair`], on the machine's own disk. [`repair()`] has an example.
 ///
 /// # Errors
 /// As [`Builder::plan_repair`].
@@ -38,6 +55,41 @@ pub fn plan_repair(path: &Path) -> Result<RepairPlan> {
 }
 
 /// [`Builder::repair`], on the machine's own disk.
+///
+/// ```
+/// # use tidestone::{FieldType, Options, TableOptions, Tidestone, Value};
+/// use tidestone::maintenance::{Step, plan_repair, repair, verify};
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("db");
+/// # let db = Tidestone::create(&path, Options::default())?;
+/// # let table = db.create_table("cpu", TableOptions::new().field("usage", FieldType::F64))?;
+/// # let mut writer = db.writer();
+/// # for time in 0..3 {
+/// #     writer.append(&table.series(&[("host", "a")])?, time, &[Value::F64(0.5)])?;
+/// # }
+/// # writer.commit_and_wait()?;
+/// # db.flush()?;
+/// # db.close()?;
+/// # drop((writer, table, db));
+/// # let segment = verify(&path)?.files.into_iter().find(|file| file.kind == "segment");
+/// # let segment = segment.unwrap().path;
+///
+/// // A bit flips in the only segment of a database, in a block of its three rows.
+/// let mut bytes = std::fs::read(&segment)?;
+/// bytes[200] ^= 1;
+/// std::fs::write(&segment, bytes)?;
+/// assert!(verify(&path)?.is_damaged());
+///
+/// // What mending it would drop; nothing is changed.
+/// let plan = plan_repair(&path)?;
+/// assert!(matches!(plan.steps[..], [Step::DropRows { rows: 3, .. }]));
+///
+/// // The same, done; the damaged segment is kept in `lost/`.
+/// assert_eq!(repair(&path)?, plan);
+/// assert!(!verify(&path)?.is_damaged());
+/// assert!(path.join("lost").is_dir());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Errors
 /// As [`Builder::repair`].
