@@ -7,9 +7,18 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::inspect::InspectArgs;
 
-/// Tidestone: import, query, plot and inspect time-series databases.
-///
-/// Exit codes: 0 sound or done, 1 damage found or lines refused, 2 could not run.
+#[cfg_attr(
+    feature = "engine",
+    doc = "Tidestone: import, query, plot and inspect time-series databases.
+
+Exit codes: 0 sound or done, 1 damage found or lines refused, 2 could not run."
+)]
+#[cfg_attr(
+    not(feature = "engine"),
+    doc = "Tidestone: inspect the files of time-series databases.
+
+Exit codes: 0 sound, 1 damage found, 2 could not run."
+)]
 #[derive(Debug, Parser)]
 #[command(name = "tidestone", version, max_term_width = 100)]
 pub(crate) struct Args {

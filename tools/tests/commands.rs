@@ -878,3 +878,23 @@ fn the_folder_of_a_database_named_in_the_way_of_another_command_gets_a_tip() {
         assert!(!error.contains("this command takes"), "{args:?}: {error}");
     }
 }
+
+#[test]
+fn the_help_tells_how_all_rows_of_a_table_are_deleted() {
+    let place = Place::with_weather();
+    let help = place.ok(&["--help"]);
+    let delete = help.lines().find(|line| line.trim().starts_with("delete "));
+    assert!(delete.unwrap().contains("--all"), "{help}");
+    let help = place.ok(&["delete", "--help"]);
+    for part in ["--all", "A table all of whose rows are deleted stays"] {
+        assert!(help.contains(part), "{part}: {help}");
+    }
+    // As it says.
+    place.ok(&["delete", "--db", "db", "--table", "weather", "--all"]);
+    place.ok(&["compact", "db"]);
+    let tables = place.ok(&["tables", "--db", "db", "--json"]);
+    let tables: serde_json::Value = serde_json::from_str(&tables).unwrap();
+    assert_eq!(tables[0]["name"], "weather", "{tables}");
+    assert_eq!(tables[0]["fields"].as_array().unwrap().len(), 2, "{tables}");
+    assert_eq!(tables[0]["bytes"], 0, "{tables}");
+}

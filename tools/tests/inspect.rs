@@ -604,3 +604,22 @@ fn damage_beside_what_is_newer_decides() {
     let output = inspect(copies.0.path(), &["--region", "8192", "log.bin"]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
 }
+
+/// The inspector alone told of an `import` that it does not have.
+#[test]
+fn the_help_tells_of_commands_that_there_are() {
+    let output = Command::new(env!("CARGO_BIN_EXE_tidestone"))
+        .arg("--help")
+        .output()
+        .unwrap();
+    let help = text(&output.stdout);
+    assert!(help.starts_with("Tidestone: "), "{help}");
+    for word in ["import", "query", "plot", "refused"] {
+        assert_eq!(
+            help.contains(word),
+            cfg!(feature = "engine"),
+            "{word}: {help}"
+        );
+    }
+    assert!(help.contains("inspect"), "{help}");
+}

@@ -19,8 +19,13 @@ pub(crate) struct DirArgs {
     dir: PathBuf,
 }
 
+const AFTER_DELETE_HELP: &str = "\
+Deleted rows are gone from every answer at once; the space they take on the disk is free after
+`tidestone compact` at the latest. A table all of whose rows are deleted stays, with its fields.";
+
 /// Rows that are deleted.
 #[derive(Debug, Args)]
+#[command(after_help = AFTER_DELETE_HELP)]
 pub(crate) struct DeleteArgs {
     /// The folder of the database
     #[arg(long)]
@@ -30,7 +35,7 @@ pub(crate) struct DeleteArgs {
     table: String,
     #[command(flatten)]
     which: WhichArgs,
-    /// Delete every row of the table, where neither series nor times are given
+    /// Delete every row of the table; neither --where, --from nor --to is given then
     #[arg(long)]
     all: bool,
 }

@@ -54,7 +54,7 @@ pub(crate) enum EngineCommand {
     Series(tables::SeriesArgs),
     /// Show rows, bytes and bits per value by table, tier and column
     Stats(stats::StatsArgs),
-    /// Delete rows of a table
+    /// Delete rows of a table: of some series, of a span of time, or all of them (--all)
     Delete(maintain::DeleteArgs),
     /// Move all rows in memory and log to segments
     Flush(maintain::DirArgs),
