@@ -1,9 +1,10 @@
 //! The command line.
 
-use std::path::Path;
-
-use clap::error::{ContextKind, ContextValue};
-use clap::{CommandFactory, Parser, Subcommand};
+#[cfg(feature = "engine")]
+use clap::CommandFactory;
+#[cfg(feature = "engine")]
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Parser, Subcommand};
 
 use crate::inspect::InspectArgs;
 
@@ -35,32 +36,18 @@ pub(crate) enum Command {
     Engine(crate::engine::EngineCommand),
 }
 
-impl Args {
-    /// The command line; where it is wrong the process ends here, and says what is.
-    pub(crate) fn read() -> Self {
-        Self::try_parse().unwrap_or_else(|mut error| {
-            if let Some(tip) = tip(&error) {
-                let tips = ContextValue::StyledStrs(vec![tip.into()]);
-                error.insert(ContextKind::Suggested, tips);
-            }
-            error.exit()
-        })
+/// An argument that a command needs and did not get, told as clap tells it.
+#[cfg(feature = "engine")]
+pub(crate) fn missing(command: &str, argument: &str) -> clap::Error {
+    let mut args = Args::command();
+    args.build();
+    let mut error = clap::Error::new(ErrorKind::MissingRequiredArgument);
+    let missing = ContextValue::Strings(vec![argument.to_owned()]);
+    error.insert(ContextKind::InvalidArg, missing);
+    if let Some(command) = args.find_subcommand_mut(command) {
+        let usage = ContextValue::StyledStr(command.render_usage());
+        error.insert(ContextKind::Usage, usage);
+        error = error.with_cmd(command);
     }
-}
-
-/// What to do where the folder of a database is named in the way of another command.
-fn tip(error: &clap::Error) -> Option<&'static str> {
-    let Some(ContextValue::String(wrong)) = error.get(ContextKind::InvalidArg) else {
-        return None;
-    };
-    let args = Args::command();
-    let command = args.find_subcommand(std::env::args_os().nth(1)?)?;
-    let has = |name: &str| command.get_arguments().any(|arg| arg.get_id() == name);
-    if has("db") && Path::new(wrong).is_dir() {
-        return Some("this command takes the folder of the database as `--db DIR`");
-    }
-    if has("dir") && wrong == "--db" {
-        return Some("this command takes the folder of the database without `--db`");
-    }
-    None
+    error
 }

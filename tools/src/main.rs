@@ -25,10 +25,11 @@ use std::io::{BufWriter, Write};
 use std::process::ExitCode;
 
 use args::{Args, Command};
+use clap::Parser;
 use outcome::{Failure, Outcome, Run};
 
 fn main() -> ExitCode {
-    let args = Args::read();
+    let args = Args::parse();
     let mut out = BufWriter::new(std::io::stdout().lock());
     let result = run(&args.command, &mut out).and_then(|outcome| {
         out.flush()?;

@@ -857,29 +857,6 @@ fn a_damaged_identity_is_written_anew_and_what_that_loses_is_said() {
 }
 
 #[test]
-fn the_folder_of_a_database_named_in_the_way_of_another_command_gets_a_tip() {
-    let place = Place::with_weather();
-    for args in [
-        &["query", "db", "--table", "weather"][..],
-        &["tables", "db"],
-        &["delete", "db", "--table", "weather", "--all"],
-    ] {
-        let (_, error) = place.check(2, args);
-        let tip = "tip: this command takes the folder of the database as `--db DIR`";
-        assert!(error.contains(tip), "{args:?}: {error}");
-    }
-    for command in ["verify", "repair", "stats", "flush"] {
-        let (_, error) = place.check(2, &[command, "--db", "db"]);
-        let tip = "tip: this command takes the folder of the database without `--db`";
-        assert!(error.contains(tip), "{command}: {error}");
-    }
-    for args in [&["verify", "db", "db"][..], &["query", "nowhere"]] {
-        let (_, error) = place.check(2, args);
-        assert!(!error.contains("this command takes"), "{args:?}: {error}");
-    }
-}
-
-#[test]
 fn the_help_tells_how_all_rows_of_a_table_are_deleted() {
     let place = Place::with_weather();
     let help = place.ok(&["--help"]);

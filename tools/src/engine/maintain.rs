@@ -1,23 +1,17 @@
 //! `flush`, `compact`, `delete`, `rebuild-index`.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::Args;
 use tidestone::{ErrorKind, Options, Tidestone};
 
 use super::files::DbFiles;
+use super::folder::{DbArgs, DirArgs};
 use super::query::WhichArgs;
 use super::report_open;
 use crate::outcome::{Failure, Outcome, Run};
 use crate::stderr::tell;
-
-/// A database that is changed.
-#[derive(Debug, Args)]
-pub(crate) struct DirArgs {
-    /// The folder of the database
-    dir: PathBuf,
-}
 
 const AFTER_DELETE_HELP: &str = "\
 Deleted rows are gone from every answer at once; the space they take on the disk is free after
@@ -27,9 +21,8 @@ Deleted rows are gone from every answer at once; the space they take on the disk
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_DELETE_HELP)]
 pub(crate) struct DeleteArgs {
-    /// The folder of the database
-    #[arg(long)]
-    db: PathBuf,
+    #[command(flatten)]
+    db: DbArgs,
     /// The table
     #[arg(long)]
     table: String,
@@ -42,7 +35,7 @@ pub(crate) struct DeleteArgs {
 
 /// Carries out `tidestone flush`.
 pub(crate) fn flush(args: &DirArgs, out: &mut dyn Write) -> Run {
-    let db = open(&args.dir)?;
+    let db = open(args.path())?;
     db.flush()?;
     let status = db.status()?;
     db.close()?;
@@ -57,7 +50,7 @@ pub(crate) fn flush(args: &DirArgs, out: &mut dyn Write) -> Run {
 
 /// Carries out `tidestone compact`.
 pub(crate) fn compact(args: &DirArgs, out: &mut dyn Write) -> Run {
-    let db = open(&args.dir)?;
+    let db = open(args.path())?;
     let sum = |db: &Tidestone| -> Run<(usize, u64)> {
         let tables = db.status()?.tables;
         Ok(tables
@@ -85,7 +78,7 @@ pub(crate) fn delete(args: &DeleteArgs, out: &mut dyn Write) -> Run {
             "say which rows: give --where, --from or --to, or --all and none of these",
         ));
     }
-    let db = open(&args.db)?;
+    let db = open(args.db.path())?;
     let table = db.table(&args.table)?;
     which.check_tags(&table)?;
     let series = table.series_keys(&which.tests)?.len();
@@ -114,8 +107,8 @@ fn unless_full(closed: tidestone::Result<()>) -> Run<()> {
 
 /// Carries out `tidestone rebuild-index`.
 pub(crate) fn rebuild_index(args: &DirArgs, out: &mut dyn Write) -> Run {
-    is_database(&args.dir)?;
-    let db = tidestone::maintenance::rebuild_index(&args.dir, Options::default())?;
+    is_database(args.path())?;
+    let db = tidestone::maintenance::rebuild_index(args.path(), Options::default())?;
     report_open(&db);
     let why = db.open_report().index_rebuilt.clone();
     let tables = db.status()?.tables;

@@ -11,13 +11,15 @@
 //! | `verify` | `verify` |
 //! | `demo` | `demo` |
 //!
-//! `csv`, `line_reader` and `files` are what more than one of them reads and writes.
+//! `folder` is where the database lies on the command line; `csv`, `line_reader` and `files` are what more than
+//! one of them reads and writes.
 //!
 //! Those that only read open the database read-only, beside whoever writes to it.
 
 mod csv;
 mod demo;
 mod files;
+mod folder;
 mod import;
 mod line_reader;
 mod maintain;
@@ -57,15 +59,15 @@ pub(crate) enum EngineCommand {
     /// Delete rows of a table: of some series, of a span of time, or all of them (--all)
     Delete(maintain::DeleteArgs),
     /// Move all rows in memory and log to segments
-    Flush(maintain::DirArgs),
+    Flush(folder::DirArgs),
     /// Merge segments until no partition has more than one, and apply deletes
-    Compact(maintain::DirArgs),
+    Compact(folder::DirArgs),
     /// Check every byte of a database: identity, manifest, log and segments
     ///
     /// Beside a process that writes to it, what is durable is checked; what was not read is said.
     Verify(verify::VerifyArgs),
     /// Remove the index and build it anew from segments and log
-    RebuildIndex(maintain::DirArgs),
+    RebuildIndex(folder::DirArgs),
     /// Cut damage out of a closed database; says what it would drop, and does it with --yes
     Repair(repair::RepairArgs),
     /// Show the engine at work on real data

@@ -6,14 +6,15 @@ use std::path::PathBuf;
 use clap::Args;
 use tidestone::maintenance::{RepairPlan, Step, plan_repair, repair};
 
+use super::folder::DirArgs;
 use crate::outcome::{Outcome, Run};
 use crate::time::rfc3339;
 
 /// A damaged database.
 #[derive(Debug, Args)]
 pub(crate) struct RepairArgs {
-    /// The folder of the database
-    dir: PathBuf,
+    #[command(flatten)]
+    dir: DirArgs,
     /// Do it; without this, only say what would be dropped
     #[arg(long)]
     yes: bool,
@@ -25,9 +26,9 @@ pub(crate) struct RepairArgs {
 /// Carries out `tidestone repair`. Exit code 1 says that there is damage that was not repaired.
 pub(crate) fn run(args: &RepairArgs, out: &mut dyn Write) -> Run {
     let plan = if args.yes {
-        repair(&args.dir)?
+        repair(args.dir.path())?
     } else {
-        plan_repair(&args.dir)?
+        plan_repair(args.dir.path())?
     };
     if args.json {
         serde_json::to_writer_pretty(&mut *out, &plan)?;
@@ -174,7 +175,9 @@ fn print(plan: &RepairPlan, args: &RepairArgs, out: &mut dyn Write) -> std::io::
     }
     match done {
         false => writeln!(out, "nothing was changed; `--yes` does it"),
-        true if args.dir.join("lost").is_dir() => writeln!(out, "damaged files are in lost/"),
+        true if args.dir.path().join("lost").is_dir() => {
+            writeln!(out, "damaged files are in lost/")
+        }
         // What was mended was not there.
         true => Ok(()),
     }

@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::PathBuf;
 
 use clap::Args;
 use serde::Serialize;
@@ -15,14 +14,15 @@ use tidestone_format::segment::{GroupPage, Region, Root, TRAILER_LEN, Trailer};
 use tidestone_format::{FieldId, FileUuid, FormatError, TableId};
 
 use super::files::{DbFiles, Unusable, read_head, read_tail};
+use super::folder::DirArgs;
 use crate::outcome::{Failure, Outcome, Run};
 use crate::text::{TextTable, one_line, ratio};
 
 /// What a database holds.
 #[derive(Debug, Args)]
 pub(crate) struct StatsArgs {
-    /// The folder of the database
-    dir: PathBuf,
+    #[command(flatten)]
+    dir: DirArgs,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -81,7 +81,7 @@ type Groups = BTreeMap<(TableId, Tier), Group>;
 
 /// Carries out `tidestone stats`.
 pub(crate) fn run(args: &StatsArgs, out: &mut dyn Write) -> Run {
-    let report = report(&DbFiles::new(&args.dir))?;
+    let report = report(&DbFiles::new(args.dir.path()))?;
     if args.json {
         serde_json::to_writer_pretty(&mut *out, &report)?;
         writeln!(out)?;

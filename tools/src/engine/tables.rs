@@ -6,7 +6,8 @@ use clap::Args;
 use serde::Serialize;
 use tidestone::{DuplicatePolicy, SchemaMode, Table, TableStatus};
 
-use super::query::{DbArgs, Format, FormatArgs, Output, check_tags};
+use super::folder::DbArgs;
+use super::query::{Format, FormatArgs, Output, check_tags};
 use crate::outcome::{Outcome, Run};
 use crate::scalar::Scalar;
 use crate::text::{TextTable, one_line};

@@ -1,19 +1,20 @@
 //! `verify`: every byte of a database's files, and whether they belong together.
 
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::Args;
 use serde::Serialize;
 use tidestone::maintenance::{VerifyReport, verify};
 
+use super::folder::DirArgs;
 use crate::outcome::{Failure, Outcome, Run};
 
 /// A database to be checked.
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
-    /// The folder of the database
-    dir: PathBuf,
+    #[command(flatten)]
+    dir: DirArgs,
     /// Print JSON, with a line for every file
     #[arg(long)]
     json: bool,
@@ -28,17 +29,18 @@ struct Json<'a> {
 
 /// Carries out `tidestone verify`.
 pub(crate) fn run(args: &VerifyArgs, out: &mut dyn Write) -> Run {
-    if !args.dir.is_dir() {
-        let dir = args.dir.display();
+    let dir = args.dir.path();
+    if !dir.is_dir() {
+        let dir = dir.display();
         return Err(Failure::new(format_args!("{dir} is no folder")));
     }
-    let report = &verify(&args.dir)?;
+    let report = &verify(dir)?;
     let sound = report.damage.is_empty();
     if args.json {
         serde_json::to_writer_pretty(&mut *out, &Json { sound, report })?;
         writeln!(out)?;
     } else {
-        print(report, &args.dir, out)?;
+        print(report, dir, out)?;
     }
     Ok(match report.is_damaged() {
         true => Outcome::Damaged,

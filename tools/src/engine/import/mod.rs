@@ -31,12 +31,15 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tidestone::{DuplicatePolicy, ErrorKind, FieldType, TableOptions, Tidestone};
 
 use super::files::DbFiles;
+use crate::args::missing;
 use crate::outcome::{Failure, Outcome, Run};
 use crate::stderr::tell;
 use crate::text::one_line;
 use problems::Problems;
 use sink::{Refused, Sink};
 use time_format::TimeFormat;
+
+const USAGE: &str = "tidestone import [OPTIONS] --db <DB> <FILES>...";
 
 const AFTER_HELP: &str = "\
 In CSV nothing between two delimiters is null, and \"\" is the empty string (null in columns of
@@ -48,11 +51,12 @@ Where the import stops before the end, what was read before is committed and cou
 
 /// What to import, and how to read it.
 #[derive(Debug, Args)]
-#[command(after_long_help = AFTER_HELP)]
+#[command(after_long_help = AFTER_HELP, override_usage = USAGE)]
 pub(crate) struct ImportArgs {
     /// The folder of the database; it is made if there is none
+    // Not required by clap: the first of the files may be it.
     #[arg(long)]
-    pub(crate) db: PathBuf,
+    pub(crate) db: Option<PathBuf>,
     /// The table; it is made if there is none. Line protocol without it: each measurement goes to
     /// the table of its name
     #[arg(long)]
@@ -120,7 +124,7 @@ enum Duplicates {
 pub(crate) fn run(args: &ImportArgs, out: &mut dyn Write) -> Run {
     check(args)?;
     let db = OnceCell::new();
-    if DbFiles::new(&args.db).is_database() {
+    if DbFiles::new(args.places().0).is_database() {
         super::report_open(open(&db, args)?);
     }
     let started = Instant::now();
@@ -236,7 +240,7 @@ fn open<'d>(db: &'d OnceCell<Tidestone>, args: &ImportArgs) -> Run<&'d Tidestone
     if let Some(db) = db.get() {
         return Ok(db);
     }
-    let opened = Tidestone::builder(&args.db).open_or_create()?;
+    let opened = Tidestone::builder(args.places().0).open_or_create()?;
     Ok(db.get_or_init(|| opened))
 }
 
@@ -244,7 +248,7 @@ fn open<'d>(db: &'d OnceCell<Tidestone>, args: &ImportArgs) -> Run<&'d Tidestone
 /// what cannot be imported makes none. Where it stops before the end, rows that were read are
 /// committed all the same, as far as the engine takes them.
 pub(crate) fn import(db: &OnceCell<Tidestone>, args: &ImportArgs) -> Imported {
-    let total = args.files.iter().map(|f| source::len(f)).sum();
+    let total = args.places().1.iter().map(|f| source::len(f)).sum();
     let progress = progress_bar(total);
     let mut problems = Problems::new(args.strict, progress.clone());
     let mut tables = Tables {
@@ -278,7 +282,7 @@ fn read_files(
     problems: &mut Problems,
     progress: &ProgressBar,
 ) -> Run<()> {
-    for path in &args.files {
+    for path in args.places().1 {
         let name: Arc<str> = path.display().to_string().into();
         problems.start_file(&name);
         tables.start_file();
@@ -298,9 +302,10 @@ fn read_files(
     Ok(())
 }
 
-/// Fails before anything is imported where a file is not there, nothing tells what it is, or
-/// options contradict each other.
+/// Fails before anything is imported where no database is named, a file is not there, nothing tells
+/// what it is, or options contradict each other.
 fn check(args: &ImportArgs) -> Run<()> {
+    args.check_folder().unwrap_or_else(|error| error.exit());
     for (at, (name, _)) in args.tag.iter().enumerate() {
         if args.tag[..at].iter().any(|(other, _)| other == name) {
             return Err(Failure::new(format_args!(
@@ -308,7 +313,7 @@ fn check(args: &ImportArgs) -> Run<()> {
             )));
         }
     }
-    for path in &args.files {
+    for path in args.places().1 {
         if format_of(path, args)? == Format::Csv && args.table.is_none() {
             return Err(Failure::new(format_args!(
                 "{} is CSV: give --table, the table to import into",
@@ -402,7 +407,7 @@ impl ImportArgs {
     /// A file of CSV into a table; everything else by default.
     pub(crate) fn of_csv(table: &str, time: &str, file: PathBuf, partition: i64) -> Self {
         Self {
-            db: PathBuf::new(),
+            db: Some(PathBuf::new()),
             table: Some(table.to_owned()),
             time: Some(time.to_owned()),
             time_format: None,
@@ -415,6 +420,35 @@ impl ImportArgs {
             duplicates: Duplicates::Replace,
             strict: false,
             files: vec![file],
+        }
+    }
+
+    /// The folder of the database, and the files to import. Without `--db` the first of the names is the
+    /// folder: other commands take it so.
+    fn places(&self) -> (&Path, &[PathBuf]) {
+        match (&self.db, self.files.split_first()) {
+            (None, Some((first, files))) => (first.as_path(), files),
+            (db, _) => (
+                db.as_deref().unwrap_or(Path::new("")),
+                self.files.as_slice(),
+            ),
+        }
+    }
+
+    /// Fails where `--db` was forgotten, so that the first of the files is not taken for the folder, and no
+    /// database made in its place.
+    fn check_folder(&self) -> Result<(), clap::Error> {
+        if self.db.is_some() {
+            return Ok(());
+        }
+        let (first, files) = self.places();
+        let is_named_as_file = first == Path::new("-") || format_by_name(first).is_some();
+        if !first.is_dir() && (first.exists() || is_named_as_file) {
+            return Err(missing("import", "--db <DB>"));
+        }
+        match files.is_empty() {
+            true => Err(missing("import", "<FILES>...")),
+            false => Ok(()),
         }
     }
 
@@ -435,18 +469,22 @@ impl ImportArgs {
 }
 
 fn format_of(path: &Path, args: &ImportArgs) -> Run<Format> {
-    if let Some(format) = args.format {
-        return Ok(format);
-    }
+    let format = args.format.or_else(|| format_by_name(path));
+    format.ok_or_else(|| {
+        Failure::new(format_args!(
+            "{}: its name does not tell what it is; give --format csv or --format line",
+            path.display()
+        ))
+    })
+}
+
+fn format_by_name(path: &Path) -> Option<Format> {
     let name = path.to_string_lossy().to_lowercase();
     let name = name.strip_suffix(".gz").unwrap_or(&name);
     match name.rsplit_once('.').map(|(_, extension)| extension) {
-        Some("csv") => Ok(Format::Csv),
-        Some("lp" | "line" | "influx") => Ok(Format::Line),
-        _ => Err(Failure::new(format_args!(
-            "{}: its name does not tell what it is; give --format csv or --format line",
-            path.display()
-        ))),
+        Some("csv") => Some(Format::Csv),
+        Some("lp" | "line" | "influx") => Some(Format::Line),
+        _ => None,
     }
 }
 

@@ -28,7 +28,7 @@ pub(crate) use output::{Format, FormatArgs, Output};
 pub(crate) use plot::run as plot;
 pub(crate) use plot::{PlotArgs, lines_of};
 use rows::RowPrinter;
-pub(crate) use select::{DbArgs, SelectArgs, WhichArgs, check_tags, tag_test};
+pub(crate) use select::{SelectArgs, WhichArgs, check_tags, tag_test};
 
 /// Rows, or aggregates of them.
 #[derive(Debug, Args)]

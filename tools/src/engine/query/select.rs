@@ -1,30 +1,11 @@
 //! Which rows of which table.
 
-use std::path::PathBuf;
-
 use clap::Args;
-use tidestone::{Options, Query, Table, TagMatch, Tidestone, TimeRange};
+use tidestone::{Query, Table, TagMatch, Tidestone, TimeRange};
 
-use crate::engine::report_open;
+use crate::engine::folder::DbArgs;
 use crate::outcome::{Failure, Run};
 use crate::time;
-
-/// A database that is only read, beside whoever writes to it.
-#[derive(Debug, Args)]
-pub(crate) struct DbArgs {
-    /// The folder of the database
-    #[arg(long)]
-    pub(crate) db: PathBuf,
-}
-
-impl DbArgs {
-    /// Opens the database for reading.
-    pub(crate) fn open(&self) -> Run<Tidestone> {
-        let db = Tidestone::open_read_only(&self.db, Options::default())?;
-        report_open(&db);
-        Ok(db)
-    }
-}
 
 /// Rows of a table.
 #[derive(Debug, Args)]
