@@ -61,8 +61,8 @@ pub(crate) fn give_up(engine: &Engine, uuid: FileUuid, groups: Vec<usize>) -> Re
     for table in version.tables.values() {
         if let Some(segment) = table.segments.iter().find(|s| s.entry.uuid == uuid) {
             segment.give_up(groups.into());
-            let (id, split) = (table.schema.id, plan::Split::At(Vec::new()));
-            let step = run::merge(engine, &version, id, std::slice::from_ref(segment), &split)?;
+            let (id, inputs) = (table.schema.id, std::slice::from_ref(segment));
+            let step = run::merge(engine, &version, id, inputs, &[])?;
             return Ok(step == Step::Merged);
         }
     }
@@ -79,6 +79,7 @@ fn choose_and_run(engine: &Engine, eagerness: plan::Eagerness) -> Result<Step> {
     }
     for table in version.tables.values() {
         let limits = plan::Limits::of(&table.schema.fields, engine.options.writing_memory());
+        let last_delete = table.tombstones.iter().map(|(lsn, _)| *lsn).max();
         loop {
             let segments: Vec<plan::Candidate> = table
                 .segments
@@ -88,13 +89,13 @@ fn choose_and_run(engine: &Engine, eagerness: plan::Eagerness) -> Result<Step> {
                     plan::Candidate::of(&s.entry, table, given_up)
                 })
                 .collect();
-            let Some(choice) = plan::choose(&segments, eagerness, limits) else {
+            let Some(choice) = plan::choose(&segments, last_delete, eagerness, limits) else {
                 break;
             };
             let inputs = choice.inputs.iter().map(|&i| table.segments[i].clone());
             let inputs: Vec<_> = inputs.collect();
             engine.store.edit().check()?;
-            match run::merge(engine, &version, table.schema.id, &inputs, &choice.split) {
+            match run::merge(engine, &version, table.schema.id, &inputs, &choice.cuts) {
                 Err(error) => give_up_on(&inputs, error, &mut given_up)?,
                 done => return done,
             }

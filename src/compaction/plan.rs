@@ -12,11 +12,28 @@
 //! anew. Only to apply a delete, for who wants everything merged, larger ones are made, and may turn out
 //! to be more than a segment can hold.
 //!
+//! A segment has applied every delete up to its last LSN. One that is rewritten alone can apply those below
+//! the next newer segment over it, and no later one. To apply that, it is merged with what is newer over it and
+//! older than the delete: a segment of one partition with others of its partition, from which late
+//! segments are split off first; a late one with other late ones, which are split only at partitions whose
+//! own segments lie between them.
+//!
 //! # Invariants
 //! 1. Segments whose partitions overlap have LSN ranges that do not. So what is merged has between its LSNs
 //!    none of another segment that overlaps the span of all inputs.
-//! 2. Merging comes to an end: [`choose`] gives nothing after finitely many merges of what it gave. A merge
-//!    of late segments makes fewer small ones of them, and is not made where it would undo a split.
+//! 2. Merging comes to an end: [`choose`] gives nothing after finitely many merges of what it gave.
+//!
+//! # Why merging ends
+//! No merge adds a row, lowers the last LSN of the segment a row is in, or takes a row from a segment of one
+//! partition to a late one. So three numbers never rise: the rows; the deletes above the segment of
+//! each row, summed up; and the rows in late segments. They fall only so often. After the last time:
+//! - Segments of one partition come from nowhere, and each merge of them leaves fewer.
+//! - Merges to apply a delete are over: each makes one of the numbers fall.
+//! - Late segments that are merged have applied every delete, where deletes are applied at all. So others are
+//!   only split, each less often than it has rows; and those that were split so that one of these others may
+//!   apply a delete are not merged again before it has, since that comes first.
+//! - Late segments that are merged are not split afterwards: they have few rows, and no cut. And a
+//!   merge of late segments leaves fewer small ones.
 
 use std::collections::BTreeMap;
 
@@ -103,15 +120,9 @@ pub(super) enum Eagerness {
 pub(super) struct Choice {
     /// Which segments, oldest first.
     pub(super) inputs: Vec<usize>,
-    pub(super) split: Split,
-}
-
-/// Which partitions get a segment of their own, beside those with rows enough.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Split {
-    /// These, by time; and nothing that is written spans them.
-    At(Vec<TimeRange>),
-    Everywhere,
+    /// Partitions, by time, that get a segment of their own, beside those with rows enough; nothing that is
+    /// written spans them.
+    pub(super) cuts: Vec<TimeRange>,
 }
 
 impl Candidate {
@@ -139,31 +150,31 @@ impl Candidate {
     }
 }
 
-/// What to rewrite or merge next; `None` if nothing is worth it.
+/// What to rewrite or merge next; `None` if nothing is worth it. `last_delete` is the newest delete, whatever
+/// it hides.
 pub(super) fn choose(
     segments: &[Candidate],
+    last_delete: Option<Lsn>,
     eagerness: Eagerness,
     limits: Limits,
 ) -> Option<Choice> {
     let usable = |&i: &usize| !segments[i].given_up;
-    let late = || {
-        (0..segments.len())
-            .filter(usable)
-            .filter(|&i| segments[i].late)
-    };
-    for i in late() {
+    let late = (0..segments.len())
+        .filter(usable)
+        .filter(|&i| segments[i].late);
+    for i in late {
         let cuts = cuts(segments, &[i], eagerness);
         // Late segments that were written by a merge have fewer rows.
         if !cuts.is_empty() || segments[i].rows >= 2 * SMALL_ROWS {
             return Some(Choice {
                 inputs: vec![i],
-                split: Split::At(cuts),
+                cuts,
             });
         }
     }
     let merge = |inputs| Choice {
         inputs,
-        split: Split::At(Vec::new()),
+        cuts: Vec::new(),
     };
     let mut partitions: BTreeMap<Timestamp, Vec<usize>> = BTreeMap::new();
     let whole = segments.iter().enumerate();
@@ -181,40 +192,41 @@ pub(super) fn choose(
     let run = stretches_of
         .iter()
         .find_map(|of| run_of(segments, of, eagerness, limits));
-    if let Some(run) = run.or_else(|| late_run(segments, eagerness, limits)) {
+    if let Some(run) = run {
         return Some(merge(run));
     }
     if eagerness == Eagerness::Worthwhile {
-        return None;
+        return late_run(segments, last_delete, eagerness, limits).map(merge);
     }
-    let mut candidates = (0..segments.len()).filter(usable);
-    let rewritten = candidates.find(|&i| segments[i].is_stale() && applies(segments, i));
-    let stuck = || late().find(|&i| segments[i].is_stale());
-    let rewritten = rewritten.map(|i| vec![i]);
-    let applied = || {
-        stretches_of
-            .iter()
-            .find_map(|of| run_to_apply(segments, of))
+    let stale = || {
+        (0..segments.len())
+            .filter(usable)
+            .filter(|&i| segments[i].is_stale())
     };
-    rewritten.or_else(applied).map(merge).or_else(|| {
-        Some(Choice {
-            inputs: vec![stuck()?],
-            split: Split::Everywhere,
-        })
-    })
+    let mut buried_late = stale().filter(|&i| segments[i].late && !applies(segments, i));
+    let run_to_apply = || {
+        let run = |of: &Vec<usize>| run_to_apply(segments, of);
+        stretches_of.iter().find_map(run)
+    };
+    let applying = || stale().find(|&i| applies(segments, i));
+    // Late segments come last: merging them for the sake of fewer could undo a split that is to apply a delete.
+    buried_late
+        .find_map(|i| late_to_apply(segments, i))
+        .or_else(|| run_to_apply().map(merge))
+        .or_else(|| applying().map(|i| merge(vec![i])))
+        .or_else(|| late_run(segments, last_delete, eagerness, limits).map(merge))
 }
 
 /// The spans of the segments that rows of these partitions go to, given by time with their numbers of rows.
-pub(super) fn pieces(partitions: &[(TimeRange, u64)], split: &Split) -> Vec<TimeRange> {
+pub(super) fn pieces(partitions: &[(TimeRange, u64)], cuts: &[TimeRange]) -> Vec<TimeRange> {
+    let is_cut = |span: &TimeRange| {
+        let at = cuts.partition_point(|cut| cut.end < span.start);
+        cuts.get(at).is_some_and(|cut| cut.overlaps(span))
+    };
     let mut pieces = Vec::new();
     let mut open: Option<(TimeRange, u64)> = None;
     for &(partition, rows) in partitions {
-        let alone = rows >= SMALL_ROWS
-            || match split {
-                Split::Everywhere => true,
-                Split::At(cuts) => cuts.contains(&partition),
-            };
-        if alone {
+        if rows >= SMALL_ROWS || is_cut(&partition) {
             pieces.extend(open.take().map(|(span, _)| span));
             pieces.push(partition);
             continue;
@@ -226,11 +238,7 @@ pub(super) fn pieces(partitions: &[(TimeRange, u64)], split: &Split) -> Vec<Time
                     start: span.start,
                     end: partition.end,
                 };
-                let cut = match split {
-                    Split::Everywhere => true,
-                    Split::At(cuts) => cuts.iter().any(|c| c.overlaps(&joined)),
-                };
-                if cut || before >= SMALL_ROWS {
+                if before >= SMALL_ROWS || is_cut(&joined) {
                     pieces.push(span);
                     Some((partition, rows))
                 } else {
@@ -278,14 +286,19 @@ fn cuts(segments: &[Candidate], inputs: &[usize], eagerness: Eagerness) -> Vec<T
 /// those of the next newer segment.
 fn applies(segments: &[Candidate], i: usize) -> bool {
     let this = &segments[i];
-    let newer = segments
-        .iter()
-        .filter(|s| s.first > this.last && s.partition.overlaps(&this.partition));
-    let next = newer.map(|s| s.first).min();
     this.behind
         || this
             .hidden_by
-            .is_some_and(|lsn| next.is_none_or(|next| lsn < next))
+            .is_some_and(|lsn| next_over(segments, &[i]).is_none_or(|next| lsn < next))
+}
+
+/// The first LSN of what is newer than segments and overlaps their span.
+fn next_over(segments: &[Candidate], inputs: &[usize]) -> Option<Lsn> {
+    let span = span_of(segments, inputs);
+    let newer = segments
+        .iter()
+        .filter(|s| s.first > span.last && s.partition.overlaps(&span.partition));
+    newer.map(|s| s.first).min()
 }
 
 /// What segments span: partitions and LSNs.
@@ -315,8 +328,14 @@ fn span_of(segments: &[Candidate], inputs: &[usize]) -> Span {
     }
 }
 
-/// A run of small late segments, neighbours, oldest first.
-fn late_run(segments: &[Candidate], eagerness: Eagerness, limits: Limits) -> Option<Vec<usize>> {
+/// A run of small late segments, neighbours, oldest first. For who wants deletes applied, of such that have
+/// applied every delete once they are merged.
+fn late_run(
+    segments: &[Candidate],
+    last_delete: Option<Lsn>,
+    eagerness: Eagerness,
+    limits: Limits,
+) -> Option<Vec<usize>> {
     let least = match eagerness {
         Eagerness::Worthwhile => FAN_IN,
         Eagerness::Everything => 2,
@@ -326,12 +345,16 @@ fn late_run(segments: &[Candidate], eagerness: Eagerness, limits: Limits) -> Opt
         .filter(|&i| segments[i].rows < SMALL_ROWS)
         .collect();
     late.sort_by_key(|&i| (segments[i].first, segments[i].partition.start));
+    let applies_all = |run: &[usize]| {
+        eagerness == Eagerness::Worthwhile
+            || next_over(segments, run).is_none_or(|next| last_delete < Some(next))
+    };
     for newest in (0..late.len()).rev() {
         let mut run = Vec::new();
         for &i in late[..=newest].iter().rev().take(MAX_INPUTS) {
             run.push(i);
             let fits = are_neighbours(segments, &run) && limits.allow(segments, &run);
-            if !fits || !cuts(segments, &run, eagerness).is_empty() {
+            if !fits || !applies_all(&run) || !cuts(segments, &run, eagerness).is_empty() {
                 run.pop();
                 break;
             }
@@ -342,6 +365,65 @@ fn late_run(segments: &[Candidate], eagerness: Eagerness, limits: Limits) -> Opt
         }
     }
     None
+}
+
+/// What comes next for a late segment to apply a delete which it cannot apply alone, because what is
+/// newer over it is older than the delete. It is merged with all late segments that this concerns, however
+/// many and large they are; before that, those of them are split that span a partition which has a segment
+/// between them. A partition that has a newer one is split off: there the others of the partition apply it.
+fn late_to_apply(segments: &[Candidate], i: usize) -> Option<Choice> {
+    let delete = segments[i].hidden_by?;
+    let mut inputs = vec![i];
+    let span = loop {
+        let span = span_of(segments, &inputs);
+        let is_reached = |s: &Candidate| {
+            s.late
+                && s.partition.overlaps(&span.partition)
+                && s.last >= span.first
+                && s.first <= span.last.max(delete)
+        };
+        let reached: Vec<usize> = (0..segments.len())
+            .filter(|&i| is_reached(&segments[i]))
+            .collect();
+        if reached.len() == inputs.len() {
+            break span;
+        }
+        inputs = reached;
+    };
+    if inputs.iter().any(|&i| segments[i].given_up) {
+        return None;
+    }
+    let (mut between, mut above) = (BTreeMap::new(), BTreeMap::new());
+    let whole = segments.iter().filter(|s| !s.late);
+    for segment in whole.filter(|s| s.partition.overlaps(&span.partition)) {
+        let found = if segment.first > span.last && segment.first <= delete {
+            &mut above
+        } else if segment.first <= span.last && segment.last >= span.first {
+            &mut between
+        } else {
+            continue;
+        };
+        found.insert(segment.partition.start, segment.partition);
+    }
+    for &i in &inputs {
+        let spanned = between
+            .values()
+            .filter(|p| p.overlaps(&segments[i].partition));
+        let cuts: Vec<TimeRange> = spanned.copied().collect();
+        if !cuts.is_empty() {
+            return Some(Choice {
+                inputs: vec![i],
+                cuts,
+            });
+        }
+    }
+    inputs.sort_by_key(|&i| (segments[i].first, segments[i].partition.start));
+    let blocked = cuts(segments, &inputs, Eagerness::Everything);
+    above.extend(blocked.into_iter().map(|p| (p.start, p)));
+    Some(Choice {
+        inputs,
+        cuts: above.into_values().collect(),
+    })
 }
 
 /// Whether no other segment that overlaps their span has an LSN between theirs.

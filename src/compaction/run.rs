@@ -13,7 +13,7 @@ use tidestone_format::manifest::Entry;
 use tidestone_format::{Lsn, SeriesId, TableId, TimeRange, Timestamp};
 
 use super::Step;
-use super::plan::{self, Split};
+use super::plan;
 use super::watch::Watch;
 use crate::catalog::{leave_out_living, partition_of};
 use crate::config::ReadMode;
@@ -31,10 +31,10 @@ pub(super) fn merge(
     version: &Version,
     table: TableId,
     inputs: &[Arc<Segment>],
-    split: &Split,
+    cuts: &[TimeRange],
 ) -> Result<Step> {
     let watch = Watch::new(engine, version, table, inputs);
-    match watched_merge(engine, version, inputs, split, &watch) {
+    match watched_merge(engine, version, inputs, cuts, &watch) {
         Err(_) if watch.overtaken() => Ok(Step::Overtaken),
         Err(error) => Err(error),
         Ok(()) => Ok(Step::Merged),
@@ -45,7 +45,7 @@ fn watched_merge(
     engine: &Engine,
     version: &Version,
     inputs: &[Arc<Segment>],
-    split: &Split,
+    cuts: &[TimeRange],
     watch: &Watch<'_>,
 ) -> Result<()> {
     let table = watch.table();
@@ -69,10 +69,10 @@ fn watched_merge(
         table: of,
         inputs,
         watch,
-        lsns: (first, covered(of, inputs, last)),
+        lsns: (first, last),
     };
     let mut left_out = 0;
-    for piece in plan::pieces(&partitions(of, inputs, watch)?, split) {
+    for piece in plan::pieces(&partitions(of, inputs, watch)?, cuts) {
         left_out += write(&merging, piece, &mut outputs, &mut kept)?;
     }
     kept.sort_unstable();
@@ -154,21 +154,13 @@ fn partitions(
     Ok(partitions.into_values().collect())
 }
 
-/// The last LSN of what the inputs are merged to. It has applied every tombstone of the manifest, so
-/// its LSNs reach up to the highest of them, but not into those of a newer segment of what it spans.
-fn covered(table: &TableVersion, inputs: &[Arc<Segment>], last: Lsn) -> Lsn {
+/// The last LSN of a piece of what is merged, whose inputs end with `last`. It has applied every tombstone
+/// of the manifest, so its LSNs reach up to the highest of them, but not into those of a newer segment of what
+/// it spans.
+fn covered(table: &TableVersion, piece: &TimeRange, last: Lsn) -> Lsn {
     let applied = table.tombstones.iter().map(|(lsn, _)| *lsn).max();
-    let spans = inputs.iter().map(|i| i.entry.partition);
-    let span = TimeRange {
-        start: spans
-            .clone()
-            .map(|p| p.start)
-            .min()
-            .unwrap_or(Timestamp::MIN),
-        end: spans.map(|p| p.end).max().unwrap_or(Timestamp::MAX),
-    };
     let segments = table.segments.iter().map(|s| &s.entry);
-    let newer = segments.filter(|s| s.first_lsn > last && s.partition.overlaps(&span));
+    let newer = segments.filter(|s| s.first_lsn > last && s.partition.overlaps(piece));
     let below = newer.map(|s| Lsn(s.first_lsn.0 - 1)).min();
     let reach = last.max(applied.unwrap_or(last));
     below.map_or(reach, |below| reach.min(below))
@@ -180,7 +172,7 @@ struct Merging<'a> {
     table: &'a TableVersion,
     inputs: &'a [Arc<Segment>],
     watch: &'a Watch<'a>,
-    /// The LSNs of what is written.
+    /// The LSNs of the inputs.
     lsns: (Lsn, Lsn),
 }
 
@@ -196,7 +188,7 @@ fn write(
         table,
         inputs,
         watch,
-        lsns,
+        lsns: (first, last),
     } = *merging;
     let of_piece: Vec<Arc<Segment>> = inputs
         .iter()
@@ -214,6 +206,7 @@ fn write(
     };
     let memory = engine.options.writing_memory();
     let passes = Passes::of(&table.schema.fields, expected, memory);
+    let lsns = (first, covered(table, &partition, last));
     let meta = segment_meta(engine, table, partition, lsns)?;
     let mut keyed = Keyed::new(engine, table, kept);
     let mut left_out = 0;

@@ -36,7 +36,13 @@ const NO_LIMITS: Limits = Limits {
 };
 
 fn choose(segments: &[Candidate], eagerness: Eagerness) -> Option<Choice> {
-    super::choose(segments, eagerness, NO_LIMITS)
+    choose_within(segments, eagerness, NO_LIMITS)
+}
+
+/// Where there are no deletes but those that hide rows of a segment first.
+fn choose_within(segments: &[Candidate], eagerness: Eagerness, limits: Limits) -> Option<Choice> {
+    let last_delete = segments.iter().filter_map(|s| s.hidden_by).max();
+    super::choose(segments, last_delete, eagerness, limits)
 }
 
 fn inputs(segments: &[Candidate], eagerness: Eagerness) -> Option<Vec<usize>> {
@@ -83,7 +89,7 @@ fn limits_are_those_of_memory_and_of_strings() {
 fn what_would_be_too_much_for_one_segment_is_not_merged() {
     let mut segments: Vec<_> = (0..10).map(|i| segment(0, 1 + i, 1 + i, 100)).collect();
     let inputs = |segments: &[Candidate], eagerness, rows, bytes| {
-        let choice = super::choose(segments, eagerness, Limits { rows, bytes });
+        let choice = choose_within(segments, eagerness, Limits { rows, bytes });
         choice.map(|choice| choice.inputs)
     };
     for (rows, bytes) in [(500, u64::MAX), (u64::MAX, 500)] {
@@ -149,7 +155,7 @@ fn a_late_segment_between_segments_of_a_partition_is_split_there_before_they_are
     segments[2] = late(0, 9, 3, 10);
     let cut = Choice {
         inputs: vec![2],
-        split: Split::At(vec![partition_number(3)]),
+        cuts: vec![partition_number(3)],
     };
     assert_eq!(choose(&segments, Worthwhile), Some(cut.clone()));
     assert_eq!(choose(&segments, Everything), Some(cut.clone()));
@@ -195,22 +201,85 @@ fn a_delete_that_what_spans_a_partition_keeps_from_being_applied_is_applied() {
     segments[0].hidden_by = Some(Lsn(7));
     let cut = Choice {
         inputs: vec![1],
-        split: Split::At(vec![partition_number(3)]),
+        cuts: vec![partition_number(3)],
     };
     assert_eq!(choose(&segments, Everything), Some(cut));
     // The same with a late segment below.
     let mut segments = vec![late(0, 9, 1, 10), segment(3, 5, 5, 10)];
     segments[0].hidden_by = Some(Lsn(7));
-    let whole = Choice {
+    let cut = Choice {
         inputs: vec![0],
-        split: Split::Everywhere,
+        cuts: vec![partition_number(3)],
     };
-    assert_eq!(choose(&segments, Everything), Some(whole));
+    assert_eq!(choose(&segments, Everything), Some(cut));
     // One that is below the newer segment needs no cut.
     segments[0].hidden_by = Some(Lsn(4));
-    assert_eq!(inputs(&segments, Everything), Some(vec![0]));
-    let choice = choose(&segments, Everything).unwrap();
-    assert_eq!(choice.split, Split::At(Vec::new()));
+    let whole = Choice {
+        inputs: vec![0],
+        cuts: Vec::new(),
+    };
+    assert_eq!(choose(&segments, Everything), Some(whole));
+}
+
+#[test]
+fn late_segments_are_merged_to_apply_a_delete_and_split_only_where_a_segment_lies_between() {
+    let check = |segments: &[Candidate], inputs: &[usize], cuts: &[i64]| {
+        let expected = Choice {
+            inputs: inputs.to_vec(),
+            cuts: cuts.iter().map(|&p| partition_number(p)).collect(),
+        };
+        assert_eq!(choose(segments, Everything), Some(expected));
+    };
+    // Each reaches over the next, and all are older than the delete. They are not small.
+    let mut segments: Vec<_> = (0..4)
+        .map(|i: u8| {
+            late(
+                10 * i64::from(i),
+                10 * i64::from(i) + 15,
+                1 + u64::from(i),
+                100_000,
+            )
+        })
+        .collect();
+    segments[0].hidden_by = Some(Lsn(9));
+    check(&segments, &[0, 1, 2, 3], &[]);
+    // As far as they are older.
+    segments[0].hidden_by = Some(Lsn(3));
+    check(&segments, &[0, 1, 2], &[]);
+    segments[0].hidden_by = Some(Lsn(9));
+    // One of a partition above all of them, one below, and one that is newer than the delete.
+    segments.push(segment(22, 6, 7, 10));
+    segments.push(segment(23, 0, 0, 10));
+    segments.push(segment(24, 11, 11, 10));
+    check(&segments, &[0, 1, 2, 3], &[22]);
+    // One between them, in the way of two.
+    segments.push(segment(30, 2, 2, 10));
+    check(&segments, &[2], &[30]);
+    segments[2].partition.end = partition_number(29).end;
+    segments[3].partition.start = partition_number(29).start;
+    check(&segments, &[3], &[30]);
+    // One that cannot be merged, and then need not be.
+    segments[3].given_up = true;
+    assert_eq!(choose(&segments, Everything), None);
+    segments[3].partition.start = partition_number(31).start;
+    check(&segments, &[0, 1, 2], &[22]);
+}
+
+#[test]
+fn late_segments_are_not_merged_below_what_is_older_than_a_delete() {
+    // The delete hides rows of neither, but perhaps of both together.
+    let segments = [
+        late(0, 9, 1, 10),
+        late(20, 29, 2, 10),
+        segment(25, 5, 5, 10),
+    ];
+    let chosen = |delete| {
+        let choice = super::choose(&segments, delete, Everything, NO_LIMITS);
+        choice.map(|choice| choice.inputs)
+    };
+    assert_eq!(chosen(Some(Lsn(7))), None);
+    assert_eq!(chosen(Some(Lsn(4))), Some(vec![0, 1]));
+    assert_eq!(chosen(None), Some(vec![0, 1]));
 }
 
 #[track_caller]
@@ -219,7 +288,7 @@ fn check_pieces(rows: &[(i64, u64)], cuts: &[i64], expected: &[(i64, i64)]) {
         .iter()
         .map(|&(p, r)| (partition_number(p), r))
         .collect();
-    let cuts = cuts.iter().map(|&p| partition_number(p)).collect();
+    let cuts: Vec<_> = cuts.iter().map(|&p| partition_number(p)).collect();
     let expected: Vec<_> = expected
         .iter()
         .map(|&(from, to)| TimeRange {
@@ -227,7 +296,7 @@ fn check_pieces(rows: &[(i64, u64)], cuts: &[i64], expected: &[(i64, i64)]) {
             end: partition_number(to).end,
         })
         .collect();
-    assert_eq!(pieces(&partitions, &Split::At(cuts)), expected);
+    assert_eq!(pieces(&partitions, &cuts), expected);
 }
 
 #[test]
@@ -253,162 +322,11 @@ fn partitions_with_rows_enough_are_split_off_and_the_others_share() {
         &[(0, 1), (2, 2), (3, 3)],
     );
     check_pieces(&[(0, 5), (1, 5), (3, 5), (4, 5)], &[2], &[(0, 1), (3, 4)]);
-    let each = pieces(
-        &[(partition_number(1), 5), (partition_number(2), 5)],
-        &Split::Everywhere,
+    check_pieces(
+        &[(1, 5), (3, 5), (4, 5), (6, 5), (7, 5)],
+        &[0, 2, 5, 6, 9],
+        &[(1, 1), (3, 4), (6, 6), (7, 7)],
     );
-    assert_eq!(each, [partition_number(1), partition_number(2)]);
 }
 
-/// A segment of the simulation: its rows by partition.
-type Simulated = (Candidate, BTreeMap<i64, u64>);
-
-/// Does what a merge does.
-fn merge(segments: &mut Vec<Simulated>, choice: &Choice, deletes: &[u64]) {
-    let mut rows: BTreeMap<i64, u64> = BTreeMap::new();
-    let candidates: Vec<Candidate> = segments.iter().map(|s| s.0.clone()).collect();
-    let span = span_of(&candidates, &choice.inputs);
-    for &i in &choice.inputs {
-        for (partition, count) in &segments[i].1 {
-            *rows.entry(*partition).or_default() += count;
-        }
-    }
-    let newer = candidates
-        .iter()
-        .filter(|s| s.first > span.last && s.partition.overlaps(&span.partition));
-    let below = newer.map(|s| s.first.0 - 1).min().unwrap_or(u64::MAX);
-    let applied = deletes.iter().copied().max().unwrap_or(0).min(below);
-    let last = span.last.0.max(applied);
-    let mut number = 0;
-    segments.retain(|_| {
-        number += 1;
-        !choice.inputs.contains(&(number - 1))
-    });
-    let counted: Vec<_> = rows
-        .iter()
-        .map(|(&p, &r)| (partition_number(p), r))
-        .collect();
-    for piece in pieces(&counted, &choice.split) {
-        let inside = |p: &i64| piece.overlaps(&partition_number(*p));
-        let of: BTreeMap<i64, u64> = rows
-            .iter()
-            .filter(|(p, _)| inside(p))
-            .map(|(&p, &r)| (p, r))
-            .collect();
-        segments.push(simulated(of, span.first.0, last, piece));
-    }
-}
-
-fn simulated(rows: BTreeMap<i64, u64>, first: u64, last: u64, partition: TimeRange) -> Simulated {
-    let mut candidate = segment(0, first, last, rows.values().sum());
-    candidate.partition = partition;
-    candidate.late = partition.end - partition.start > 9;
-    (candidate, rows)
-}
-
-/// A flush of rows scattered over `width` partitions, the four newest apart.
-fn flush(segments: &mut Vec<Simulated>, lsn: u64, roll: &mut impl FnMut(u64) -> u64) {
-    let (width, from) = (1 + roll(30), roll(20).cast_signed());
-    let each = [3, 300, 30_000, 90_000][usize::try_from(roll(4)).unwrap()];
-    let mut rows: BTreeMap<i64, u64> = (0..width)
-        .map(|_| (from + roll(width).cast_signed(), 1 + roll(each)))
-        .collect();
-    for _ in 0..4 {
-        let Some((newest, count)) = rows.pop_last() else {
-            break;
-        };
-        let piece = partition_number(newest);
-        segments.push(simulated(
-            BTreeMap::from([(newest, count)]),
-            lsn,
-            lsn,
-            piece,
-        ));
-    }
-    if let (Some((&first, _)), Some((&last, _))) = (rows.first_key_value(), rows.last_key_value()) {
-        let span = TimeRange {
-            start: partition_number(first).start,
-            end: partition_number(last).end,
-        };
-        segments.push(simulated(rows, lsn, lsn, span));
-    }
-}
-
-/// Marks what deletes of all time hide.
-fn mark(segments: &mut [Simulated], deletes: &[u64]) {
-    for (segment, _) in segments {
-        let hiding = deletes.iter().copied().filter(|&d| d > segment.last.0);
-        segment.hidden_by = hiding.min().map(Lsn);
-    }
-}
-
-#[test]
-fn random_histories_keep_the_order_and_come_to_an_end() {
-    for seed in 0..200u64 {
-        let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-        let mut roll = move |sides: u64| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            state % sides
-        };
-        let (mut segments, mut deletes) = (Vec::new(), Vec::new());
-        let limits = match seed % 3 {
-            0 => NO_LIMITS,
-            _ => Limits {
-                rows: [10, 1_000, 100_000][usize::try_from(roll(3)).unwrap()],
-                ..NO_LIMITS
-            },
-        };
-        for round in 1..25u64 {
-            let lsn = round * 10;
-            flush(&mut segments, lsn, &mut roll);
-            if roll(4) == 0 {
-                deletes.push(lsn + 5);
-            }
-            // In some histories segments turn out to be damaged.
-            if seed % 4 == 0 && roll(4) == 0 {
-                let at = usize::try_from(roll(segments.len() as u64)).unwrap();
-                segments[at].0.given_up = true;
-            }
-            let eagerness = if roll(4) == 0 { Everything } else { Worthwhile };
-            let (rows, mut merges) = (total(&segments), 0);
-            loop {
-                mark(&mut segments, &deletes);
-                let candidates: Vec<_> = segments.iter().map(|s| s.0.clone()).collect();
-                let Some(choice) = super::choose(&candidates, eagerness, limits) else {
-                    break;
-                };
-                let given_up = choice.inputs.iter().any(|&i| candidates[i].given_up);
-                assert!(!given_up, "seed {seed}, round {round}: {choice:?}");
-                merge(&mut segments, &choice, &deletes);
-                merges += 1;
-                assert!(merges < 500, "seed {seed}, round {round}: no end");
-                check_order(&segments, &format!("seed {seed}, round {round}"));
-            }
-            assert_eq!(total(&segments), rows, "seed {seed}, round {round}");
-            if eagerness == Everything && !segments.iter().any(|(s, _)| s.given_up) {
-                let stale = segments.iter().any(|(s, _)| s.is_stale());
-                assert!(
-                    !stale,
-                    "seed {seed}, round {round}: a delete is not applied"
-                );
-            }
-        }
-    }
-}
-
-fn total(segments: &[Simulated]) -> u64 {
-    segments.iter().map(|(s, _)| s.rows).sum()
-}
-
-#[track_caller]
-fn check_order(segments: &[Simulated], what: &str) {
-    for (i, (a, _)) in segments.iter().enumerate() {
-        for (b, _) in &segments[..i] {
-            let apart = a.last < b.first || b.last < a.first;
-            let overlap = a.partition.overlaps(&b.partition);
-            assert!(apart || !overlap, "{what}: {a:?} and {b:?}");
-        }
-    }
-}
+mod histories;
