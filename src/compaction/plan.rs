@@ -184,10 +184,11 @@ pub(super) fn choose(
             .or_default()
             .push(i);
     }
+    let given_up: Vec<&Candidate> = segments.iter().filter(|s| s.given_up).collect();
     let mut stretches_of = Vec::new();
     for mut of in partitions.into_values().rev() {
         of.sort_by_key(|&i| segments[i].first);
-        stretches_of.extend(stretches(segments, &of).into_iter().rev());
+        stretches_of.extend(stretches(segments, &of, &given_up).into_iter().rev());
     }
     let run = stretches_of
         .iter()
@@ -439,13 +440,10 @@ fn are_neighbours(segments: &[Candidate], inputs: &[usize]) -> bool {
 
 /// The segments of a partition, given oldest first, without those that cannot be merged and cut where
 /// one lies between two, be it one that spans partitions. Others of these were split before.
-fn stretches(segments: &[Candidate], of: &[usize]) -> Vec<Vec<usize>> {
-    let given_up: Vec<usize> = (0..segments.len())
-        .filter(|&i| segments[i].given_up)
-        .collect();
+fn stretches(segments: &[Candidate], of: &[usize], given_up: &[&Candidate]) -> Vec<Vec<usize>> {
     let is_between = |a: usize, b: usize| {
         let span = span_of(segments, &[a, b]);
-        given_up.iter().map(|&i| &segments[i]).any(|s| {
+        given_up.iter().any(|s| {
             s.first > segments[a].last
                 && s.last < segments[b].first
                 && s.partition.overlaps(&span.partition)
