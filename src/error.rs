@@ -231,6 +231,14 @@ impl Error {
         }
     }
 
+    /// Whether a file cannot be read, for its own sake or the disk's. Work on other files is not to wait for it
+    /// where it can do without: who reads the file is told. One of a newer version is not among them: where such
+    /// are, this version is not to go on.
+    pub(crate) fn is_unreadable(&self) -> bool {
+        use ErrorKind::{Corrupt, Io, NotFound};
+        matches!(self.kind(), Corrupt | Io | NotFound)
+    }
+
     /// The error that every later write gets once this one has poisoned the log.
     pub(crate) fn poisoned(&self) -> Self {
         let message = format!(

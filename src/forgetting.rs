@@ -25,7 +25,7 @@ use tidestone_format::{SeriesId, TableId};
 
 use crate::catalog::leave_out_living;
 use crate::engine::Engine;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::index::Forgetting;
 use crate::store::Editor;
 
@@ -92,8 +92,8 @@ pub(crate) fn without_rows(
     }
     if let Some(of) = engine.store.version().tables.get(&table) {
         match leave_out_living(of.segments.iter(), &mut ids) {
-            // Who reads the segment is told of its damage; until that is mended all are kept.
-            Err(error) if error.kind() == ErrorKind::Corrupt => ids.clear(),
+            // Who reads the segment is told; until it can be read all are kept.
+            Err(error) if error.is_unreadable() => ids.clear(),
             outcome => outcome?,
         }
     }

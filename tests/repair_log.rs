@@ -116,7 +116,8 @@ fn a_log_file_longer_than_any_is_refused_before_it_is_read() {
     let is_made = || files(&sound.join("wal"), ".log") != used_logs(&sound);
     common::until("the next log file", is_made);
     drop((db, table));
-    let damage: [(&str, bool, fn(&Path)); 3] = [
+    type Damage = fn(&Path);
+    let damage: [(&str, bool, Damage); 3] = [
         ("with rows", true, |_| {}),
         ("with rows and no header", true, |log| flip(log, 20)),
         ("made ahead", false, |_| {}),

@@ -410,7 +410,10 @@ fn a_segment_that_cannot_be_read_stops_no_retention_by_bytes() {
     // What it has is not known, so it counts as the newest with rows, which stays.
     let left = |db: &Tidestone| db.status().unwrap().tables[0].segments;
     assert_eq!(left(&db), 1);
+    let unreadable = |db: &Tidestone| db.status().unwrap().tables[0].unreadable_segments;
+    assert_eq!(unreadable(&db), 1);
     fails.store(false, Ordering::SeqCst);
+    assert_eq!(unreadable(&db), 0);
     assert_eq!(contents(&table), []);
     let mut writer = db.writer();
     let series = table.series(&[("host", "a")]).unwrap();

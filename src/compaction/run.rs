@@ -18,7 +18,7 @@ use super::watch::Watch;
 use crate::catalog::{leave_out_living, partition_of};
 use crate::config::ReadMode;
 use crate::engine::Engine;
-use crate::error::{ErrorKind, Result};
+use crate::error::Result;
 use crate::flush::{Keyed, segment_meta};
 use crate::head::HeadView;
 use crate::rows::{AtOnce, Rows};
@@ -287,7 +287,7 @@ fn leave_out_others(
     let mut ids: BTreeSet<SeriesId> = lost.keys().copied().collect();
     match leave_out_living(others, &mut ids) {
         // It is no matter of this merge; a definition too many does no harm.
-        Err(error) if error.kind() == ErrorKind::Corrupt => {}
+        Err(error) if error.is_unreadable() => {}
         outcome => outcome?,
     }
     lost.retain(|id, _| ids.contains(id));

@@ -1,11 +1,14 @@
 //! How a database is doing.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use serde::Serialize;
+use tidestone_format::FieldId;
 
 use crate::engine::Engine;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::store::{Segment, TableVersion};
 
 /// How a database is doing; see [`Tidestone::status`](super::Tidestone::status).
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -100,12 +103,16 @@ pub struct TableStatus {
     pub series: u64,
     /// Live segments.
     pub segments: usize,
+    /// Those of them that could not be read just now: they are damaged or gone, or the disk failed.
+    pub unreadable_segments: usize,
+    /// The error of the first of them; [`maintenance::verify`](crate::maintenance::verify) has those of all.
+    pub first_unreadable: Option<String>,
     /// Their length together, bytes.
     pub bytes: u64,
     /// Deletes not yet applied to every segment.
     pub tombstones: usize,
     /// Segment bytes by column: time first, then the fields in their order, then what the segments
-    /// need beside (index pages, headers).
+    /// need beside (index pages, headers), and the whole of those that could not be read.
     pub columns: Vec<ColumnStatus>,
 }
 
@@ -130,15 +137,18 @@ pub(super) fn of(engine: &Engine) -> Result<Status> {
     for table in version.tables.values() {
         let bytes: u64 = table.segments.iter().map(|s| s.entry.file_len).sum();
         let rows: u64 = table.segments.iter().map(|s| s.entry.rows).sum();
+        let (columns, unreadable) = columns(table, rows, bytes)?;
         tables.push(TableStatus {
             name: table.schema.name.clone(),
             rows,
             memory_rows: engine.lock_head().rows(table.schema.id) as u64,
             series: engine.series.select(table.schema.id, &[])?.len() as u64,
             segments: table.segments.len(),
+            unreadable_segments: unreadable.len(),
+            first_unreadable: unreadable.first().map(Error::to_string),
             bytes,
             tombstones: table.tombstones.len(),
-            columns: columns(table, rows, bytes)?,
+            columns,
         });
     }
     tables.sort_by(|a, b| a.name.cmp(&b.name));
@@ -199,19 +209,20 @@ pub(super) fn of(engine: &Engine) -> Result<Status> {
     })
 }
 
-/// Bytes of a table's segments by column.
-fn columns(table: &crate::store::TableVersion, rows: u64, bytes: u64) -> Result<Vec<ColumnStatus>> {
-    let mut by_field = std::collections::BTreeMap::new();
+/// Bytes of a table's segments by column, and the errors of those that cannot be read.
+fn columns(table: &TableVersion, rows: u64, bytes: u64) -> Result<(Vec<ColumnStatus>, Vec<Error>)> {
+    let mut by_field: BTreeMap<FieldId, u64> = BTreeMap::new();
+    let mut unreadable = Vec::new();
     for segment in &table.segments {
-        let open = segment.open()?;
-        for dictionary in &open.root().dictionaries {
-            *by_field.entry(dictionary.field).or_insert(0u64) +=
-                u64::from(dictionary.region.stored_len);
-        }
-        for group in 0..open.root().group_pages.len() {
-            for column in open.group_page(group)?.columns() {
-                *by_field.entry(column.field).or_insert(0) += u64::from(column.block.stored_len);
+        match columns_of(segment) {
+            Ok(of_segment) => {
+                for (field, bytes) in of_segment {
+                    *by_field.entry(field).or_default() += bytes;
+                }
             }
+            // A status is asked for most where something is wrong.
+            Err(error) if error.is_unreadable() => unreadable.push(error),
+            Err(error) => return Err(error),
         }
     }
     let bits = |bytes: u64| {
@@ -228,11 +239,26 @@ fn columns(table: &crate::store::TableVersion, rows: u64, bytes: u64) -> Result<
         bits_per_row: bits(bytes),
     };
     let of = |field| by_field.get(&field).copied().unwrap_or(0);
-    let mut columns = vec![status("time", "time", of(tidestone_format::FieldId::TIME))];
+    let mut columns = vec![status("time", "time", of(FieldId::TIME))];
     for field in &table.schema.fields {
         columns.push(status(&field.name, field.field_type.name(), of(field.id)));
     }
     let data: u64 = by_field.values().sum();
     columns.push(status("(index)", "", bytes.saturating_sub(data)));
-    Ok(columns)
+    Ok((columns, unreadable))
+}
+
+/// Bytes of a segment by column.
+fn columns_of(segment: &Segment) -> Result<BTreeMap<FieldId, u64>> {
+    let mut by_field: BTreeMap<FieldId, u64> = BTreeMap::new();
+    let open = segment.open()?;
+    for dictionary in &open.root().dictionaries {
+        *by_field.entry(dictionary.field).or_default() += u64::from(dictionary.region.stored_len);
+    }
+    for group in 0..open.root().group_pages.len() {
+        for column in open.group_page(group)?.columns() {
+            *by_field.entry(column.field).or_default() += u64::from(column.block.stored_len);
+        }
+    }
+    Ok(by_field)
 }

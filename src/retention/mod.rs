@@ -30,7 +30,7 @@ use tidestone_format::{FileUuid, Lsn, SeriesId, TableId, TimeRange, Timestamp};
 
 use crate::catalog::leave_out_living;
 use crate::engine::Engine;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{ErrorKind, Result};
 use crate::store::{Editor, Segment, TableVersion};
 
 /// Raises the horizons of all tables as their settings say, and drops segments behind them. A table for
@@ -78,7 +78,7 @@ fn definitions_of(engine: &Engine, segment: &Segment) -> Result<Vec<SeriesDefini
         Ok(())
     });
     match read {
-        Err(error) if is_unreadable(&error) => {}
+        Err(error) if error.is_unreadable() => {}
         outcome => return outcome.map(|()| definitions),
     }
     let table = segment.entry.table;
@@ -94,11 +94,6 @@ fn definitions_of(engine: &Engine, segment: &Segment) -> Result<Vec<SeriesDefini
             })
         })
         .collect())
-}
-
-/// Whether a segment cannot be read, damaged or because of the disk: the others are not to wait for it.
-fn is_unreadable(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Io)
 }
 
 /// The partitions of a table's segments and their lengths.
@@ -279,7 +274,7 @@ fn is_deleted<'a>(
     });
     match read {
         // Whose rows it has is not known. It keeps space from being made nowhere else.
-        Err(error) if is_unreadable(&error) => Ok(false),
+        Err(error) if error.is_unreadable() => Ok(false),
         outcome => outcome.map(|()| all),
     }
 }
@@ -352,7 +347,7 @@ fn drop_segments(
     let mut last: BTreeSet<SeriesId> = definitions.keys().copied().collect();
     match leave_out_living(stay.into_iter(), &mut last) {
         // Who reads the segment is told. A definition too many does no harm.
-        Err(error) if is_unreadable(&error) => {}
+        Err(error) if error.is_unreadable() => {}
         outcome => outcome?,
     }
     definitions.retain(|id, _| last.contains(id));

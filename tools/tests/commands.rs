@@ -557,6 +557,10 @@ fn damage_met_by_any_command_is_code_1() {
         "restore the file from a backup or run `tidestone repair`",
     ];
     common::check_error("stats", &error, says);
+    let mut bytes = sound.clone();
+    let trailer = bytes.len() - 20;
+    bytes[trailer] ^= 1;
+    std::fs::write(&file, &bytes).unwrap();
     std::fs::write(&file, &sound).unwrap();
     let identity = place.path("db/IDENTITY");
     let mut bytes = std::fs::read(&identity).unwrap();
@@ -592,7 +596,8 @@ fn a_segment_that_is_gone_is_damage_for_every_command() {
         [&["export"], &table[..]].concat(),
     ] {
         let (out, error) = place.check(1, &args);
-        assert_eq!(out, "", "{args:?}");
+        // A flush needs none of its rows.
+        assert_eq!(out.is_empty(), args[0] != "flush", "{args:?}: {out}");
         assert!(error.contains(path.to_str().unwrap()), "{args:?}: {error}");
         let says = [
             "the manifest names this segment",

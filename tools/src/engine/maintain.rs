@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use clap::Args;
-use tidestone::{ErrorKind, Options, Tidestone};
+use tidestone::{ErrorKind, Options, Status, Tidestone};
 
 use super::files::DbFiles;
 use super::folder::{DbArgs, DirArgs};
@@ -12,6 +12,7 @@ use super::query::WhichArgs;
 use super::report_open;
 use crate::outcome::{Failure, Outcome, Run};
 use crate::stderr::tell;
+use crate::text::one_line;
 
 const AFTER_DELETE_HELP: &str = "\
 Deleted rows are gone from every answer at once; the space they take on the disk is free after
@@ -45,28 +46,42 @@ pub(crate) fn flush(args: &DirArgs, out: &mut dyn Write) -> Run {
         "flushed up to LSN {}; {segments} segments",
         status.flushed_lsn
     )?;
-    Ok(Outcome::Sound)
+    Ok(tell_unreadable(&status))
+}
+
+/// Tells of segments that cannot be read, which is damage.
+pub(super) fn tell_unreadable(status: &Status) -> Outcome {
+    let mut outcome = Outcome::Sound;
+    for table in &status.tables {
+        if let Some(first) = &table.first_unreadable {
+            let (name, count) = (one_line(&table.name), table.unreadable_segments);
+            tell(format_args!(
+                "tidestone: segments of table {name} that cannot be read: {count}; the first: {first}"
+            ));
+            outcome = Outcome::Damaged;
+        }
+    }
+    outcome
 }
 
 /// Carries out `tidestone compact`.
 pub(crate) fn compact(args: &DirArgs, out: &mut dyn Write) -> Run {
     let db = open(args.path())?;
-    let sum = |db: &Tidestone| -> Run<(usize, u64)> {
-        let tables = db.status()?.tables;
-        Ok(tables
-            .iter()
-            .fold((0, 0), |s, t| (s.0 + t.segments, s.1 + t.bytes)))
+    let sum = |status: &Status| {
+        let tables = status.tables.iter();
+        tables.fold((0, 0), |s, t| (s.0 + t.segments, s.1 + t.bytes))
     };
-    let before = sum(&db)?;
+    let before = sum(&db.status()?);
     db.compact()?;
-    let after = sum(&db)?;
+    let status = db.status()?;
+    let after = sum(&status);
     db.close()?;
     writeln!(
         out,
         "{} segments of {} bytes became {} of {} bytes",
         before.0, before.1, after.0, after.1
     )?;
-    Ok(Outcome::Sound)
+    Ok(tell_unreadable(&status))
 }
 
 /// Carries out `tidestone delete`.
@@ -111,8 +126,9 @@ pub(crate) fn rebuild_index(args: &DirArgs, out: &mut dyn Write) -> Run {
     let db = tidestone::maintenance::rebuild_index(args.path(), Options::default())?;
     report_open(&db);
     let why = db.open_report().index_rebuilt.clone();
-    let tables = db.status()?.tables;
+    let status = db.status()?;
     db.close()?;
+    let tables = &status.tables;
     let series: u64 = tables.iter().map(|t| t.series).sum();
     match why {
         Some(_) => writeln!(out, "rebuilt: {series} series of {} tables", tables.len())?,
@@ -122,7 +138,7 @@ pub(crate) fn rebuild_index(args: &DirArgs, out: &mut dyn Write) -> Run {
             ));
         }
     }
-    Ok(Outcome::Sound)
+    Ok(tell_unreadable(&status))
 }
 
 fn open(dir: &Path) -> Run<Tidestone> {

@@ -7,6 +7,7 @@ use serde::Serialize;
 use tidestone::{DuplicatePolicy, SchemaMode, Table, TableStatus};
 
 use super::folder::DbArgs;
+use super::maintain::tell_unreadable;
 use super::query::{Format, FormatArgs, Output, check_tags};
 use crate::outcome::{Outcome, Run};
 use crate::scalar::Scalar;
@@ -49,6 +50,7 @@ struct TableReport {
     partition_ns: i64,
     series: u64,
     segments: usize,
+    unreadable_segments: usize,
     rows_in_segments: u64,
     rows_in_log: u64,
     bytes: u64,
@@ -68,10 +70,11 @@ pub(crate) fn tables(args: &TablesArgs, out: &mut dyn Write) -> Run {
     let of = |table: &Table| status.tables.iter().find(|s| s.name == table.name());
     let mut tables: Vec<TableReport> = db.tables().iter().map(|t| report(t, of(t))).collect();
     tables.sort_by(|a, b| a.name.cmp(&b.name));
+    let outcome = tell_unreadable(&status);
     if args.json {
         serde_json::to_writer_pretty(&mut *out, &tables)?;
         writeln!(out)?;
-        return Ok(Outcome::Sound);
+        return Ok(outcome);
     }
     let head = [
         "table",
@@ -102,7 +105,7 @@ pub(crate) fn tables(args: &TablesArgs, out: &mut dyn Write) -> Run {
         ]);
     }
     text.print("", out)?;
-    Ok(Outcome::Sound)
+    Ok(outcome)
 }
 
 /// Carries out `tidestone series`.
@@ -152,6 +155,7 @@ fn report(table: &Table, status: Option<&TableStatus>) -> TableReport {
         partition_ns: schema.settings.partition_ns,
         series: status.map_or(0, |s| s.series),
         segments: status.map_or(0, |s| s.segments),
+        unreadable_segments: status.map_or(0, |s| s.unreadable_segments),
         rows_in_segments: status.map_or(0, |s| s.rows),
         rows_in_log: status.map_or(0, |s| s.memory_rows),
         bytes: status.map_or(0, |s| s.bytes),
