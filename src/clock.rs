@@ -92,6 +92,20 @@ impl<'a> Deadline<'a> {
     }
 }
 
+/// Waits for a moment that nothing ends early, before something is tried again. With a clock that is moved by
+/// hand it returns at once.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the seam the rule points to"
+)]
+pub(crate) fn pause(clock: &dyn Clock, moment: Duration) {
+    if let Some(left) = clock.sleep_until(clock.monotonic().saturating_add(nanos(moment))) {
+        // Nobody else has them.
+        let (never, condition) = (Mutex::new(()), Condvar::new());
+        condition.wait_for(&mut never.lock(), left);
+    }
+}
+
 /// A span as nanoseconds; what is longer than 584 years is that.
 pub(crate) fn nanos(span: Duration) -> u64 {
     u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)

@@ -36,13 +36,11 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::forgetting;
 use crate::head::Head;
 use crate::index::{Applied, Forgetting, Index};
+use crate::io::Disk;
 use crate::recover::{self, Components, Given};
-use crate::sharing::{self, Lease};
+use crate::sharing::{self, Lease, Tries};
 use crate::store::{Folders, Manifest, Store, Version, newest_manifest};
 use crate::wal::{self, Followed, Follower, LogFiles};
-
-/// How often a reader starts over when the writer was quicker.
-const ATTEMPTS: usize = 16;
 
 /// What a database opened for reading needs to go on reading.
 #[derive(Debug)]
@@ -93,23 +91,28 @@ pub(crate) fn open(
 ) -> Result<(Engine, Reader)> {
     let folders = Folders::new(path);
     let (database, _) = recover::identity(&*components.disk, &folders)?;
-    until_settled(|| {
+    until_settled(components, &folders, || {
         let (components, folders) = (components.clone(), folders.clone());
         Reader::open(components, folders, database, options.clone())
     })
 }
 
 /// Does something until the writer was not quicker (`None`).
-fn until_settled<T>(mut act: impl FnMut() -> Result<Option<T>>) -> Result<T> {
-    let mut last = None;
-    for _ in 0..ATTEMPTS {
+fn until_settled<T>(
+    components: &Components,
+    folders: &Folders,
+    mut act: impl FnMut() -> Result<Option<T>>,
+) -> Result<T> {
+    let mut tries = Tries::start(&*components.clock);
+    let mut last: Option<Error> = None;
+    loop {
+        let is_quiet = !writer_lives(&*components.disk, folders);
         match act() {
-            // Damage is damage only if it is still there when the files are read again.
+            // It is damage if it is still there when the files are read again and nobody wrote. Beside writers
+            // that come and go the same file may be made and removed again and again.
             Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) => {
-                if last
-                    .as_ref()
-                    .is_some_and(|l: &Error| l.to_string() == error.to_string())
-                {
+                let is_same = |l: &Error| l.to_string() == error.to_string();
+                if is_quiet && last.as_ref().is_some_and(is_same) {
                     return Err(error);
                 }
                 last = Some(error);
@@ -118,9 +121,21 @@ fn until_settled<T>(mut act: impl FnMut() -> Result<Option<T>>) -> Result<T> {
             Ok(Some(done)) => return Ok(done),
             Ok(None) => {}
         }
+        if !tries.again() {
+            let quicker =
+                || Error::new(ErrorKind::Busy, "the writer was always quicker; try again");
+            return Err(last.unwrap_or_else(quicker));
+        }
     }
-    let quicker = || Error::new(ErrorKind::Busy, "the writer was always quicker; try again");
-    Err(last.unwrap_or_else(quicker))
+}
+
+/// Whether a writer lives, be it that it has not come so far as to publish anything. Where it cannot be told, as
+/// if one did.
+fn writer_lives(disk: &dyn Disk, folders: &Folders) -> bool {
+    match disk.is_locked(&folders.lock()) {
+        Ok(is_locked) => is_locked,
+        Err(e) => e.kind() != std::io::ErrorKind::NotFound,
+    }
 }
 
 impl Reader {
@@ -204,7 +219,8 @@ impl Reader {
             _ => false,
         };
         if !done {
-            until_settled(|| self.reread(engine))?;
+            let (components, folders) = (self.components.clone(), self.folders.clone());
+            until_settled(&components, &folders, || self.reread(engine))?;
         }
         Ok((engine.store.version().number, engine.visible_lsn()) != before)
     }
@@ -439,13 +455,8 @@ impl Reader {
         (!self.writer_lives()).then_some(newest)
     }
 
-    /// Whether a writer lives, be it that it has not come so far as to publish anything. Where it cannot be
-    /// told, as if one did.
     fn writer_lives(&self) -> bool {
-        match self.components.disk.is_locked(&self.folders.lock()) {
-            Ok(is_locked) => is_locked,
-            Err(e) => e.kind() != std::io::ErrorKind::NotFound,
-        }
+        writer_lives(&*self.components.disk, &self.folders)
     }
 
     /// What the writer has published; `None` if none does.

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::{Dice, Row, Step, Val, contents, difference, quiet, replay, seeds, try_contents};
-use tidestone::io::{Call, SimDisk};
+use tidestone::io::{Call, Disk, SimDisk};
 use tidestone::{
     DuplicatePolicy, Durability, ErrorKind, FieldType, ManualClock, SeededRandom, Table,
     TableOptions, Tidestone, TimeRange, Value,
@@ -656,4 +656,89 @@ fn a_reader_is_told_that_the_database_was_closed_under_it() {
     }
     assert!(!db.refresh().unwrap(), "who writes sees everything");
     db.close().unwrap();
+}
+
+/// It held the lock until it had read the last segment: nobody could open the database for hours.
+#[test]
+fn a_writer_opens_and_merges_while_verify_reads_segments() {
+    let disk = SimDisk::new();
+    let (db, table) = database(&disk);
+    for time in 0..3 {
+        append(&db, &table, "a", time * SECOND);
+        db.flush().unwrap();
+    }
+    append(&db, &table, "a", 3 * SECOND);
+    db.close().unwrap();
+    let opened = Arc::new(AtomicUsize::new(0));
+    let (within, count) = (disk.clone(), opened.clone());
+    disk.watch(move |call, path| {
+        let is_segment = path.extension().is_some_and(|e| e == "seg");
+        if matches!(call, Call::Read | Call::Map | Call::Open)
+            && is_segment
+            && count.fetch_add(1, Ordering::SeqCst) == 0
+        {
+            let db = builder(&within, 2).open().unwrap();
+            let table = db.table("t").unwrap();
+            append(&db, &table, "a", 4 * SECOND);
+            db.compact().unwrap();
+            db.close().unwrap();
+        }
+        Ok(())
+    });
+    let report = builder(&disk, 3).verify().unwrap();
+    assert!(opened.load(Ordering::SeqCst) > 0);
+    assert_eq!(report.damage, [], "{report:?}");
+    assert_eq!(report.rows, 4, "{report:?}");
+    let db = builder(&disk, 4).open().unwrap();
+    assert_eq!(times(&db.table("t").unwrap()).len(), 5);
+}
+
+#[test]
+fn verify_waits_a_moment_for_a_lock_behind_which_nothing_is_published() {
+    let disk = SimDisk::new();
+    let (db, table) = database(&disk);
+    append(&db, &table, "a", 0);
+    db.close().unwrap();
+    let held = Mutex::new(Some(disk.lock(Path::new("/db/LOCK")).unwrap()));
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = asked.clone();
+    disk.watch(move |call, path| {
+        if call == Call::Lock && path.ends_with("LOCK") && count.fetch_add(1, Ordering::SeqCst) == 2
+        {
+            held.lock().unwrap().take();
+        }
+        Ok(())
+    });
+    let report = builder(&disk, 3).verify().unwrap();
+    assert_eq!((report.damage, report.rows), (Vec::new(), 1));
+    // Where it is not let go of it is an error, after a while.
+    let _held = disk.lock(Path::new("/db/LOCK")).unwrap();
+    let error = builder(&disk, 3).verify().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Locked, "{error}");
+    assert!(asked.load(Ordering::SeqCst) > 20);
+}
+
+/// Writers that live for a moment each make the file of a number and remove it again.
+#[test]
+fn a_reader_looks_again_where_writers_that_come_and_go_remove_a_log_file() {
+    let disk = SimDisk::new();
+    let (db, table) = database(&disk);
+    append(&db, &table, "a", 0);
+    db.close().unwrap();
+    let failed = Arc::new(AtomicUsize::new(0));
+    let (count, within) = (failed.clone(), disk.clone());
+    let writer = Mutex::new(Some(within.lock(Path::new("/db/LOCK")).unwrap()));
+    disk.watch(move |call, path| {
+        let is_log = path.extension().is_some_and(|e| e == "log");
+        if call == Call::Open && is_log {
+            if count.fetch_add(1, Ordering::SeqCst) < 20 {
+                return Err(std::io::ErrorKind::NotFound.into());
+            }
+            writer.lock().unwrap().take();
+        }
+        Ok(())
+    });
+    let reader = builder(&disk, 3).open_read_only().unwrap();
+    assert!(failed.load(Ordering::SeqCst) > 20);
+    assert_eq!(times(&reader.table("t").unwrap()), [0]);
 }

@@ -117,9 +117,13 @@ impl Builder {
     /// as long as that takes): the manifest, its segments, and the log behind them; not the index. What was
     /// not read is in [`VerifyReport::not_read`].
     ///
+    /// Where nobody writes it keeps the lock while it reads the manifest, the log and the index, and a lease
+    /// while it reads the segments: who wants to write then can. Where no lease can be had, as on a disk that
+    /// may only be read, a lock that can is kept to the end.
+    ///
     /// # Errors
-    /// There is no database, its folders cannot be listed, or another process writes to it and no
-    /// lease can be had. Damage is no error: it is in the report.
+    /// There is no database, its folders cannot be listed, or another process has the lock and no
+    /// lease can be had, or lets nobody know for two seconds how far it has come. Damage is no error: it is in the report.
     pub fn verify(&self) -> Result<VerifyReport> {
         self.list_minor_folders()?;
         verify::verify(self)

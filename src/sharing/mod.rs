@@ -12,6 +12,7 @@
 //! |---|---|
 //! | `published` | the writer's page, and what a reader believes of it |
 //! | `lease` | a reader's lease, and what all of them pin |
+//! | `tries` | how long a reader tries again where the writer was quicker |
 //!
 //! # Invariants
 //! 1. Nothing here is ground state: all of it can be removed while the database is closed.
@@ -28,6 +29,8 @@ mod lease;
 mod published;
 #[cfg(test)]
 mod tests;
+mod tries;
 
 pub(crate) use lease::{Lease, Leases};
 pub(crate) use published::{Publisher, look};
+pub(crate) use tries::Tries;

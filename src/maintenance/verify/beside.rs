@@ -17,8 +17,18 @@ use crate::wal::{Followed, Follower, LogFiles, path_of};
 /// How often it starts over when the writer was quicker.
 const ATTEMPTS: usize = 16;
 
+/// How an attempt ended.
+enum Attempt {
+    Done,
+    /// The writer was quicker.
+    Overtaken,
+    /// Who has the lock publishes nothing.
+    Silent,
+}
+
 impl Verifier {
-    /// Reads what is durable: the manifest, the segments that it names, and the log behind them.
+    /// Reads what is durable: the manifest, the segments that it names, and the log behind them. `false`: who has
+    /// the lock publishes nothing, be it that it is no writer or has just begun.
     ///
     /// # Errors
     /// `locked`, if no lease can be had: without one files may go while they are read.
@@ -27,28 +37,32 @@ impl Verifier {
         database: FileUuid,
         random: &dyn Random,
         locked: &Error,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         for _ in 0..ATTEMPTS {
             let report = self.report.clone();
-            if self.attempt(database, random, locked)? {
-                return Ok(());
+            match self.attempt(database, random, locked)? {
+                Attempt::Done => return Ok(true),
+                Attempt::Silent => return Ok(false),
+                Attempt::Overtaken => self.report = report,
             }
-            self.report = report;
         }
         let message = "the writer was always quicker; try again, or close the database there";
         Err(Error::new(ErrorKind::Busy, message).with_path(&self.folders.root))
     }
 
-    /// `false`: the writer was quicker.
-    fn attempt(&mut self, database: FileUuid, random: &dyn Random, locked: &Error) -> Result<bool> {
+    fn attempt(
+        &mut self,
+        database: FileUuid,
+        random: &dyn Random,
+        locked: &Error,
+    ) -> Result<Attempt> {
         let (disk, readers) = (self.disk.clone(), self.folders.readers());
         let lease = Lease::take(&disk, random, &readers, database).map_err(|e| {
             let message = format!("{locked}; nor can it be verified beside that process: {e}");
             Error::new(ErrorKind::Locked, message)
         })?;
         let Some(published) = sharing::look(&*disk, &readers, database)? else {
-            // It has just taken the lock, or is a writer that publishes nothing.
-            return Err(locked.clone());
+            return Ok(Attempt::Silent);
         };
         let named = Named {
             database,
@@ -62,10 +76,13 @@ impl Verifier {
                 "the manifest, which says where it starts, is not readable",
             );
             self.not_read_without_manifest();
-            return Ok(newest.is_err());
+            return Ok(match newest {
+                Err(_) => Attempt::Done,
+                Ok(_) => Attempt::Overtaken,
+            });
         };
         if published.incarnation != state.incarnation() {
-            return Err(locked.clone());
+            return Ok(Attempt::Silent);
         }
         lease.pin(published.version)?;
         self.report.notes.clear();
@@ -77,8 +94,11 @@ impl Verifier {
             "index",
             "another process has it open, and it may lag behind the segments there",
         );
-        self.segments(&state, named)?;
-        self.log_beside_writer(&state, published.durable, database)
+        self.segments(&state, named);
+        match self.log_beside_writer(&state, published.durable, database)? {
+            true => Ok(Attempt::Done),
+            false => Ok(Attempt::Overtaken),
+        }
     }
 
     /// Reads the log behind what is in segments, up to `durable`. `false`: the writer was quicker.

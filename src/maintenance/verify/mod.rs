@@ -26,7 +26,10 @@ use crate::db::Builder;
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::{self, Disk};
 use crate::recover::{self, Given};
-use crate::store::{Folders, check_manifest_number, find_strays, newest_manifest, read_manifest};
+use crate::sharing::{Lease, Tries};
+use crate::store::{
+    Folders, check_manifest_number, find_strays, newest_manifest, place_of, read_manifest,
+};
 use crate::wal;
 
 /// Carries out [`Builder::verify`].
@@ -53,21 +56,33 @@ pub(super) fn verify(builder: &Builder) -> Result<VerifyReport> {
     });
     // What a newer version makes of log and index is not known.
     let is_newer = !verifier.report.is_damaged() && !verifier.report.damage.is_empty();
-    let _lock = match disk.open_write(&folders.lock()) {
-        // Nobody holds a lock that is not there, and taking it would make its file.
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
-        Err(e) if is_write_protected(&e) => {
-            verifier.without_lock(e)?;
-            None
-        }
-        _ => match (recover::lock(&**disk, &folders), database) {
-            (Err(error), Some(database)) if error.kind() == ErrorKind::Locked => {
-                let random = &*builder.components.random;
-                verifier.beside_writer(database, random, &error)?;
-                return Ok(verifier.report);
+    let random = &*builder.components.random;
+    let mut tries = Tries::start(&*builder.components.clock);
+    let lock = loop {
+        match disk.open_write(&folders.lock()) {
+            // Nobody holds a lock that is not there, and taking it would make its file.
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => break None,
+            Err(e) if is_write_protected(&e) => {
+                verifier.without_lock(e)?;
+                break None;
             }
-            (lock, _) => Some(lock?),
-        },
+            _ => {}
+        }
+        let locked = match (recover::lock(&**disk, &folders), database) {
+            (Err(error), Some(_)) if error.kind() == ErrorKind::Locked => error,
+            (lock, _) => break Some(lock?),
+        };
+        let found = verifier.report.clone();
+        if let Some(database) = database
+            && verifier.beside_writer(database, random, &locked)?
+        {
+            return Ok(verifier.report);
+        }
+        // It has just begun, or is another that verifies and soon lets go.
+        verifier.report = found;
+        if !tries.again() {
+            return Err(locked);
+        }
     };
     let manifest = verifier.manifest(named)?;
     // Where IDENTITY does not say which database this is, the manifest does.
@@ -79,8 +94,7 @@ pub(super) fn verify(builder: &Builder) -> Result<VerifyReport> {
     verifier.log_files(named)?;
     if let (Some((_, replayed)), Some(named)) = (&manifest, named) {
         let state = &replayed.state;
-        let live = verifier.segments(state, named)?;
-        verifier.strays(live, state, named.database)?;
+        verifier.strays(state, named.database)?;
         if !is_newer {
             verifier.log_as_a_whole(state, named.database)?;
             // One that is kept in memory is made anew whenever the database is opened.
@@ -90,6 +104,18 @@ pub(super) fn verify(builder: &Builder) -> Result<VerifyReport> {
         } else {
             verifier.not_read("index", "a newer version made the database");
         }
+        // The segments are nearly all there is to read, and a lease keeps them: nobody who wants to write is to
+        // wait for that. Where none can be had the lock is kept.
+        let lease = Lease::take(disk, random, &folders.readers(), named.database);
+        let lease = lease.and_then(|lease| lease.pin(replayed.version).map(|()| lease));
+        let lock = if lease.is_ok() {
+            drop(lock);
+            None
+        } else {
+            lock
+        };
+        verifier.segments(state, named);
+        drop((lease, lock));
     } else {
         verifier.not_read_without_manifest();
     }
@@ -346,7 +372,8 @@ impl Verifier {
                         path: over.path,
                         offset: Some(over.offset),
                         what: format!(
-                            "LSN {from} to {to} are not readable; nothing is lost: they were flushed"
+                            "LSN {from} to {to} are not readable; nothing is lost: they were flushed, and the next open for \
+                             writing leaves them behind (`tidestone flush`)"
                         ),
                         newer: false,
                     });
@@ -371,10 +398,11 @@ impl Verifier {
 
     /// Notes segment files that no manifest names, of a database that nobody writes to, unless they tell
     /// that its last edits are missing.
-    fn strays(&mut self, live: Vec<PathBuf>, state: &State, database: FileUuid) -> Result<()> {
+    fn strays(&mut self, state: &State, database: FileUuid) -> Result<()> {
         let given = Given::of(state);
         let folder = self.folders.segments();
-        let strays = find_strays(&*self.disk, &folder, live.into_iter())?;
+        let live = state.segments().values().map(|e| place_of(&folder, e));
+        let strays = find_strays(&*self.disk, &folder, live)?;
         let what = match strays.missing.is_empty() {
             true => "no manifest names it; the next open removes it",
             false => {

@@ -1,22 +1,17 @@
 //! Segments: their bytes, and whether they are the ones the manifest means.
 
-use std::path::PathBuf;
-
 use tidestone_format::FormatError;
 use tidestone_format::manifest::{SegmentEntry, State, Tier};
 use tidestone_format::segment::Segment;
 
 use super::{Named, Verifier};
-use crate::error::Result;
 use crate::store::{longer_than_said, place_of};
 
 impl Verifier {
-    /// Reads the segments that the manifest names, and says where they are.
-    pub(super) fn segments(&mut self, state: &State, named: Named) -> Result<Vec<PathBuf>> {
-        let mut live = Vec::new();
+    /// Reads the segments that the manifest names.
+    pub(super) fn segments(&mut self, state: &State, named: Named) {
         for entry in state.segments().values() {
             let path = place_of(&self.folders.segments(), entry);
-            live.push(path.clone());
             if entry.tier == Tier::Archive && self.disk.open(&path).is_err() {
                 self.note(&path, "it is in the archive: not read");
                 continue;
@@ -29,7 +24,6 @@ impl Verifier {
                 self.damaged(&path, &error);
             }
         }
-        Ok(live)
     }
 
     /// Everything that is wrong with a segment.
