@@ -253,3 +253,20 @@ fn the_worked_examples_of_the_format_are_what_is_written() {
     alp::encode(&values, &candidates, &mut out).unwrap();
     assert_eq!(out, example("**Example**, four doubles"), "{out:02x?}");
 }
+
+/// Those of forms that a writer takes for longer streams only.
+#[test]
+fn the_worked_examples_of_the_format_are_read_as_they_say() {
+    let check = |heading: &str, expected: &[i64]| {
+        let bytes = example(heading);
+        let mut out = vec![0; expected.len()];
+        let mut reader = Reader::new(&bytes, "test");
+        integer::decode(&mut reader, &mut out).unwrap();
+        assert_eq!(reader.remaining(), 0, "{heading}");
+        assert_eq!(out, expected, "{heading}");
+    };
+    let runs = [[475_000].repeat(7), vec![0], [475_000].repeat(2)].concat();
+    check("**Example**, ten integers in runs", &runs);
+    let few = [3, 700, 3, 40, 700, 700, 3, 40];
+    check("**Example**, eight integers of three values", &few);
+}

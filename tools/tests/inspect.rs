@@ -98,6 +98,8 @@ fn json_says_the_same() {
 fn vectors_show_codecs_statistics_and_values() {
     let file = "segment-every-encoding.bin";
     check("vectors.txt", &["--vectors", file]);
+    let runs = "segment-runs-and-codes.bin";
+    check("vectors-runs-and-codes.txt", &["--vectors", runs]);
     check(
         "vector-0-field-2.txt",
         &["--vector", "0", "--column", "field 2", file],

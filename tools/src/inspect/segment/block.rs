@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, Write};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use tidestone_format::codec::integer::{self, Form};
 use tidestone_format::codec::vector::{Detail, NullForm};
 use tidestone_format::column::Column;
@@ -74,7 +74,8 @@ enum DetailReport {
 
 #[derive(Debug, Serialize)]
 struct Integers {
-    form: &'static str,
+    #[serde(serialize_with = "serialize_form")]
+    form: Form,
     width: u8,
     scale: u64,
     base: i64,
@@ -313,17 +314,25 @@ impl DetailReport {
     }
 }
 
+fn form_name(form: Form) -> &'static str {
+    match form {
+        Form::Raw => "raw",
+        Form::Constant => "constant",
+        Form::FrameOfReference => "frame of reference",
+        Form::Delta => "delta",
+        Form::RunLength => "run length",
+        Form::Dictionary => "dictionary",
+    }
+}
+
+fn serialize_form<S: Serializer>(form: &Form, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(form_name(*form))
+}
+
 impl From<&integer::Description> for Integers {
     fn from(d: &integer::Description) -> Self {
         Self {
-            form: match d.form {
-                Form::Raw => "raw",
-                Form::Constant => "constant",
-                Form::FrameOfReference => "frame of reference",
-                Form::Delta => "delta",
-                Form::RunLength => "run length",
-                Form::Dictionary => "dictionary",
-            },
+            form: d.form,
             width: d.width,
             scale: d.scale,
             base: d.base,
@@ -362,15 +371,14 @@ impl fmt::Display for Integers {
             patches,
             parts,
         } = self;
-        match (*form, *parts) {
-            ("run length", Some(runs)) => return write!(f, "{runs} runs"),
-            (_, Some(entries)) => return write!(f, "codes of {entries} values of its own"),
-            (_, None) => write!(f, "{form} {width} bits")?,
-        }
-        match *form {
-            "raw" => return Ok(()),
-            "delta" => write!(f, " from {base} by {reference}")?,
-            _ => write!(f, " on {base}")?,
+        let parts = parts.unwrap_or(0);
+        let name = form_name(*form);
+        match form {
+            Form::RunLength => return write!(f, "{parts} runs"),
+            Form::Dictionary => return write!(f, "codes of {parts} values of its own"),
+            Form::Raw => return write!(f, "{name} {width} bits"),
+            Form::Delta => write!(f, "{name} {width} bits from {base} by {reference}")?,
+            Form::Constant | Form::FrameOfReference => write!(f, "{name} {width} bits on {base}")?,
         }
         if *scale != 1 {
             write!(f, " * {scale}")?;
