@@ -59,10 +59,12 @@ pub(super) fn kinds(file: &str, head: &Record, args: &ImportArgs) -> Run<Vec<(St
 pub(super) fn roles(
     file: &str,
     kinds: Vec<(String, Kind)>,
+    args: &ImportArgs,
     sink: &Sink,
     first: &[&Record],
     problems: &Problems,
 ) -> Run<Vec<Role>> {
+    check_tags(file, &kinds, args, sink)?;
     let role = |(at, (name, kind)): (usize, (String, Kind))| match kind {
         Kind::Time => Ok(Role::Time),
         Kind::Tag => Ok(Role::Tag(name)),
@@ -185,6 +187,35 @@ fn check_names(file: &str, kinds: &[(String, Kind)], typed: bool, args: &ImportA
         }
     }
     Ok(())
+}
+
+/// Fails where a tag of the table would become a field because nothing says what the column is: each row
+/// would then be another one than the same row with the tag.
+fn check_tags(file: &str, kinds: &[(String, Kind)], args: &ImportArgs, sink: &Sink) -> Run<()> {
+    let unsaid = |(name, kind): &(String, Kind)| {
+        matches!(kind, Kind::Field(None)) && sink.field_type(name).is_none()
+    };
+    if !kinds.iter().any(unsaid) {
+        return Ok(());
+    }
+    let tags = sink.table().tag_names()?;
+    let taken = kinds.iter().filter(|kind| unsaid(kind));
+    let taken: Vec<&str> = taken
+        .map(|(name, _)| name.as_str())
+        .filter(|name| tags.iter().any(|tag| tag == name))
+        .collect();
+    let (columns, are) = match taken[..] {
+        [] => return Ok(()),
+        [name] => (format!("column {name:?}"), "is a tag"),
+        _ => (format!("columns {taken:?}"), "are tags"),
+    };
+    let all: Vec<&str> = args.tags.iter().map(String::as_str).chain(taken).collect();
+    Err(Failure::new(format_args!(
+        "{columns} of {file} {are} of table {:?}; give --tags {}, or, for a field of that name, its \
+         type in --types",
+        sink.table().name(),
+        all.join(",")
+    )))
 }
 
 /// A field, whose type is the table's, or `said`, or what is `found`.

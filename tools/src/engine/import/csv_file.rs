@@ -33,7 +33,7 @@ pub(super) fn import(
     let sink = tables.sink(table)?;
     file.look_ahead();
     let first: Vec<&Record> = file.ahead.iter().flat_map(|(record, _)| record).collect();
-    let roles = roles(name, kinds, sink, &first, problems)?;
+    let roles = roles(name, kinds, args, sink, &first, problems)?;
     let mut rows = Rows {
         roles,
         time_format: args.time_format.clone(),

@@ -1,0 +1,72 @@
+//! `import` into a table that is there already.
+#![cfg(feature = "engine")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "input files are files of the test"
+)]
+#![expect(
+    clippy::unwrap_used,
+    reason = "the lints know test functions, not the functions they call"
+)]
+
+mod common;
+
+use common::Place;
+
+/// An import of CSV with times `t` into table `t` of `db`.
+fn import<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    let import = ["import", "--db", "db", "--table", "t", "--time", "t"];
+    [&import[..], more].concat()
+}
+
+fn export(place: &Place) -> String {
+    place.ok(&["export", "--db", "db", "--table", "t", "--typed"])
+}
+
+/// The tag became a field beside it, and every row of the file was there twice.
+#[test]
+fn a_column_that_is_a_tag_of_the_table_does_not_become_a_field() {
+    let place = Place::new();
+    place.file("in.csv", "t,host,dc,v\n1,a,x,1\n2,b,y,2\n");
+    place.ok(&import(&["--tags", "host,dc", "in.csv"]));
+    let before = export(&place);
+    for (more, says) in [
+        (
+            &["in.csv"][..],
+            [
+                "are tags of table \"t\"",
+                "columns [\"host\", \"dc\"] of in.csv",
+                "give --tags host,dc",
+            ],
+        ),
+        (
+            &["--tags", "host", "in.csv"],
+            [
+                "is a tag of table \"t\"",
+                "column \"dc\" of in.csv",
+                "give --tags host,dc",
+            ],
+        ),
+    ] {
+        let (out, error) = place.check(2, &import(more));
+        assert!(out.starts_with("table t: 0 rows, "), "{out}");
+        assert!(out.ends_with("; stopped at in.csv\n"), "{out}");
+        common::check_error("a tag", &error, says);
+        assert_eq!(export(&place), before);
+    }
+    place.ok(&import(&["--tags", "host,dc", "in.csv"]));
+    assert_eq!(export(&place), before);
+
+    // Who says that it is a field means so, and what is one already stays one.
+    place.ok(&import(&[
+        "--tags",
+        "host",
+        "--types",
+        "dc=string",
+        "in.csv",
+    ]));
+    place.ok(&import(&["--tags", "host", "in.csv"]));
+    place.file("typed.csv", "t:time,host:string,v:i64\n3,a,3\n");
+    place.ok(&["import", "--db", "db", "--table", "t", "typed.csv"]);
+    assert!(export(&place).starts_with("time:time,dc:tag,host:tag,v:i64,dc:string,host:string\n"));
+}
