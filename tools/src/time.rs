@@ -9,7 +9,7 @@ pub(crate) fn rfc3339(ns: i64) -> String {
 }
 
 #[cfg(feature = "engine")]
-pub(crate) use parse::{civil_or_rfc3339, duration, now, time, unless_leap};
+pub(crate) use parse::{civil_or_rfc3339, duration, length, now, time, unless_leap};
 
 #[cfg(feature = "engine")]
 mod parse {
@@ -85,6 +85,28 @@ mod parse {
             }
         };
         Some(timestamp.as_nanosecond())
+    }
+
+    /// A length of time as [`duration`] reads it.
+    pub(crate) fn length(ns: i64) -> String {
+        let units = [
+            ("d", 86_400_000_000_000),
+            ("h", 3_600_000_000_000),
+            ("m", 60_000_000_000),
+            ("s", 1_000_000_000),
+            ("ms", 1_000_000),
+            ("us", 1_000),
+            ("ns", 1),
+        ];
+        let mut rest = ns;
+        let mut text = String::new();
+        for (unit, ns) in units {
+            if rest / ns > 0 {
+                text += &format!("{}{unit}", rest / ns);
+                rest %= ns;
+            }
+        }
+        text
     }
 
     /// A length of time such as `10s`, `1m`, `1h30m` or `500ms`, in ns; more than none.
@@ -181,6 +203,9 @@ mod tests {
         check("2d", 172_800_000_000_000);
         for wrong in ["", "1", "s", "1x", "0s", "-1s", "99999999999w"] {
             assert!(duration(wrong).is_err(), "{wrong}");
+        }
+        for text in ["1d", "1h30m", "500ms", "2d1ns", "1us2ns", "8d1s"] {
+            assert_eq!(length(duration(text).unwrap()), text);
         }
     }
 }

@@ -70,3 +70,52 @@ fn a_column_that_is_a_tag_of_the_table_does_not_become_a_field() {
     place.ok(&["import", "--db", "db", "--table", "t", "typed.csv"]);
     assert!(export(&place).starts_with("time:time,dc:tag,host:tag,v:i64,dc:string,host:string\n"));
 }
+
+/// They were passed over, and the rows taken as the table has it.
+#[test]
+fn options_of_a_new_table_that_the_table_is_not_made_with_are_refused() {
+    let place = Place::new();
+    place.file("in.csv", "t,v\n1,1\n1,2\n");
+    place.file("in.lp", "t v=3i 3000000000\n");
+    place.ok(&import(&["--duplicates", "all", "in.csv"]));
+    let before = export(&place);
+    let check = |args: &[&str], says: [&str; 3]| {
+        let (_, error) = place.check(2, args);
+        common::check_error(&format!("{args:?}"), &error, says);
+        assert_eq!(export(&place), before, "{args:?}");
+    };
+    let policy = [
+        "--duplicates replace",
+        "table \"t\" was made with --duplicates all",
+        "leave the option out",
+    ];
+    check(&import(&["--duplicates", "replace", "in.csv"]), policy);
+    let lines = ["import", "--db", "db", "in.lp", "--duplicates", "replace"];
+    check(&lines, policy);
+    let partition = [
+        "--partition 1h30m",
+        "table \"t\" was made with --partition 1d",
+        "leave the option out",
+    ];
+    check(&import(&["--partition", "90m", "in.csv"]), partition);
+    place.ok(&import(&[
+        "--partition",
+        "24h",
+        "--duplicates",
+        "all",
+        "in.csv",
+    ]));
+    place.ok(&import(&["in.csv"]));
+
+    // A file of the same import is nothing new to the table that it made.
+    let new = ["import", "--db", "db", "--table", "u", "--time", "t"];
+    let more = [
+        "--partition",
+        "1h",
+        "--duplicates",
+        "first",
+        "in.csv",
+        "in.csv",
+    ];
+    place.ok(&[&new[..], &more].concat());
+}

@@ -21,6 +21,7 @@ mod time_format;
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,18 +29,22 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
-use tidestone::{DuplicatePolicy, ErrorKind, FieldType, TableOptions, Tidestone};
+use tidestone::{DuplicatePolicy, ErrorKind, FieldType, Table, TableOptions, Tidestone};
 
 use super::files::DbFiles;
 use crate::args::missing;
 use crate::outcome::{Failure, Outcome, Run};
 use crate::stderr::tell;
 use crate::text::one_line;
+use crate::time::length;
 use problems::Problems;
 use sink::{Refused, Sink};
 use time_format::TimeFormat;
 
 const USAGE: &str = "tidestone import [OPTIONS] --db <DB> <FILES>...";
+
+/// The partition of a table that is made, where none is asked for: a day.
+const PARTITION_NS: i64 = 86_400_000_000_000;
 
 const AFTER_HELP: &str = "\
 In CSV nothing between two delimiters is null, and \"\" is the empty string (null in columns of
@@ -88,12 +93,13 @@ pub(crate) struct ImportArgs {
     /// What the files are; without it their names tell (.csv, .lp, each also with .gz)
     #[arg(long)]
     format: Option<Format>,
-    /// Of a table that is made: the time that shares segments, such as 1h
-    #[arg(long, default_value = "1d", value_parser = crate::time::duration)]
-    partition: i64,
-    /// Of a table that is made: what becomes of rows of one series at one time
-    #[arg(long, default_value = "replace")]
-    duplicates: Duplicates,
+    /// Of a table that is made: the time that shares segments, such as 1h [default: 1d]
+    // No default of clap's: it could not be told from what was asked for.
+    #[arg(long, value_parser = crate::time::duration)]
+    partition: Option<i64>,
+    /// Of a table that is made: what becomes of rows of one series at one time [default: replace]
+    #[arg(long)]
+    duplicates: Option<Duplicates>,
     /// Stop at the first line that is wrong; what stands before it is imported
     #[arg(long)]
     strict: bool,
@@ -110,7 +116,7 @@ enum Format {
     Line,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Duplicates {
     /// The last one written wins, field by field
     Replace,
@@ -118,6 +124,35 @@ enum Duplicates {
     All,
     /// The first one stays
     First,
+}
+
+impl Duplicates {
+    fn policy(self) -> DuplicatePolicy {
+        match self {
+            Self::Replace => DuplicatePolicy::Replace,
+            Self::All => DuplicatePolicy::All,
+            Self::First => DuplicatePolicy::First,
+        }
+    }
+
+    fn of(policy: DuplicatePolicy) -> Self {
+        match policy {
+            DuplicatePolicy::Replace => Self::Replace,
+            DuplicatePolicy::All => Self::All,
+            DuplicatePolicy::First => Self::First,
+        }
+    }
+}
+
+/// As it is given on the command line.
+impl fmt::Display for Duplicates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Replace => "replace",
+            Self::All => "all",
+            Self::First => "first",
+        })
+    }
 }
 
 /// Carries out `tidestone import`. What was imported is said also where it failed.
@@ -336,13 +371,16 @@ impl Tables<'_> {
     fn sink(&mut self, name: &str) -> Result<&mut Sink, Refused> {
         if !self.sinks.contains_key(name) {
             let db = open(self.db, self.args).map_err(Refused::All)?;
-            // The options are of a table that is made: one that is there is taken as it is.
             let table = match db.table(name) {
                 Err(error) if error.kind() == ErrorKind::NotFound => {
-                    db.create_table(name, self.args.table_options())
+                    db.create_table(name, self.args.table_options())?
                 }
-                there => there,
-            }?;
+                there => {
+                    let table = there?;
+                    self.args.check_made_with(&table).map_err(Refused::All)?;
+                    table
+                }
+            };
             self.sinks.insert(name.to_owned(), Sink::new(db, table));
         }
         let gone = || {
@@ -416,8 +454,8 @@ impl ImportArgs {
             types: Vec::new(),
             delimiter: b',',
             format: Some(Format::Csv),
-            partition,
-            duplicates: Duplicates::Replace,
+            partition: Some(partition),
+            duplicates: None,
             strict: false,
             files: vec![file],
         }
@@ -454,17 +492,40 @@ impl ImportArgs {
 
     /// Old data may be ahead of a clock that is wrong: no bound.
     fn table_options(&self) -> TableOptions {
-        let policy = match self.duplicates {
-            Duplicates::Replace => DuplicatePolicy::Replace,
-            Duplicates::All => DuplicatePolicy::All,
-            Duplicates::First => DuplicatePolicy::First,
-        };
-        let partition = u64::try_from(self.partition).unwrap_or_default();
+        let policy = self.duplicates.unwrap_or(Duplicates::Replace).policy();
+        let partition = u64::try_from(self.partition.unwrap_or(PARTITION_NS)).unwrap_or_default();
         TableOptions::new()
             .open_schema()
             .future_bound(None)
             .policy(policy)
             .partition(Duration::from_nanos(partition))
+    }
+
+    /// Fails where options of a table that is made ask for another one than the table that is there.
+    fn check_made_with(&self, table: &Table) -> Run<()> {
+        let settings = &table.schema().settings;
+        let check = |is_so: bool, option: &str, asked: String, made: String| match is_so {
+            true => Ok(()),
+            false => Err(Failure::new(format_args!(
+                "--{option} {asked} is asked for, and table {:?} was made with --{option} {made}, which \
+                 stays; leave the option out, or import into another table",
+                table.name()
+            ))),
+        };
+        if let Some(asked) = self.duplicates {
+            let made = Duplicates::of(settings.policy);
+            check(
+                asked == made,
+                "duplicates",
+                asked.to_string(),
+                made.to_string(),
+            )?;
+        }
+        if let Some(asked) = self.partition {
+            let made = settings.partition_ns;
+            check(asked == made, "partition", length(asked), length(made))?;
+        }
+        Ok(())
     }
 }
 
