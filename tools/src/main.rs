@@ -1,7 +1,8 @@
 //! The `tidestone` command: looks into Tidestone's files and works with databases.
 //!
 //! Results go to stdout; progress, logs and errors to stderr. Exit codes: 0 sound or done, 1 damage
-//! found or lines refused, 2 could not run. A closed pipe is success.
+//! found or lines refused, 2 could not run; an `import` that a signal ended has 128 and its number. A
+//! closed pipe is success.
 #![expect(
     clippy::disallowed_methods,
     reason = "a command reads the files its user names and the clock; the engine's seams are not for it"
@@ -41,6 +42,11 @@ fn main() -> ExitCode {
         Ok(Outcome::Newer) => ExitCode::from(2),
         #[cfg(feature = "engine")]
         Err(Failure::Damaged(message)) => failed(&mut out, &message, 1),
+        #[cfg(feature = "engine")]
+        Err(Failure::Signalled(signal)) => {
+            let message = format!("ended by {}", signal.name);
+            failed(&mut out, &message, signal.code())
+        }
         Err(Failure::CouldNotRun(message)) => failed(&mut out, &message, 2),
     }
 }

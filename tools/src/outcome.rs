@@ -33,8 +33,27 @@ pub(crate) enum Failure {
     /// Damage was met that did not let it go on: exit code 1.
     #[cfg(feature = "engine")]
     Damaged(String),
+    /// A signal asked it to end, which it did in good order: the exit code of the signal.
+    #[cfg(feature = "engine")]
+    Signalled(Signal),
     /// Exit code 2.
     CouldNotRun(String),
+}
+
+/// A signal that asks a process to end.
+#[cfg(feature = "engine")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Signal {
+    pub(crate) name: &'static str,
+    pub(crate) number: i32,
+}
+
+#[cfg(feature = "engine")]
+impl Signal {
+    /// The exit code of a process that the signal ended, as shells tell it.
+    pub(crate) fn code(self) -> u8 {
+        u8::try_from(128 + self.number).unwrap_or(u8::MAX)
+    }
 }
 
 impl Failure {
@@ -48,6 +67,7 @@ impl Failure {
     pub(crate) fn about(self, meaning: &str) -> Self {
         match self {
             Self::ClosedPipe => Self::ClosedPipe,
+            Self::Signalled(signal) => Self::Signalled(signal),
             Self::Damaged(message) => Self::Damaged(format!("{meaning}: {message}")),
             Self::CouldNotRun(message) => Self::CouldNotRun(format!("{meaning}: {message}")),
         }

@@ -19,7 +19,7 @@ use clap::Args;
 use tidestone::{Options, Tidestone};
 
 use super::files::DbFiles;
-use super::import::{ImportArgs, import};
+use super::import::{ImportArgs, Signals, import};
 use super::stats::bits_per_value;
 use crate::outcome::{Failure, Outcome, Run};
 use crate::text::TextTable;
@@ -119,7 +119,7 @@ fn import_all(data: &Path, dir: &Path, out: &mut dyn Write) -> Run<Vec<Imported>
             seconds: 0.0,
         };
         for args in &files {
-            let imported = import(&OnceCell::from(db.clone()), args);
+            let imported = import(&OnceCell::from(db.clone()), args, &Signals::default());
             imported.result?;
             sum.rows += imported.summary.rows();
             sum.values += imported.summary.values();

@@ -11,6 +11,7 @@ use super::cell::{Found, value_of};
 use super::columns::{FieldColumn, Role, kinds, roles};
 use super::problems::Problems;
 use super::sink::{Refused, Sink};
+use super::source;
 use super::time_format::TimeFormat;
 use crate::engine::csv::{Cell, Next, Record, Records};
 use crate::engine::line_reader::LONGEST;
@@ -46,6 +47,10 @@ pub(super) fn import(
     }
     let mut record = Record::default();
     while !problems.stop() {
+        // Those ahead were read.
+        if file.ahead.is_empty() {
+            problems.check_signals()?;
+        }
         match file.next(&mut record)? {
             Next::Record(line) => {
                 problems.reached(name, line);
@@ -135,7 +140,7 @@ impl<'a, R: BufRead> CsvFile<'a, R> {
 
     fn read(&mut self, record: &mut Record) -> Run<Next> {
         let next = self.records.next(record);
-        next.map_err(|e| Failure::new(format_args!("cannot read {}: {e}", self.name)))
+        next.map_err(|e| source::failure(self.name, &e))
     }
 }
 

@@ -8,10 +8,11 @@ use tidestone::Value;
 use super::line_protocol::{self, Line};
 use super::problems::Problems;
 use super::sink::{Refused, Sink};
+use super::source;
 use super::time_format::{TimeFormat, Unit};
 use super::{ImportArgs, Tables};
 use crate::engine::line_reader::{Got, LONGEST, read_line};
-use crate::outcome::{Failure, Run};
+use crate::outcome::Run;
 
 /// Imports a file: each measurement into the table of its name, or all into the one of `args`.
 pub(super) fn import(
@@ -28,9 +29,10 @@ pub(super) fn import(
         if problems.stop() {
             break;
         }
+        problems.check_signals()?;
         bytes.clear();
         let got = read_line(&mut input, &mut bytes, LONGEST);
-        let got = got.map_err(|e| Failure::new(format_args!("cannot read {name}: {e}")))?;
+        let got = got.map_err(|e| source::failure(name, &e))?;
         if got == Got::End {
             break;
         }

@@ -8,6 +8,7 @@
 //! | `cell`, `time_format` | text to values and times |
 //! | `sink` | rows to batches of a table |
 //! | `problems` | lines that were refused |
+//! | `signals` | being asked to end |
 
 mod cell;
 mod columns;
@@ -15,6 +16,7 @@ mod csv_file;
 mod line_protocol;
 mod lines;
 mod problems;
+mod signals;
 mod sink;
 mod source;
 mod time_format;
@@ -38,6 +40,7 @@ use crate::stderr::tell;
 use crate::text::one_line;
 use crate::time::length;
 use problems::Problems;
+pub(crate) use signals::Signals;
 use sink::{Refused, Sink};
 use time_format::TimeFormat;
 
@@ -52,7 +55,9 @@ numbers and bools); a quoted cell may hold delimiters, ends of lines and doubled
 `export --typed` needs neither --time, --tags nor --types.
 
 A line that is wrong is named on stderr as file:line: what, and left out; the exit code is then 1.
-Where the import stops before the end, what was read before is committed and counted all the same.";
+Where the import stops before the end, what was read before is committed and counted all the same;
+so it is where Ctrl-C, SIGTERM or SIGHUP end it (exit code 128 and the signal's number). A second one
+ends it at once.";
 
 /// What to import, and how to read it.
 #[derive(Debug, Args)]
@@ -162,18 +167,26 @@ pub(crate) fn run(args: &ImportArgs, out: &mut dyn Write) -> Run {
     if DbFiles::new(args.places().0).is_database() {
         super::report_open(open(&db, args)?);
     }
+    let signals = Signals::catch()?;
     let started = Instant::now();
-    let imported = import(&db, args);
+    let imported = import(&db, args, &signals);
     let (synced, closed) = match db.get() {
         Some(db) => (db.sync().map(drop), db.close()),
         None => (Ok(()), Ok(())),
     };
     let printed = imported.summary.print(started.elapsed(), out);
     let printed = printed.and_then(|()| out.flush());
-    imported.result?;
+    let signalled = match imported.result {
+        // It is no reason to say less of what failed besides.
+        Err(failure @ Failure::Signalled(_)) => Some(failure),
+        result => result.map(|()| None)?,
+    };
     synced.and(closed).map_err(|error| {
         Failure::from(error).about("what was imported may be lost in a power failure")
     })?;
+    if let Some(failure) = signalled {
+        return Err(failure);
+    }
     printed?;
     Ok(Outcome::sound(imported.summary.refused == 0))
 }
@@ -282,10 +295,10 @@ fn open<'d>(db: &'d OnceCell<Tidestone>, args: &ImportArgs) -> Run<&'d Tidestone
 /// Imports the files into a database. If it is not open it is opened once a file is understood:
 /// what cannot be imported makes none. Where it stops before the end, rows that were read are
 /// committed all the same, as far as the engine takes them.
-pub(crate) fn import(db: &OnceCell<Tidestone>, args: &ImportArgs) -> Imported {
+pub(crate) fn import(db: &OnceCell<Tidestone>, args: &ImportArgs, signals: &Signals) -> Imported {
     let total = args.places().1.iter().map(|f| source::len(f)).sum();
     let progress = progress_bar(total);
-    let mut problems = Problems::new(args.strict, progress.clone());
+    let mut problems = Problems::new(args.strict, progress.clone(), signals.clone());
     let mut tables = Tables {
         db,
         args,
@@ -298,7 +311,8 @@ pub(crate) fn import(db: &OnceCell<Tidestone>, args: &ImportArgs) -> Imported {
     };
     // Also where no line names a table.
     let read = read.and_then(|()| open(db, args).map(drop));
-    let committed = tables.commit(read.is_err(), &mut problems);
+    let signalled = matches!(read, Err(Failure::Signalled(_)));
+    let committed = tables.commit(read.is_err() && !signalled, &mut problems);
     progress.finish_and_clear();
     problems.finish();
     tables.note_repeated();
@@ -307,7 +321,10 @@ pub(crate) fn import(db: &OnceCell<Tidestone>, args: &ImportArgs) -> Imported {
         refused: problems.refused(),
         stopped,
     };
-    let result = read.and(committed);
+    let result = match signalled {
+        true => committed.and(read),
+        false => read.and(committed),
+    };
     Imported { summary, result }
 }
 
@@ -321,7 +338,8 @@ fn read_files(
         let name: Arc<str> = path.display().to_string().into();
         problems.start_file(&name);
         tables.start_file();
-        let input = source::open(path, progress)?;
+        problems.check_signals()?;
+        let input = source::open(path, progress, problems.signals())?;
         match format_of(path, args)? {
             Format::Csv => {
                 let table = args.table.as_deref();

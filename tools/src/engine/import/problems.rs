@@ -6,6 +6,8 @@ use std::time::Instant;
 
 use indicatif::ProgressBar;
 
+use super::signals::Signals;
+use crate::outcome::Run;
 use crate::stderr::tell;
 
 /// As many are printed; the rest is counted.
@@ -21,10 +23,11 @@ pub(super) struct Problems {
     rows: u64,
     started: Instant,
     progress: ProgressBar,
+    signals: Signals,
 }
 
 impl Problems {
-    pub(super) fn new(strict: bool, progress: ProgressBar) -> Self {
+    pub(super) fn new(strict: bool, progress: ProgressBar, signals: Signals) -> Self {
         Self {
             strict,
             refused: 0,
@@ -32,6 +35,7 @@ impl Problems {
             rows: 0,
             started: Instant::now(),
             progress,
+            signals,
         }
     }
 
@@ -87,6 +91,15 @@ impl Problems {
     /// Whether to read no further.
     pub(super) fn stop(&self) -> bool {
         self.strict && self.refused > 0
+    }
+
+    /// Fails once a signal asked to end.
+    pub(super) fn check_signals(&self) -> Run<()> {
+        self.signals.check()
+    }
+
+    pub(super) fn signals(&self) -> &Signals {
+        &self.signals
     }
 
     /// How many lines were refused.

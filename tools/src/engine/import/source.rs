@@ -2,11 +2,13 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
+use std::os::fd::AsFd;
 use std::path::Path;
 
 use flate2::bufread::MultiGzDecoder;
 use indicatif::ProgressBar;
 
+use super::signals::{self, Signals};
 use crate::outcome::{Failure, Run};
 
 const BUFFER: usize = 256 << 10;
@@ -30,21 +32,27 @@ pub(super) fn check(path: &Path) -> Run<()> {
     Ok(())
 }
 
-/// Opens a file; `-` is stdin. What is packed with gzip is unpacked, whatever it is called.
-pub(super) fn open(path: &Path, progress: &ProgressBar) -> Run<Box<dyn BufRead>> {
-    let raw: Box<dyn Read> = if path == Path::new("-") {
-        Box::new(io::stdin())
-    } else {
-        Box::new(File::open(path).map_err(|e| Failure::file("open", path, &e))?)
+/// Opens a file; `-` is stdin. What is packed with gzip is unpacked, whatever it is called. Reading ends
+/// with an error once a signal asked to end.
+pub(super) fn open(
+    path: &Path,
+    progress: &ProgressBar,
+    signals: &Signals,
+) -> Run<Box<dyn BufRead>> {
+    let file = match path == Path::new("-") {
+        // Not through the buffer of the library: what lies there is not seen by who waits for the file.
+        true => io::stdin().as_fd().try_clone_to_owned().map(File::from),
+        false => File::open(path),
     };
     let counted = Counted {
-        inner: raw,
+        file: file.map_err(|e| Failure::file("open", path, &e))?,
         progress: progress.clone(),
+        signals: signals.clone(),
     };
     let mut packed = BufReader::with_capacity(BUFFER, counted);
     let head = packed
         .fill_buf()
-        .map_err(|e| Failure::file("read", path, &e))?;
+        .map_err(|e| signals::failure(&e, || Failure::file("read", path, &e)))?;
     if head.starts_with(&[0x1f, 0x8b]) {
         let plain = MultiGzDecoder::new(packed);
         return Ok(Box::new(BufReader::with_capacity(BUFFER, plain)));
@@ -57,14 +65,23 @@ pub(super) fn len(path: &Path) -> u64 {
     std::fs::metadata(path).map_or(0, |m| m.len())
 }
 
+/// Why a file that is open could not be read on.
+pub(super) fn failure(name: &str, error: &io::Error) -> Failure {
+    signals::failure(error, || {
+        Failure::new(format_args!("cannot read {name}: {error}"))
+    })
+}
+
 struct Counted {
-    inner: Box<dyn Read>,
+    file: File,
     progress: ProgressBar,
+    signals: Signals,
 }
 
 impl Read for Counted {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let n = self.inner.read(buffer)?;
+        self.signals.wait_for(&self.file)?;
+        let n = self.file.read(buffer)?;
         self.progress.inc(n as u64);
         Ok(n)
     }

@@ -33,7 +33,7 @@ fn rows_that_the_engine_did_not_take_are_told_from_those_it_did() {
     std::fs::write(&path, format!("t,v\n{lines}")).unwrap();
     let args = ImportArgs::of_csv("t", "t", path.clone(), 1 << 60);
     disk.inject(Fault::Capacity(disk.used()));
-    let imported = import(&OnceCell::from(db.clone()), &args);
+    let imported = import(&OnceCell::from(db.clone()), &args, &Signals::default());
     let error = imported.result.unwrap_err();
     assert!(matches!(&error, Failure::CouldNotRun(_)), "{error:?}");
 
@@ -74,7 +74,7 @@ fn the_first_row_that_the_engine_did_not_take_is_none_that_was_refused() {
     let mut args = ImportArgs::of_csv("t", "t", path, 1 << 60);
     args.time_format = Some("s".parse().unwrap());
     disk.inject(Fault::Capacity(disk.used()));
-    let imported = import(&OnceCell::from(db.clone()), &args);
+    let imported = import(&OnceCell::from(db.clone()), &args, &Signals::default());
     imported.result.unwrap_err();
     let table = &imported.summary.tables[0];
     assert!(table.left_out > 0, "{table:?}");
