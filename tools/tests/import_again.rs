@@ -71,6 +71,36 @@ fn a_column_that_is_a_tag_of_the_table_does_not_become_a_field() {
     assert!(export(&place).starts_with("time:time,dc:tag,host:tag,v:i64,dc:string,host:string\n"));
 }
 
+/// It was told to write 1.5 as i64.
+#[test]
+fn a_value_that_does_not_fit_the_type_of_the_table_names_the_type_that_takes_both() {
+    let place = Place::new();
+    place.file("a.csv", "t,v,w\n1,1,true\n");
+    place.file("b.csv", "t,v,w\n2,1.5,7\n");
+    let check = |db: &str, files: &[&str]| {
+        let of = ["import", "--db", db, "--table", "t", "--time", "t"];
+        let (_, error) = place.check(1, &[&of[..], files].concat());
+        let says = [
+            "\"v\" is i64 (in the table)",
+            "the value \"1.5\" is f64",
+            "the type of a field is fixed; correct it, or import into a new table with --types v=f64",
+        ];
+        common::check_error("a type", &error, says);
+    };
+    check("one", &["a.csv", "b.csv"]);
+    place.ok(&import(&["a.csv"]));
+    check("db", &["b.csv"]);
+    place.file("in.lp", "t v=1.5 3000000000\n");
+    let (_, error) = place.check(1, &["import", "--db", "db", "in.lp"]);
+    let says = [
+        "\"v\" is i64",
+        "the value is f64",
+        "types are fixed: correct it",
+    ];
+    common::check_error("line protocol", &error, says);
+    assert!(!error.contains("write it as i64"), "{error}");
+}
+
 /// They were passed over, and the rows taken as the table has it.
 #[test]
 fn options_of_a_new_table_that_the_table_is_not_made_with_are_refused() {

@@ -295,18 +295,30 @@ impl FieldColumn {
         let message = format!(
             "field {name:?} is {field_type} ({because}), the value {value:?} is {found_word}"
         );
-        match self.source {
-            TypeSource::FirstRows => {}
-            TypeSource::Table => return format!("{message}; write it as {field_type}"),
-            TypeSource::Option | TypeSource::Header => {
-                return format!("{message}; write it as {field_type}, or give another type");
-            }
-        }
         let common = match common_type(field_type, found) {
+            // No type of numbers takes it.
+            _ if found == field_type => "string".to_owned(),
             FieldType::U64 if is_negative => "string".to_owned(),
             FieldType::U64 => "u64 (if none is negative)".to_owned(),
             other => other.to_string(),
         };
-        format!("{message}; --types {name}={common}, given for a new table, takes both")
+        match self.source {
+            TypeSource::FirstRows => {
+                format!("{message}; --types {name}={common}, given for a new table, takes both")
+            }
+            // The field is there: no option changes its type.
+            TypeSource::Table => format!(
+                "{message}, and the type of a field is fixed; correct it, or import into a new table with \
+                 --types {name}={common}, which takes both"
+            ),
+            TypeSource::Option => {
+                format!("{message}; correct it, or give {name}={common}, which takes both")
+            }
+            TypeSource::Header => {
+                format!(
+                    "{message}; correct it, or name the column {name}:{common}, which takes both"
+                )
+            }
+        }
     }
 }

@@ -231,8 +231,16 @@ impl Sink {
             }
         };
         if have != field_type {
+            let loses =
+                matches!(have, FieldType::I64 | FieldType::U64) && field_type == FieldType::F64;
+            let advice = match loses {
+                true => {
+                    "types are fixed: correct it, or write all values of the field as f64 and import into a new table"
+                }
+                false => &format!("write it as {have}"),
+            };
             return Err(Refused::Line(format!(
-                "field {name:?} is {have}, the value is {field_type}; write it as {have}"
+                "field {name:?} is {have}, the value is {field_type}; {advice}"
             )));
         }
         self.likely = at + 1;
