@@ -9,7 +9,7 @@ pub(crate) fn rfc3339(ns: i64) -> String {
 }
 
 #[cfg(feature = "engine")]
-pub(crate) use parse::{civil_or_rfc3339, duration, length, now, time, unless_leap};
+pub(crate) use parse::{Misread, civil_or_rfc3339, duration, length, now, time, unless_leap};
 
 #[cfg(feature = "engine")]
 mod parse {
@@ -34,15 +34,36 @@ mod parse {
         if let Ok(ns) = text.parse::<i64>() {
             return Ok(ns);
         }
-        let ns = civil_or_rfc3339(text).ok_or_else(|| {
-            format!(
+        let wrong = |misread| match misread {
+            Misread::NoTime => format!(
                 "{text:?} is no time: give RFC 3339, YYYY-MM-DD[ HH:MM:SS[.fff]] (UTC), \
                  nanoseconds since 1970, or now-1h"
-            )
-        })?;
-        i64::try_from(ns).map_err(|_| {
-            format!("{text:?} is not within the years 1677 to 2262: give a time that is")
-        })
+            ),
+            Misread::TooFar => {
+                format!("{text:?} is not within the years 1677 to 2262: give a time that is")
+            }
+            Misread::TooFine => {
+                format!("{text:?} has decimals below the nanosecond: cut them off")
+            }
+            Misread::Leap => {
+                format!(
+                    "{text:?} has 60 for its seconds, which no timestamp has: give 59 or the next minute"
+                )
+            }
+        };
+        civil_or_rfc3339(text).map_err(wrong)
+    }
+
+    /// Why a text is no timestamp.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub(crate) enum Misread {
+        NoTime,
+        /// It is one that 64 bits of nanoseconds do not hold.
+        TooFar,
+        /// It is finer than timestamps are.
+        TooFine,
+        /// It is a leap second, which timestamps do not have.
+        Leap,
     }
 
     fn relative(rest: &str, now: i64) -> Result<i64, String> {
@@ -57,21 +78,48 @@ mod parse {
         }
     }
 
-    /// RFC 3339, or a date with or without a time of day, which is taken as UTC. `None` for other
-    /// text, such as a time with the name of a zone and no offset, and for times that the calendar does not have.
-    pub(crate) fn civil_or_rfc3339(text: &str) -> Option<i128> {
-        unless_leap(text, read)
+    /// RFC 3339, or a date with or without a time of day, which is taken as UTC. Other text is no time, such
+    /// as a time with the name of a zone and no offset, and so are times that the calendar does not have.
+    pub(crate) fn civil_or_rfc3339(text: &str) -> Result<i64, Misread> {
+        unless_leap(text, read).map_err(|misread| match misread {
+            Misread::NoTime if is_too_fine(text) => Misread::TooFine,
+            Misread::NoTime if is_too_far(text) => Misread::TooFar,
+            other => other,
+        })
+    }
+
+    /// Whether a text would be a time if its fraction ended at the nanosecond.
+    fn is_too_fine(text: &str) -> bool {
+        let Some(point) = text.find(['.', ',']) else {
+            return false;
+        };
+        let fraction = &text[point + 1..];
+        let digits = fraction.bytes().take_while(u8::is_ascii_digit).count();
+        digits > 9 && read(&format!("{}{}", &text[..point + 10], &fraction[digits..])).is_some()
+    }
+
+    /// Whether a text is a time that the calendar has, and the library does not take: it knows no more
+    /// than 9,999 years, and less where it has to know the offset.
+    fn is_too_far(text: &str) -> bool {
+        let civil: Result<DateTime, _> = text.trim_end_matches(['Z', 'z']).parse();
+        civil.is_ok_and(|civil| !(1677..=2262).contains(&civil.year()))
     }
 
     /// What `read` makes of a text, unless its seconds are 60, which the library takes for 59: then it would
     /// be the time of another row. They are found by what an earlier second in their place makes.
-    pub(crate) fn unless_leap(text: &str, read: impl Fn(&str) -> Option<i128>) -> Option<i128> {
-        let ns = read(text)?;
+    pub(crate) fn unless_leap(
+        text: &str,
+        read: impl Fn(&str) -> Option<i128>,
+    ) -> Result<i64, Misread> {
+        let ns = read(text).ok_or(Misread::NoTime)?;
         let is_leap = text.match_indices("60").any(|(at, _)| {
             let earlier = format!("{}58{}", &text[..at], &text[at + 2..]);
             read(&earlier) == Some(ns - 1_000_000_000)
         });
-        (!is_leap).then_some(ns)
+        match is_leap {
+            true => Err(Misread::Leap),
+            false => i64::try_from(ns).map_err(|_| Misread::TooFar),
+        }
     }
 
     fn read(text: &str) -> Option<i128> {

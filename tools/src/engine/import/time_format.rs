@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use jiff::fmt::strtime;
 use jiff::tz::{Offset, TimeZone};
 
-use crate::time::{civil_or_rfc3339, unless_leap};
+use crate::time::{Misread, civil_or_rfc3339, unless_leap};
 
 /// How the times of a file are written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,8 +98,8 @@ impl TimeFormat {
     pub(super) fn parse(&self, text: &str) -> Result<i64, String> {
         let parsed = match self {
             Self::Since1970(unit) => number(text, unit.ns()),
-            Self::Rfc3339 => within(civil_or_rfc3339(text)),
-            Self::Pattern(pattern) => within(by_pattern(pattern, text)),
+            Self::Rfc3339 => civil_or_rfc3339(text),
+            Self::Pattern(pattern) => by_pattern(pattern, text),
         };
         parsed.map_err(|misread| match misread {
             Misread::NoTime => format!(
@@ -113,24 +113,12 @@ impl TimeFormat {
                 "time {text:?} of the format {self} has decimals below the nanosecond, which would \
                  be lost; cut them off"
             ),
+            Misread::Leap => format!(
+                "time {text:?} of the format {self} has 60 for its seconds, and timestamps have no leap \
+                 seconds: it would be the time of another row; correct it"
+            ),
         })
     }
-}
-
-/// Why a text is no timestamp.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Misread {
-    NoTime,
-    /// It is one that 64 bits of nanoseconds do not hold.
-    TooFar,
-    /// It is finer than timestamps are.
-    TooFine,
-}
-
-/// A time as the timestamp it is.
-fn within(ns: Option<i128>) -> Result<i64, Misread> {
-    let ns = ns.ok_or(Misread::NoTime)?;
-    i64::try_from(ns).map_err(|_| Misread::TooFar)
 }
 
 /// A number of units of `unit` ns, with or without decimals, none of which is lost.
@@ -164,15 +152,15 @@ fn check_pattern(pattern: &str) -> Result<(), String> {
     let written = strtime::format(pattern, &some)
         .map_err(|e| format!("{pattern:?} is no pattern of strftime: {e}"))?;
     match by_pattern(pattern, &written) {
-        Some(_) => Ok(()),
-        None => Err(format!(
+        Ok(_) => Ok(()),
+        Err(_) => Err(format!(
             "{pattern:?} does not say what time it is: it needs a date, minutes need hours and \
              fractions need seconds; an offset is %z, and names of zones are not understood"
         )),
     }
 }
 
-fn by_pattern(pattern: &str, text: &str) -> Option<i128> {
+fn by_pattern(pattern: &str, text: &str) -> Result<i64, Misread> {
     unless_leap(text, |text| read_by_pattern(pattern, text))
 }
 
@@ -245,7 +233,10 @@ mod tests {
         check("ns", "1.0", Ok(1));
         check("s", "1.5x", Err("not of the format s"));
         check("rfc3339", "1970-01-01 00:00:00.123456789", Ok(123_456_789));
-        check("rfc3339", "1970-01-01 00:00:00.1234567891", Err("not of"));
+        check("rfc3339", "1970-01-01 00:00:00.1234567891", fine);
+        check("rfc3339", "1970-01-01T00:00:00.1234567891+01:00", fine);
+        check("rfc3339", "1970-01-01T00:00:00.1234567891x", Err("not of"));
+        check("rfc3339", "x.1234567891ä", Err("not of"));
         check("%s%.f", "1.25", Ok(1_250_000_000));
         check("%s.%f", "1.000000001", Ok(1_000_000_001));
         check("%s", "-2", Ok(-2_000_000_000));
@@ -271,7 +262,13 @@ mod tests {
         let check = |format: &str, text: &str, is_read: bool| {
             let format: TimeFormat = format.parse().unwrap();
             let read = format.parse(text);
-            assert_eq!(read.is_ok(), is_read, "{format} {text}: {read:?}");
+            match read {
+                Ok(_) => assert!(is_read, "{format} {text}"),
+                Err(error) => {
+                    assert!(!is_read, "{format} {text}: {error}");
+                    assert!(error.contains("no leap seconds"), "{error}");
+                }
+            }
         };
         for (text, is_read) in [
             ("2016-12-31T23:59:60Z", false),
