@@ -284,6 +284,33 @@ fn questions_about_what_is_not_there_are_refused() {
     place.refused(&of("query", &["--from", "2263-01-01"]), beyond);
 }
 
+/// They were told of a method of the library, and of nothing that could be written.
+#[test]
+fn aggregates_that_cannot_be_named_say_what_to_write() {
+    let place = Place::with_weather();
+    let check = |agg: &str, says: [&str; 3]| {
+        let query = ["query", "--db", "db", "--table", "weather", "--agg", agg];
+        place.refused(&query, says);
+    };
+    let name = "each column needs a name of its own";
+    for (agg, twice) in [
+        ("max(degrees),max(degrees)", "asks for max(degrees) twice"),
+        ("count,min(degrees),count", "asks for count twice"),
+        ("mean,mean(degrees)", "asks for mean(degrees) twice"),
+        (
+            "ohlcv(degrees,degrees),ohlcv(degrees,sky)",
+            "asks for ohlcv twice",
+        ),
+    ] {
+        check(agg, [name, twice, "leave one out"]);
+    }
+    let query = [
+        "query", "--db", "db", "--table", "weather", "--fields", "sky", "--agg", "ohlcv",
+    ];
+    let says = ["of two fields", "ohlcv is", "write ohlcv(price,size)"];
+    place.refused(&query, says);
+}
+
 #[test]
 fn what_another_process_writes_to_is_left_alone_by_every_command_that_writes() {
     let place = Place::with_weather();

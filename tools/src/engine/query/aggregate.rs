@@ -1,5 +1,6 @@
 //! Aggregates by group and bucket of time.
 
+use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -105,6 +106,22 @@ fn want(text: &str) -> Result<Want, String> {
     })
 }
 
+/// The name by which it is asked for on the command line.
+impl fmt::Display for Want {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rows => f.write_str("count"),
+            Self::OfAll(agg) => f.write_str(&name(*agg)),
+            Self::Of(agg, field) => write!(f, "{}({field})", name(*agg)),
+            Self::Bars | Self::BarsOf(..) => f.write_str("ohlcv"),
+        }
+    }
+}
+
+fn name(agg: Agg) -> String {
+    format!("{agg:?}").to_lowercase()
+}
+
 impl AggregateArgs {
     /// The query with the aggregates asked for; `None` if none are.
     pub(super) fn query(&self, select: &SelectArgs, table: &Table) -> Run<Option<Query>> {
@@ -119,9 +136,21 @@ impl AggregateArgs {
             let ns = u64::try_from(every).map_err(Failure::new)?;
             query = query.every(Duration::from_nanos(ns));
         }
+        let mut all = Vec::new();
+        let mut bars = 0;
         for want in &wanted.0 {
-            query = query.aggregate(want.aggregates(&fields)?);
+            // The columns of bars have the same names whatever they are of.
+            bars += u32::from(matches!(want, Want::Bars | Want::BarsOf(..)));
+            for aggregate in want.aggregates(&fields)? {
+                if bars > 1 || all.contains(&aggregate) {
+                    return Err(Failure::new(format_args!(
+                        "--agg asks for {want} twice, and each column needs a name of its own; leave one out"
+                    )));
+                }
+                all.push(aggregate);
+            }
         }
+        query = query.aggregate(all);
         Ok(Some(query))
     }
 
@@ -176,7 +205,7 @@ impl Want {
                 let of = fields.iter().filter(|(_, t)| has(*agg, *t));
                 let all: Vec<_> = of.map(|(name, _)| Aggregate::new(*agg, name)).collect();
                 if all.is_empty() {
-                    let agg = format!("{agg:?}").to_lowercase();
+                    let agg = name(*agg);
                     return Err(Failure::new(format_args!(
                         "{agg} is of numbers and bools, and no field asked for is one of them: name one \
                          that is"
@@ -188,7 +217,8 @@ impl Want {
                 [price, size] => Aggregate::ohlcv(&price.0, &size.0).into(),
                 _ => {
                     return Err(Failure::new(
-                        "ohlcv needs --fields price,size, or ohlcv(price,size)",
+                        "ohlcv is of two fields; write ohlcv(price,size) with the names of yours, or \
+                         --fields price,size",
                     ));
                 }
             },
