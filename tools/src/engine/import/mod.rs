@@ -2,7 +2,7 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | `source` | the bytes of a file, unpacked, counted |
+//! | `source`, `gzip` | the bytes of a file, unpacked, counted |
 //! | `csv_file`, `columns` | CSV |
 //! | `lines`, `line_protocol` | line protocol |
 //! | `cell`, `time_format` | text to values and times |
@@ -13,6 +13,7 @@
 mod cell;
 mod columns;
 mod csv_file;
+mod gzip;
 mod line_protocol;
 mod lines;
 mod problems;
@@ -42,6 +43,7 @@ use crate::time::length;
 use problems::Problems;
 pub(crate) use signals::Signals;
 use sink::{Refused, Sink};
+use source::Source;
 use time_format::TimeFormat;
 
 const USAGE: &str = "tidestone import [OPTIONS] --db <DB> <FILES>...";
@@ -339,7 +341,7 @@ fn read_files(
         problems.start_file(&name);
         tables.start_file();
         problems.check_signals()?;
-        let input = source::open(path, progress, problems.signals())?;
+        let Source { input, trailing } = source::open(path, progress, problems.signals())?;
         match format_of(path, args)? {
             Format::Csv => {
                 let table = args.table.as_deref();
@@ -347,6 +349,12 @@ fn read_files(
                 csv_file::import(&name, input, table, tables, problems)?;
             }
             Format::Line => lines::import(&name, input, args, tables, problems)?,
+        }
+        if trailing.get() {
+            problems.refuse_rest(
+                "what is packed with gzip ends behind this line, and bytes that are not packed follow, which are \
+                 left out; what stands before is complete: cut them off",
+            );
         }
         if problems.stop() {
             break;

@@ -69,6 +69,13 @@ impl Problems {
         }
     }
 
+    /// What follows the line that was read last was refused.
+    pub(super) fn refuse_rest(&mut self, what: &str) {
+        if let Some((file, line)) = self.reached.clone() {
+            self.refuse(&file, line.max(1), what);
+        }
+    }
+
     /// Something that no line is wrong about but its user should know.
     pub(super) fn note(&self, file: &str, what: impl fmt::Display) {
         self.tell(format_args!("{file}: {what}"));

@@ -1,13 +1,15 @@
 //! The bytes of a file, unpacked where it is packed, counted as they are read.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::rc::Rc;
 
-use flate2::bufread::MultiGzDecoder;
 use indicatif::ProgressBar;
 
+use super::gzip::{self, Members};
 use super::signals::{self, Signals};
 use crate::outcome::{Failure, Run};
 
@@ -32,13 +34,16 @@ pub(super) fn check(path: &Path) -> Run<()> {
     Ok(())
 }
 
+/// A file that is open.
+pub(super) struct Source {
+    pub(super) input: Box<dyn BufRead>,
+    /// Whether bytes were passed over that stand behind what is packed and are no padding.
+    pub(super) trailing: Rc<Cell<bool>>,
+}
+
 /// Opens a file; `-` is stdin. What is packed with gzip is unpacked, whatever it is called. Reading ends
 /// with an error once a signal asked to end.
-pub(super) fn open(
-    path: &Path,
-    progress: &ProgressBar,
-    signals: &Signals,
-) -> Run<Box<dyn BufRead>> {
+pub(super) fn open(path: &Path, progress: &ProgressBar, signals: &Signals) -> Run<Source> {
     let file = match path == Path::new("-") {
         // Not through the buffer of the library: what lies there is not seen by who waits for the file.
         true => io::stdin().as_fd().try_clone_to_owned().map(File::from),
@@ -53,11 +58,15 @@ pub(super) fn open(
     let head = packed
         .fill_buf()
         .map_err(|e| signals::failure(&e, || Failure::file("read", path, &e)))?;
-    if head.starts_with(&[0x1f, 0x8b]) {
-        let plain = MultiGzDecoder::new(packed);
-        return Ok(Box::new(BufReader::with_capacity(BUFFER, plain)));
-    }
-    Ok(Box::new(packed))
+    let trailing = Rc::new(Cell::new(false));
+    let input: Box<dyn BufRead> = match gzip::is_packed(head) {
+        true => {
+            let plain = Members::new(packed, trailing.clone());
+            Box::new(BufReader::with_capacity(BUFFER, plain))
+        }
+        false => Box::new(packed),
+    };
+    Ok(Source { input, trailing })
 }
 
 /// Length of a file as it lies on the disk; 0 where it has none.
