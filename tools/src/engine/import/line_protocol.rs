@@ -1,11 +1,11 @@
-//! One line of InfluxDB's line protocol.
+//! One row of InfluxDB's line protocol.
 //!
 //! ```text
 //! measurement[,tag=value]... field=value[,field=value]... [timestamp]
 //! ```
 //! A backslash escapes commas, spaces and equals signs in names and tags, and quotes and
 //! backslashes in strings. Numbers are floats; `i` behind one makes it an integer, `u` an unsigned
-//! one. A string ends on the line it starts on.
+//! one. A string may have ends of lines in it.
 
 use std::borrow::Cow;
 
@@ -190,7 +190,7 @@ impl<'a> Rest<'a> {
             match self.peek() {
                 None => {
                     self.at = start;
-                    return Err(self.wrong("a quote that ends the string on the same line"));
+                    return Err(self.wrong("a quote that ends the string"));
                 }
                 Some(b'"') => break,
                 Some(b'\\')
@@ -221,11 +221,20 @@ impl<'a> Rest<'a> {
     }
 
     fn wrong(&self, expected: &str) -> String {
-        let column = self.text[..self.at].chars().count() + 1;
+        let before = &self.text[..self.at];
+        let last_line = before.rfind('\n').map_or(0, |end| end + 1);
+        let column = before[last_line..].chars().count() + 1;
+        // Where a string before it has ends of lines in it.
+        let below = match before.bytes().filter(|b| *b == b'\n').count() {
+            0 => String::new(),
+            lines => format!(" of the line {lines} below"),
+        };
         let found: String = self.text[self.at..].chars().take(20).collect();
         match found.as_str() {
-            "" => format!("column {column}: expected {expected}, the line ends; correct it"),
-            found => format!("column {column}: expected {expected}, found {found:?}; correct it"),
+            "" => format!("column {column}{below}: expected {expected}, the line ends; correct it"),
+            found => {
+                format!("column {column}{below}: expected {expected}, found {found:?}; correct it")
+            }
         }
     }
 }
@@ -297,5 +306,9 @@ mod tests {
         check("m f=\"abc", "column 6: expected a quote");
         check("m f=1 1 2", "column 7: expected a timestamp");
         check("m f=1, 5", "column 7: expected field=value");
+        check(
+            "m s=\"ü\n\nb\",f=x 5",
+            "column 6 of the line 2 below: expected a value",
+        );
     }
 }

@@ -1,11 +1,13 @@
-//! Line protocol: rows of any table, a line each.
+//! Line protocol: rows of any table.
 
-use std::io::BufRead;
+use std::io::{self, BufRead};
+use std::ops::Range;
 use std::sync::Arc;
 
 use tidestone::Value;
 
 use super::line_protocol::{self, Line};
+use super::open_string::OpenString;
 use super::problems::Problems;
 use super::sink::{Refused, Sink};
 use super::source;
@@ -14,60 +16,180 @@ use super::{ImportArgs, Tables};
 use crate::engine::line_reader::{Got, LONGEST, read_line};
 use crate::outcome::Run;
 
+/// Marks UTF-8 at the start of a file.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// Imports a file: each measurement into the table of its name, or all into the one of `args`.
 pub(super) fn import(
     name: &Arc<str>,
-    mut input: impl BufRead,
+    input: impl BufRead,
     args: &ImportArgs,
     tables: &mut Tables<'_>,
     problems: &mut Problems,
 ) -> Run<()> {
     let format = args.time_format.clone();
     let format = format.unwrap_or(TimeFormat::Since1970(Unit::Nanos));
-    let mut bytes = Vec::new();
-    for number in 1u64.. {
-        if problems.stop() {
-            break;
-        }
+    let mut rows = RowReader::new(input);
+    while !problems.stop() {
         problems.check_signals()?;
-        bytes.clear();
-        let got = read_line(&mut input, &mut bytes, LONGEST);
-        let got = got.map_err(|e| source::failure(name, &e))?;
-        if got == Got::End {
-            break;
-        }
-        problems.reached(name, number);
-        if got == Got::TooLong {
-            let what = format_args!("the line is longer than {} MiB; divide it", LONGEST >> 20);
-            problems.refuse(name, number, what);
-            continue;
-        }
-        if bytes.last() == Some(&b'\n') {
-            bytes.pop();
-        }
-        let Ok(text) = std::str::from_utf8(&bytes) else {
-            problems.refuse(
-                name,
-                number,
-                "the line is not UTF-8; convert the file to it",
-            );
-            continue;
+        let next = rows.next().map_err(|e| source::failure(name, &e))?;
+        let (line, row) = match next {
+            Next::End => break,
+            Next::Row(line) => (line, Ok(rows.text())),
+            Next::Refused(line, what) => (line, Err(what)),
         };
-        // A byte order mark is no part of the first measurement.
-        let text = match number {
-            1 => text.strip_prefix('\u{feff}').unwrap_or(text),
-            _ => text,
+        problems.reached(name, line);
+        let taken = match row {
+            Ok(Some(row)) if row.trim().is_empty() || is_comment(row.as_bytes()) => Ok(()),
+            Ok(Some(row)) => take((name, line), row, &format, args, tables, problems),
+            Ok(None) => Err(Refused::Line(
+                "the line is not UTF-8; convert the file to it".to_owned(),
+            )),
+            Err(what) => Err(Refused::Line(what)),
         };
-        if text.trim().is_empty() || text.starts_with('#') {
-            continue;
-        }
-        match take((name, number), text, &format, args, tables, problems) {
+        match taken {
             Ok(()) => {}
-            Err(Refused::Line(what)) => problems.refuse(name, number, what),
+            Err(Refused::Line(what)) => problems.refuse(name, line, what),
             Err(Refused::All(failure)) => return Err(failure),
         }
     }
     Ok(())
+}
+
+/// Reads rows: lines, and the lines behind them on which a string goes on.
+///
+/// A row is no longer than [`LONGEST`]. A string that is not closed within it, or before the end of the file,
+/// costs the line the row starts on: what was read behind it in search of its end is read again, as rows.
+struct RowReader<R> {
+    input: R,
+    /// Whole lines; those before `start` are done with.
+    buffer: Vec<u8>,
+    start: usize,
+    /// The row at hand, in the buffer.
+    row: Range<usize>,
+    /// The number of the line at `start`.
+    line: u64,
+    /// Behind the buffer comes a line that was too long, and was passed over.
+    too_long: bool,
+}
+
+/// What lies behind a place of the buffer.
+enum Ahead {
+    /// A line, which ends there.
+    Line(usize),
+    TooLong,
+    End,
+}
+
+/// What comes next in a file, with its first line.
+enum Next {
+    Row(u64),
+    /// What is no row, and why it is none.
+    Refused(u64, String),
+    End,
+}
+
+impl<R: BufRead> RowReader<R> {
+    fn new(input: R) -> Self {
+        Self {
+            input,
+            buffer: Vec::new(),
+            start: 0,
+            row: 0..0,
+            line: 1,
+            too_long: false,
+        }
+    }
+
+    fn next(&mut self) -> io::Result<Next> {
+        if self.start == self.buffer.len() {
+            self.buffer.clear();
+            self.start = 0;
+        } else if self.start > LONGEST / 2 {
+            self.buffer.drain(..self.start);
+            self.start = 0;
+        }
+        let (first, mut lines, mut end) = (self.line, 0, self.start);
+        let mut open = OpenString::default();
+        let mut opened = None;
+        let what = loop {
+            let line_end = match (self.ahead(end)?, opened) {
+                (Ahead::End, None) => return Ok(Next::End),
+                (Ahead::TooLong, None) => {
+                    (self.too_long, self.line) = (false, first + 1);
+                    let what = format!("the line is longer than {} MiB; divide it", LONGEST >> 20);
+                    return Ok(Next::Refused(first, what));
+                }
+                (Ahead::End, Some(at)) => break self.not_closed(at, "before the end of the file"),
+                (Ahead::Line(line_end), None) => line_end,
+                (Ahead::Line(line_end), Some(_)) if line_end - self.start <= LONGEST => line_end,
+                (Ahead::Line(_) | Ahead::TooLong, Some(at)) => {
+                    break self.not_closed(at, &format!("within {} MiB", LONGEST >> 20));
+                }
+            };
+            // A byte order mark is no part of the first measurement.
+            if (first, lines) == (1, 0) && self.buffer.starts_with(BYTE_ORDER_MARK) {
+                self.start = BYTE_ORDER_MARK.len();
+            }
+            (end, lines) = (line_end, lines + 1);
+            let row = &self.buffer[self.start..end];
+            if !is_comment(row) {
+                opened = open.read(row);
+            }
+            if opened.is_none() {
+                let newline = usize::from(row.ends_with(b"\n"));
+                self.row = self.start..end - newline;
+                (self.start, self.line) = (end, first + lines);
+                return Ok(Next::Row(first));
+            }
+        };
+        let rest = &self.buffer[self.start..];
+        self.start += rest
+            .iter()
+            .position(|b| *b == b'\n')
+            .map_or(rest.len(), |at| at + 1);
+        self.line = first + 1;
+        Ok(Next::Refused(first, what))
+    }
+
+    /// Reads on, if the buffer ends there.
+    fn ahead(&mut self, from: usize) -> io::Result<Ahead> {
+        if from < self.buffer.len() {
+            let newline = self.buffer[from..].iter().position(|b| *b == b'\n');
+            let end = newline.map_or(self.buffer.len(), |at| from + at + 1);
+            return Ok(Ahead::Line(end));
+        }
+        if !self.too_long {
+            match read_line(&mut self.input, &mut self.buffer, LONGEST)? {
+                Got::Line => return Ok(Ahead::Line(self.buffer.len())),
+                Got::End => return Ok(Ahead::End),
+                Got::TooLong => self.too_long = true,
+            }
+        }
+        Ok(Ahead::TooLong)
+    }
+
+    /// The row that was read; `None` if it is not UTF-8.
+    fn text(&self) -> Option<&str> {
+        std::str::from_utf8(&self.buffer[self.row.clone()]).ok()
+    }
+
+    /// What is wrong with a string that is opened at a place of the row.
+    fn not_closed(&self, at: usize, where_to: &str) -> String {
+        let before = String::from_utf8_lossy(&self.buffer[self.start..self.start + at]);
+        let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+        let below = match before.matches('\n').count() {
+            0 => String::new(),
+            lines => format!(" of the line {lines} below"),
+        };
+        format!(
+            "column {column}{below}: the quote that opens here is not closed {where_to}; close it"
+        )
+    }
+}
+
+fn is_comment(row: &[u8]) -> bool {
+    row.starts_with(b"#")
 }
 
 fn take(

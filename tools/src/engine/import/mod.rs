@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `source`, `gzip` | the bytes of a file, unpacked, counted |
 //! | `csv_file`, `columns` | CSV |
-//! | `lines`, `line_protocol` | line protocol |
+//! | `lines`, `open_string`, `line_protocol` | line protocol |
 //! | `cell`, `time_format` | text to values and times |
 //! | `sink` | rows to batches of a table |
 //! | `problems` | lines that were refused |
@@ -16,6 +16,7 @@ mod csv_file;
 mod gzip;
 mod line_protocol;
 mod lines;
+mod open_string;
 mod problems;
 mod signals;
 mod sink;
@@ -54,7 +55,8 @@ const PARTITION_NS: i64 = 86_400_000_000_000;
 const AFTER_HELP: &str = "\
 In CSV nothing between two delimiters is null, and \"\" is the empty string (null in columns of
 numbers and bools); a quoted cell may hold delimiters, ends of lines and doubled quotes. A file of
-`export --typed` needs neither --time, --tags nor --types.
+`export --typed` needs neither --time, --tags nor --types. In line protocol a string may hold ends
+of lines.
 
 A line that is wrong is named on stderr as file:line: what, and left out; the exit code is then 1.
 Where the import stops before the end, what was read before is committed and counted all the same;
