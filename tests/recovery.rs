@@ -465,3 +465,43 @@ fn an_index_that_is_damaged_while_it_is_open_is_made_anew_and_the_question_answe
     assert_eq!(db.open_report().index_rebuilt, None);
     assert_eq!(db.table("t").unwrap().series_keys(&[]).unwrap(), known);
 }
+
+/// Rows that a process committed before it was killed were gone without a word.
+#[test]
+fn frames_behind_a_damaged_header_are_told_where_nothing_says_that_they_were_synced() {
+    let disk = SimDisk::new();
+    let db = open(&disk).unwrap();
+    table(&db, "t");
+    write(&db, 1).unwrap();
+    db.close().unwrap();
+    let disk = disk.after_kill();
+    let db = open(&disk).unwrap();
+    write(&db, 2).unwrap();
+    let killed = disk.after_kill();
+    drop(db);
+    let newest = |disk: &SimDisk| {
+        let mut logs = disk.paths();
+        // A file that was made ahead has a header, if any, of another number.
+        logs.retain(|p| {
+            let name = p.file_name().unwrap().to_string_lossy();
+            let header = name
+                .ends_with(".log")
+                .then(|| FileHeader::decode(&bytes_of(disk, p)));
+            header.is_some_and(|h| h.is_ok_and(|h| name == format!("{:020}.log", h.number)))
+        });
+        logs.pop().unwrap()
+    };
+    let log = newest(&killed);
+    let sound = open(&killed.after_kill()).unwrap();
+    assert_eq!(sound.open_report().log_tail, None);
+    assert_eq!(times(&sound).unwrap(), [1, 2]);
+    killed.damage(&log, |bytes| bytes[20] ^= 1).unwrap();
+    let db = open(&killed.after_kill()).unwrap();
+    let told = db.open_report().log_tail.clone().unwrap();
+    assert!(
+        told.contains("nothing says that the frames of the file, from LSN"),
+        "{told}"
+    );
+    assert!(told.contains("file header"), "{told}");
+    assert_eq!(times(&db).unwrap(), [1]);
+}

@@ -300,3 +300,26 @@ fn a_log_file_that_is_gone_from_the_midst_is_named_with_what_to_do() {
         );
     }
 }
+
+/// It was the one that the first frame behind the damage records, 20 rows before.
+#[test]
+fn what_is_said_to_be_acknowledged_is_the_last_that_anything_tells() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("db");
+    let logs = in_three_files(&path);
+    flip(&logs[0], 4096 * 5 + 100);
+    let plan = plan_repair(&path).unwrap();
+    let [
+        Step::CutLog {
+            first_lost,
+            last_acknowledged,
+            ..
+        },
+    ] = &plan.steps[..]
+    else {
+        panic!("{plan:?}");
+    };
+    // The last frame records the one before it.
+    assert!(*first_lost < 10, "{plan:?}");
+    assert!((29..40).contains(last_acknowledged), "{plan:?}");
+}

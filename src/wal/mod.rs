@@ -25,12 +25,14 @@
 //! | `group` | frames on their way to the disk |
 //! | `turns` | who writes them, and where the others wait |
 //! | `files` | the fixed-length files: made ahead, rotated, recycled |
+//! | `found` | the files that there are when it is opened, and what is wrong with them |
 //! | `replay` | reading the log at open: where it ends, what is damage |
 //! | `follow` | reading the log while another process writes it |
 
 mod batch;
 mod files;
 mod follow;
+mod found;
 mod group;
 mod replay;
 #[cfg(test)]
@@ -52,9 +54,10 @@ pub(crate) use batch::{BatchRows, encode_batch};
 pub(crate) use files::{LONGEST_FILE, LogFileInfo, Start};
 pub(crate) use files::{number_of, path_of};
 pub(crate) use follow::{Followed, Follower};
+pub(crate) use found::too_long;
 pub(crate) use group::Frame;
 pub(crate) use replay::{
-    LogFiles, Lost, Missing, SteppedOver, make_durable, remove_unused, replay, too_long,
+    LogFiles, Lost, Missing, SteppedOver, make_durable, remove_unused, replay,
 };
 
 use group::{Buffers, Group};

@@ -4,13 +4,14 @@ use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
-use tidestone_format::header::{Cut, FileHeader, FileKind, HEADER_LEN, LogHeader, Specific};
-use tidestone_format::log::frame::{FRAME_HEADER_LEN, Frame, FrameKind, LogIdentity};
+use tidestone_format::header::{Cut, LogHeader};
+use tidestone_format::log::frame::{Frame, FrameKind, LogIdentity};
 use tidestone_format::log::scan::{FrameCursor, Stop, find_later_evidence, highest_lsn};
 use tidestone_format::version::LOG_PAGE;
-use tidestone_format::{FileUuid, FormatError, Lsn};
+use tidestone_format::{FileUuid, Lsn};
 
-use super::files::{LONGEST_FILE, LogFileInfo, Start, number_of, path_of};
+use super::files::{LONGEST_FILE, LogFileInfo, Start, path_of};
+use super::found::{Found, find_files};
 use crate::error::{Error, Result};
 use crate::io::{self, Disk, Mapping};
 
@@ -82,22 +83,22 @@ pub(crate) struct Lost {
 #[derive(Debug, Clone)]
 pub(crate) struct Flaw {
     pub(crate) path: PathBuf,
-    offset: u64,
+    pub(super) offset: u64,
     pub(crate) what: String,
 }
 
 /// A log file that frames are read from.
 #[derive(Debug)]
-struct Live {
-    number: u64,
-    incarnation: FileUuid,
-    len: u64,
+pub(super) struct Live {
+    pub(super) number: u64,
+    pub(super) incarnation: FileUuid,
+    pub(super) len: u64,
     /// As it is in the file; or, if it is damaged there, what the first frame that can be read tells of it.
-    header: LogHeader,
+    pub(super) header: LogHeader,
     /// Where frames are read from.
-    from: u64,
+    pub(super) from: u64,
     /// It has all of the bytes that it was made with.
-    is_whole: bool,
+    pub(super) is_whole: bool,
 }
 
 /// The log to be read.
@@ -130,6 +131,7 @@ pub(crate) fn replay(
         live,
         blank,
         unknown,
+        headless,
         flaws,
     } = find_files(files, &missing)?;
     let Some(first) = live.first() else {
@@ -220,6 +222,9 @@ pub(crate) fn replay(
             break;
         }
     }
+    run.find_last_acknowledged()?;
+    let lost = headless.into_iter().find(|h| h.first > run.highest);
+    tail = tail.or(lost.map(|headless| headless.tail));
     let mut unused: Vec<u64> = live[used..].iter().map(|f| f.number).collect();
     unused.extend(&blank);
     let highest_number = unused
@@ -515,6 +520,31 @@ impl Run<'_, '_> {
         )
     }
 
+    /// Looks behind what told of the loss, in all the log that goes with it: of what was acknowledged there the
+    /// last is what counts.
+    fn find_last_acknowledged(&mut self) -> Result<()> {
+        let Missing::Cut(Some(lost)) = &mut self.missing else {
+            return Ok(());
+        };
+        let mut last = lost.last_acknowledged;
+        if last < lost.first_lost {
+            return Ok(());
+        }
+        for file in self.live {
+            last = last.max(file.header.cut.map_or(last, |cut| cut.last_lsn));
+            let bytes = file.read(self.files)?;
+            let mut from = 0;
+            let next = |from, last: Lsn| {
+                find_later_evidence(&bytes, from, file.identity(), Lsn(last.0 + 1))
+            };
+            while let Some(found) = next(from, last) {
+                (from, last) = (found.offset + LOG_PAGE as u64, found.durable_lsn);
+            }
+        }
+        lost.last_acknowledged = last;
+        Ok(())
+    }
+
     /// Tells, where nothing is known to be lost, that something may be: what followed is not there.
     fn doubt(&mut self, path: PathBuf, offset: u64, expected: Lsn, why: Option<&str>) {
         let first_lost = expected.max(Lsn(self.flushed.0 + 1));
@@ -579,203 +609,9 @@ impl Run<'_, '_> {
     }
 }
 
-/// The files of a log, by number.
-struct Found {
-    live: Vec<Live>,
-    /// Numbers of those that were made ready and never used.
-    blank: Vec<u64>,
-    /// Numbers of those that nothing can be read of.
-    unknown: Vec<u64>,
-    flaws: Vec<Flaw>,
-}
-
-/// What a log file is.
-enum Kind {
-    Live(Live),
-    Blank,
-    Unknown,
-}
-
-impl Flaw {
-    pub(crate) fn error(&self) -> Error {
-        Error::corrupt(&self.path, self.offset, self.what.clone())
-    }
-}
-
-fn find_files(files: &LogFiles<'_>, missing: &Missing<'_>) -> Result<Found> {
-    let names = files.disk.list(files.dir);
-    let names = names.map_err(|e| Error::io("list the log folder", files.dir, e))?;
-    let mut numbers: Vec<u64> = names.iter().filter_map(|e| number_of(&e.name)).collect();
-    numbers.sort_unstable();
-    let mut found = Found {
-        live: Vec::new(),
-        blank: Vec::new(),
-        unknown: Vec::new(),
-        flaws: Vec::new(),
-    };
-    for number in numbers {
-        let (kind, flaw) = look_at(files, number, missing)?;
-        match kind {
-            Kind::Live(file) => found.live.push(file),
-            Kind::Blank => found.blank.push(number),
-            Kind::Unknown => found.unknown.push(number),
-        }
-        match (flaw, missing) {
-            (Some(flaw), Missing::Refused) => return Err(flaw.error()),
-            (flaw, _) => found.flaws.extend(flaw),
-        }
-    }
-    Ok(found)
-}
-
-/// What log file `number` is, and what is wrong with it.
-fn look_at(
-    files: &LogFiles<'_>,
-    number: u64,
-    missing: &Missing<'_>,
-) -> Result<(Kind, Option<Flaw>)> {
-    let path = path_of(files.dir, number);
-    let file = files.disk.open(&path);
-    let file = file.map_err(|e| Error::io("open a log file", &path, e))?;
-    let len = file
-        .len()
-        .map_err(|e| Error::io("open a log file", &path, e))?;
-    let too_long = too_long(&path, len);
-    if let (Some(flaw), Missing::Refused) = (&too_long, missing) {
-        // Without a header it would be read to see what it is.
-        return Err(flaw.error());
-    }
-    let mut head = [0; HEADER_LEN];
-    let decoded = match len < HEADER_LEN as u64 {
-        true => Err(FormatError::truncated(
-            "log file header",
-            0,
-            HEADER_LEN as u64,
-            len,
-        )),
-        false => {
-            file.read_exact_at(&mut head, 0)
-                .map_err(|e| Error::io("read the header of a log file", &path, e))?;
-            FileHeader::decode_kind(&head, FileKind::Log)
-        }
-    };
-    let header = match decoded {
-        Ok(header) => header,
-        Err(error) if error.kind == tidestone_format::FormatErrorKind::Unsupported => {
-            return Err(Error::format(&path, error));
-        }
-        Err(error) => return without_header(files, path, number, &error, too_long),
-    };
-    let log = match header.specific {
-        Specific::Log(log) if header.number == number => log,
-        // One that is used again has the number of its earlier life until its new header is written, with
-        // the first frames. Where the first one of that life still stands it has no others, and is not read.
-        _ => {
-            let earlier = LogIdentity {
-                incarnation: header.file,
-                file_number: header.number,
-            };
-            let mut start = [0; LOG_PAGE + FRAME_HEADER_LEN];
-            if len >= start.len() as u64 {
-                file.read_exact_at(&mut start, 0)
-                    .map_err(|e| Error::io("read the start of a log file", &path, e))?;
-            }
-            if highest_lsn(&start, 0, earlier).is_some() {
-                return Ok((Kind::Blank, too_long));
-            }
-            let error = FormatError::invalid("file header", 56, number, header.number);
-            return without_header(files, path, number, &error, too_long);
-        }
-    };
-    let flaw = |offset: u64, what: String| Some(Flaw { path, offset, what });
-    let (of, incarnation) = (header.database, header.file);
-    if of != files.database {
-        let what = format!(
-            "the log file belongs to database {of}, this is {}",
-            files.database
-        );
-        return Ok((Kind::Unknown, flaw(24, what)));
-    }
-    if incarnation != files.incarnation {
-        let what = format!(
-            "the log file is of incarnation {incarnation}, the manifest of {}",
-            files.incarnation
-        );
-        return Ok((Kind::Unknown, flaw(40, what)));
-    }
-    let live = Kind::Live(Live {
-        number,
-        incarnation,
-        len,
-        header: log,
-        from: LOG_PAGE as u64,
-        is_whole: len >= log.file_len,
-    });
-    if len == log.file_len {
-        return Ok((live, too_long));
-    }
-    let what = format!(
-        "the log file has {len} bytes, its header says {}",
-        log.file_len
-    );
-    Ok((live, flaw(136, what)))
-}
-
-/// What is wrong with a log file that has more bytes than any: it is refused before it is read.
-pub(crate) fn too_long(path: &Path, len: u64) -> Option<Flaw> {
-    (len > LONGEST_FILE).then(|| Flaw {
-        path: path.to_owned(),
-        offset: LONGEST_FILE,
-        what: format!("the log file has {len} bytes, and none has more than {LONGEST_FILE}"),
-    })
-}
-
-/// A file without a sound header was made ready and never used, or its header was being written
-/// when the power failed. If it holds frames of its own number and of this incarnation that record a durable LSN at or past
-/// the first of them, its header was durable once and is damaged.
-fn without_header(
-    files: &LogFiles<'_>,
-    path: PathBuf,
-    number: u64,
-    error: &FormatError,
-    too_long: Option<Flaw>,
-) -> Result<(Kind, Option<Flaw>)> {
-    let bytes = read(files, &path, LONGEST_FILE)?;
-    let (incarnation, len) = (files.incarnation, bytes.len() as u64);
-    let file = LogIdentity {
-        incarnation,
-        file_number: number,
-    };
-    let Some(first) = find_later_evidence(&bytes, 0, file, Lsn(0)) else {
-        return Ok((Kind::Blank, too_long));
-    };
-    if find_later_evidence(&bytes, 0, file, first.lsn).is_none() {
-        return Ok((Kind::Blank, too_long));
-    }
-    // Its frames tell where it begins in the log; not how long it was, nor whether it was begun behind a cut.
-    let live = Live {
-        number,
-        incarnation,
-        len,
-        header: LogHeader {
-            file_len: len,
-            first_lsn: first.lsn,
-            cut: None,
-        },
-        from: first.offset,
-        is_whole: false,
-    };
-    let flaw = Flaw {
-        path,
-        offset: error.offset,
-        what: error.to_string(),
-    };
-    Ok((Kind::Live(live), Some(flaw)))
-}
-
 /// The first `most` bytes of a log file, or all of a shorter one. They are mapped only after they were read
 /// once: what the disk cannot read is an error then, where a map would end the process.
-fn read(files: &LogFiles<'_>, path: &Path, most: u64) -> Result<Mapping> {
+pub(super) fn read(files: &LogFiles<'_>, path: &Path, most: u64) -> Result<Mapping> {
     let file = files
         .disk
         .open(path)
