@@ -328,6 +328,15 @@ fn a_manifest_that_is_cut() {
 }
 
 #[test]
+fn a_manifest_that_is_damaged_where_it_holds_nothing() {
+    let damage = |disk: &SimDisk, _: &Made| {
+        let manifest = &files(disk, ".manifest")[0];
+        disk.damage(manifest, |bytes| bytes[200] ^= 1).unwrap();
+    };
+    interrupt(damage, &["MendManifest"]);
+}
+
+#[test]
 fn a_manifest_whose_end_is_zeros() {
     let zeros = |disk: &SimDisk, made: &Made| {
         let manifest = &files(disk, ".manifest")[0];

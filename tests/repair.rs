@@ -16,7 +16,8 @@ use common::copy_tree;
 use common::damaged::{files, flip, make, options, times, write};
 use tidestone::maintenance::{Step, plan_repair, rebuild_index, repair, verify};
 use tidestone::{ErrorKind, FieldType, Options, ReadMode, TableOptions, Tidestone, Value};
-use tidestone_format::manifest::EDITS_START;
+use tidestone_format::header::{FileHeader, HEADER_LEN};
+use tidestone_format::manifest::{EDITS_START, EditCursor, LocatedEdit, ManifestIdentity};
 
 #[test]
 fn a_sound_database_verifies_and_needs_no_repair() {
@@ -543,6 +544,46 @@ fn a_damaged_manifest_is_cut_where_it_is_damaged() {
     assert_eq!(verify(&path).unwrap().damage, []);
     assert_eq!(files(&path.join("lost"), ".manifest").len(), 1);
     assert_eq!(files(&path.join("lost"), ".seg").len(), 1);
+}
+
+/// A bit in its padding was not to be repaired, and one in a seal cost every change behind it.
+#[test]
+fn a_manifest_that_is_damaged_where_it_holds_nothing_is_mended_and_loses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let sound = dir.path().join("sound");
+    let (db, table) = make(&sound);
+    for part in 0..3 {
+        write(&db, &table, part * 5, 5);
+        db.flush().unwrap();
+    }
+    drop((db, table));
+    let manifest = files(&sound.join("manifest"), ".manifest").remove(0);
+    let bytes = std::fs::read(&manifest).unwrap();
+    let identity = ManifestIdentity::of(&FileHeader::decode(&bytes).unwrap());
+    let edits: Vec<LocatedEdit> = EditCursor::new(&bytes, identity).collect();
+    let seals = edits.iter().filter(|e| e.edit.entries.is_empty());
+    let seals: Vec<usize> = seals.map(|e| usize::try_from(e.offset).unwrap()).collect();
+    // Behind the last one nothing proves that it was there.
+    for at in [HEADER_LEN, EDITS_START - 1, seals[0] + 9, seals[1]] {
+        let path = dir.path().join(at.to_string());
+        copy_tree(&sound, &path);
+        let damaged = path.join(manifest.strip_prefix(&sound).unwrap());
+        flip(&damaged, at);
+        let error = Tidestone::open(&path, options()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{at}: {error}");
+        let plan = plan_repair(&path).unwrap();
+        let [Step::MendManifest { path: told, .. }] = &plan.steps[..] else {
+            panic!("{at}: {plan:?}");
+        };
+        assert_eq!(*told, damaged, "{at}");
+        assert_eq!(repair(&path).unwrap(), plan, "{at}");
+        assert!(std::fs::read(&damaged).unwrap() == bytes, "{at}");
+        assert_eq!(plan_repair(&path).unwrap().steps, [], "{at}");
+        assert_eq!(verify(&path).unwrap().damage, [], "{at}");
+        assert_eq!(files(&path.join("lost"), ".manifest").len(), 1, "{at}");
+        let db = Tidestone::open(&path, options()).unwrap();
+        assert_eq!(times(&db), (0..15).collect::<Vec<_>>(), "{at}");
+    }
 }
 
 /// `repair` of a manifest whose header is damaged advised `repair`; so did most of what it would drop, and

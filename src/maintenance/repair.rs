@@ -4,6 +4,7 @@
 //! 1. What is damaged is in `lost/`, durably, before the manifest stops naming it, or IDENTITY is replaced.
 //! 2. IDENTITY is written anew before all else, as a whole: where the power is lost there is the damaged
 //!    file, or the new one.
+//!    So is a manifest of which bytes are damaged that hold nothing, and nothing else is done then.
 //! 3. One edit of the manifest, which is written as a new file, drops what is damaged of it and damaged
 //!    segments, adds the rows that the log still gives, and begins a new incarnation, for which the index is
 //!    made anew. Before it the database is as damaged as it was; after it the log is one of an earlier
@@ -20,7 +21,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
-use tidestone_format::manifest::{Entry, State};
+use tidestone_format::header::{FileHeader, FileKind};
+use tidestone_format::manifest::{self, Entry, ManifestIdentity, State};
 use tidestone_format::version::GROUP_ROWS;
 use tidestone_format::{FileUuid, Lsn, SeriesId, Timestamp};
 
@@ -65,6 +67,17 @@ pub enum Step {
         /// that is lost, and 0 is written in its place; nothing depends on it.
         created_at: Option<Timestamp>,
         /// What is wrong.
+        what: String,
+    },
+    /// The manifest is written anew as it was: what is damaged of it are bytes that hold nothing, zeros and seals,
+    /// and no change is lost. It is a step of its own: what else is damaged is found by the next repair.
+    MendManifest {
+        /// The file.
+        #[serde(serialize_with = "super::shown")]
+        path: PathBuf,
+        /// Where the first such byte is.
+        offset: u64,
+        /// What is wrong there.
         what: String,
     },
     /// Changes of the manifest are dropped, from one that is damaged on, or they are missing at its end:
@@ -197,13 +210,28 @@ pub(super) fn plan(builder: &Builder) -> Result<RepairPlan> {
 /// Carries out [`Builder::repair`].
 pub(super) fn repair(builder: &Builder) -> Result<RepairPlan> {
     let repair = Repair::begin(builder)?;
-    let Found { plan, engine } = repair.find()?;
+    let Found {
+        plan,
+        engine,
+        manifest,
+    } = repair.find()?;
     repair.keep_aside(&plan)?;
     repair.write_identity()?;
+    if let Some((path, bytes)) = manifest {
+        repair
+            .write(&path, &path, &bytes)
+            .map_err(|e| Error::io("write the manifest as it was", &path, e))?;
+    }
     if let Some(engine) = engine {
         repair.carry_out(&plan, &engine)?;
     }
     Ok(plan)
+}
+
+/// The manifest with what holds nothing set right, if its header tells which one it is.
+fn mend_manifest(bytes: &[u8]) -> Option<manifest::Mended> {
+    let header = FileHeader::decode_kind(bytes, FileKind::Manifest).ok()?;
+    manifest::mend(bytes, ManifestIdentity::of(&header))
 }
 
 /// A database that is repaired. Nobody else writes to it meanwhile.
@@ -219,8 +247,10 @@ struct Repair<'a> {
 /// What there is to repair.
 struct Found {
     plan: RepairPlan,
-    /// What can be read without what the plan drops, if there is more to do than to mend IDENTITY.
+    /// What can be read without what the plan drops, if there is more to do than to mend a file.
     engine: Option<Engine>,
+    /// The manifest and what is to be in it, where damage of it cost nothing.
+    manifest: Option<(PathBuf, Vec<u8>)>,
 }
 
 impl<'a> Repair<'a> {
@@ -252,7 +282,22 @@ impl<'a> Repair<'a> {
             .map_err(|e| Error::io("open the manifest", &manifest, e))?;
         let bytes =
             io::read_all(&*file).map_err(|e| Error::io("read the manifest", &manifest, e))?;
-        let (header, replay, damage) = read_manifest_up_to_damage(&manifest, &bytes)?;
+        let read = read_manifest_up_to_damage(&manifest, &bytes);
+        if matches!(&read, Ok((_, _, Some(_))) | Err(_))
+            && let Some(mended) = mend_manifest(&bytes)
+        {
+            let step = Step::MendManifest {
+                path: manifest.clone(),
+                offset: mended.error.offset,
+                what: mended.error.to_string(),
+            };
+            return Ok(Found {
+                plan: self.plan(vec![step]),
+                engine: None,
+                manifest: Some((manifest, mended.bytes)),
+            });
+        }
+        let (header, replay, damage) = read?;
         check_manifest_header(&manifest, &header, self.identity.database, number)?;
         let given = Given::of(&replay.state);
         let folder = folders.segments();
@@ -307,7 +352,11 @@ impl<'a> Repair<'a> {
         steps.extend(of_log);
         if steps.is_empty() {
             let plan = self.plan(steps);
-            return Ok(Found { plan, engine: None });
+            return Ok(Found {
+                plan,
+                engine: None,
+                manifest: None,
+            });
         }
         let given_up: Vec<FileUuid> = dropped.iter().map(|s| s.entry.uuid).collect();
         let engine = recover::open_to_repair(
@@ -322,6 +371,7 @@ impl<'a> Repair<'a> {
         Ok(Found {
             plan: self.plan(steps),
             engine: Some(engine),
+            manifest: None,
         })
     }
 
@@ -434,6 +484,7 @@ impl<'a> Repair<'a> {
                 // Of one that is to be dropped the keys of its series are read again where this is
                 // interrupted; then no manifest names it, and it goes with the next open.
                 Step::WriteIdentity { path, .. }
+                | Step::MendManifest { path, .. }
                 | Step::DropRows { path, .. }
                 | Step::RewriteSegment { path, .. }
                 | Step::DropSegment { path, .. } => {

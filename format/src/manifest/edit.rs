@@ -26,7 +26,7 @@ pub const EDITS_START: usize = 256;
 
 const WHAT: &str = "manifest edit";
 const VERSION_AT: usize = EDIT_MAGIC.len() + 4;
-const CRC_AT: usize = VERSION_AT + 8;
+pub(super) const CRC_AT: usize = VERSION_AT + 8;
 
 /// Which manifest file an edit is of, as the file's header says; every edit's checksum starts with
 /// it.
@@ -152,15 +152,15 @@ pub(super) fn reseal(edit: &mut [u8], file: ManifestIdentity, payload_len: usize
 }
 
 /// An edit whose checksum, bounds and padding are right, whatever its entries are.
-struct WholeEdit<'a> {
-    version: u64,
+pub(super) struct WholeEdit<'a> {
+    pub(super) version: u64,
     payload: &'a [u8],
     end: usize,
 }
 
 impl<'a> WholeEdit<'a> {
     /// The edit at `at` of the file; errors carry offsets in the file.
-    fn at(file_bytes: &'a [u8], file: ManifestIdentity, at: usize) -> Result<Self> {
+    pub(super) fn at(file_bytes: &'a [u8], file: ManifestIdentity, at: usize) -> Result<Self> {
         let bytes = file_bytes.get(at..).unwrap_or_default();
         Self::read(bytes, file, at).map_err(|e| e.at_base(at as u64))
     }

@@ -6,6 +6,7 @@
 
 mod edit;
 mod entry;
+mod mend;
 mod state;
 mod undo;
 
@@ -15,5 +16,6 @@ pub use edit::{
     ManifestIdentity, Stop, append_edit, find_later_edit,
 };
 pub use entry::{ClockTrust, Entry, EntryTag};
+pub use mend::{Mended, mend};
 pub use state::{DamagedEdit, Replay, State, replay, replay_up_to_damage};
 pub use undo::Undo;

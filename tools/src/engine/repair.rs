@@ -68,6 +68,12 @@ fn print(plan: &RepairPlan, args: &RepairArgs, out: &mut dyn Write) -> std::io::
                     path.display()
                 )?;
             }
+            Step::MendManifest { path, offset, what } => writeln!(
+                out,
+                "{writes} the manifest as it was, no change is lost: {} at offset {offset}: {what}; run `tidestone \
+                 repair` again to see whether there is more damage",
+                path.display()
+            )?,
             Step::CutManifest {
                 path,
                 offset,
