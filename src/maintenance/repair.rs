@@ -3,8 +3,7 @@
 //! # Invariants
 //! 1. What is damaged is in `lost/`, durably, before the manifest stops naming it, or IDENTITY is replaced.
 //! 2. IDENTITY is written anew before all else, as a whole: where the power is lost there is the damaged
-//!    file, or the new one.
-//!    So is a manifest of which bytes are damaged that hold nothing, and nothing else is done then.
+//!    file, or the new one. So is a manifest that is damaged where it holds nothing; then nothing else is done.
 //! 3. One edit of the manifest, which is written as a new file, drops what is damaged of it and damaged
 //!    segments, adds the rows that the log still gives, and begins a new incarnation, for which the index is
 //!    made anew. Before it the database is as damaged as it was; after it the log is one of an earlier
