@@ -3,10 +3,7 @@
 use std::io::{self, BufRead};
 use std::mem;
 
-use crate::engine::line_reader::{Got, LONGEST, read_line};
-
-/// Marks UTF-8 at the start of a file; no part of the first name.
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+use crate::engine::line_reader::{Got, LONGEST, Lines};
 
 /// The cells of a record.
 #[derive(Debug, Default, Clone)]
@@ -112,22 +109,14 @@ pub(crate) enum Next {
     End,
 }
 
-/// Reads the records of a file, holding no more of it than [`LONGEST`] and a line.
+/// Reads the records of a file, holding no more of it than [`Lines`] does for one of [`LONGEST`].
 ///
 /// A quote that is not closed costs the line it is on: what was read behind it in search of its end
 /// is read again, as records.
 #[derive(Debug)]
 pub(crate) struct Records<R> {
-    input: R,
+    lines: Lines<R>,
     delimiter: u8,
-    longest: usize,
-    /// Whole lines; those before `start` are done with.
-    buffer: Vec<u8>,
-    start: usize,
-    /// The number of the line at `start`.
-    line: u64,
-    /// Behind the buffer comes a line that was too long, and was passed over.
-    too_long: bool,
 }
 
 /// A place in the buffer.
@@ -151,13 +140,8 @@ impl<R: BufRead> Records<R> {
     /// ends a line.
     pub(crate) fn new(input: R, delimiter: u8) -> Self {
         Self {
-            input,
+            lines: Lines::new(input, LONGEST),
             delimiter,
-            longest: LONGEST,
-            buffer: Vec::new(),
-            start: 0,
-            line: 1,
-            too_long: false,
         }
     }
 
@@ -167,74 +151,42 @@ impl<R: BufRead> Records<R> {
     /// The file could not be read.
     pub(crate) fn next(&mut self, record: &mut Record) -> io::Result<Next> {
         loop {
-            if self.start == self.buffer.len() {
-                self.buffer.clear();
-                self.start = 0;
-            }
-            match self.line_at(self.start)? {
+            match self.lines.next()? {
                 Got::End => return Ok(Next::End),
                 Got::TooLong => {
-                    self.too_long = false;
-                    self.line += 1;
                     let what = format!(
                         "the line is longer than {}; shorten its values, or if it is many lines, \
                          end each with LF or CR LF",
-                        length(self.longest)
+                        length(self.lines.longest())
                     );
-                    return Ok(Next::Refused(self.line - 1, what));
+                    return Ok(Next::Refused(self.lines.number() - 1, what));
                 }
                 Got::Line => {}
             }
-            if self.line == 1 && self.start == 0 && self.buffer.starts_with(BYTE_ORDER_MARK) {
-                self.start = BYTE_ORDER_MARK.len();
-            }
-            if !is_end(&self.buffer[self.start..]) {
+            let (at, line) = (self.lines.start(), self.lines.number());
+            if !is_end(&self.lines.bytes()[at..]) {
                 return self.record(record);
             }
-            self.pass_line(Place {
-                at: self.start,
-                line: self.line,
-            });
+            self.lines.pass(at, line);
         }
-    }
-
-    /// Sees to it that a line is in the buffer at `at`, the start of a line.
-    fn line_at(&mut self, at: usize) -> io::Result<Got> {
-        if at < self.buffer.len() {
-            return Ok(Got::Line);
-        }
-        if self.too_long {
-            return Ok(Got::TooLong);
-        }
-        let got = read_line(&mut self.input, &mut self.buffer, self.longest)?;
-        self.too_long = got == Got::TooLong;
-        Ok(got)
-    }
-
-    /// Goes on behind the line of a place.
-    fn pass_line(&mut self, place: Place) {
-        let rest = &self.buffer[place.at..];
-        let end = rest.iter().position(|b| *b == b'\n');
-        self.start = end.map_or(self.buffer.len(), |end| place.at + end + 1);
-        self.line = place.line + 1;
     }
 
     fn record(&mut self, record: &mut Record) -> io::Result<Next> {
         let mut cells = Cells::in_place_of(record);
-        let first = self.line;
+        let first = self.lines.number();
         let mut place = Place {
-            at: self.start,
+            at: self.lines.start(),
             line: first,
         };
         loop {
-            let behind = match self.buffer.get(place.at) {
+            let behind = match self.lines.bytes().get(place.at) {
                 Some(b'"') => self.quoted_cell(place, &mut cells)?,
                 _ => self.bare_cell(place, &mut cells),
             };
             match behind {
                 Behind::Cell(next) => place = next,
                 Behind::EndOfRecord(end) => {
-                    self.pass_line(end);
+                    self.lines.pass(end.at, end.line);
                     return Ok(match cells.into_record() {
                         Ok(read) => {
                             *record = read;
@@ -250,7 +202,7 @@ impl<R: BufRead> Records<R> {
                     });
                 }
                 Behind::Wrong(line, what) => {
-                    self.pass_line(line);
+                    self.lines.pass(line.at, line.line);
                     return Ok(Next::Refused(line.line, what));
                 }
             }
@@ -259,7 +211,7 @@ impl<R: BufRead> Records<R> {
 
     /// Reads a cell that starts with no quote: up to the delimiter or the end of the line.
     fn bare_cell(&self, start: Place, cells: &mut Cells) -> Behind {
-        let rest = &self.buffer[start.at..];
+        let rest = &self.lines.bytes()[start.at..];
         let ends = |b: &u8| *b == self.delimiter || *b == b'\n' || *b == b'\r';
         let len = rest.iter().position(ends).unwrap_or(rest.len());
         cells.bytes.extend_from_slice(&rest[..len]);
@@ -285,7 +237,7 @@ impl<R: BufRead> Records<R> {
             ..start
         };
         loop {
-            let rest = &self.buffer[place.at..];
+            let rest = &self.lines.bytes()[place.at..];
             let quote = rest.iter().position(|b| *b == b'"');
             let text = &rest[..quote.unwrap_or(rest.len())];
             cells.bytes.extend_from_slice(text);
@@ -296,7 +248,7 @@ impl<R: BufRead> Records<R> {
                 if let Some(where_to) = self.next_line_of_cell(place)? {
                     return Ok(Behind::Wrong(start, not_closed(column, &where_to)));
                 }
-            } else if self.buffer.get(place.at + 1) == Some(&b'"') {
+            } else if self.lines.bytes().get(place.at + 1) == Some(&b'"') {
                 cells.bytes.push(b'"');
                 place.at += 2;
             } else {
@@ -306,7 +258,7 @@ impl<R: BufRead> Records<R> {
         }
         cells.end_cell(true);
         Ok(self.behind(place).unwrap_or_else(|| {
-            let rest = String::from_utf8_lossy(&self.buffer[place.at..]);
+            let rest = String::from_utf8_lossy(&self.lines.bytes()[place.at..]);
             let found: String = rest.chars().take(20).take_while(|c| *c != '\n').collect();
             let what = format!(
                 "column {}: behind the closing quote{} stands {found:?}; if it does not close the \
@@ -324,20 +276,20 @@ impl<R: BufRead> Records<R> {
     /// Reads on where a cell goes on, at `place`, the end of the buffer; if it cannot, says up to
     /// where the cell was not closed.
     fn next_line_of_cell(&mut self, place: Place) -> io::Result<Option<String>> {
-        let got = match place.at - self.start > self.longest {
+        let got = match place.at - self.lines.start() > self.lines.longest() {
             true => Got::TooLong,
-            false => self.line_at(place.at)?,
+            false => self.lines.look(place.at)?,
         };
         Ok(match got {
             Got::Line => None,
-            Got::TooLong => Some(format!("within {}", length(self.longest))),
+            Got::TooLong => Some(format!("within {}", length(self.lines.longest()))),
             Got::End => Some("before the end of the file".to_owned()),
         })
     }
 
     /// What stands at a place behind a cell; `None` if nothing can be there.
     fn behind(&self, place: Place) -> Option<Behind> {
-        let rest = &self.buffer[place.at..];
+        let rest = &self.lines.bytes()[place.at..];
         if rest.first() == Some(&self.delimiter) {
             let at = place.at + 1;
             return Some(Behind::Cell(Place { at, ..place }));

@@ -13,11 +13,8 @@ use super::sink::{Refused, Sink};
 use super::source;
 use super::time_format::{TimeFormat, Unit};
 use super::{ImportArgs, Tables};
-use crate::engine::line_reader::{Got, LONGEST, read_line};
+use crate::engine::line_reader::{Got, LONGEST, Lines};
 use crate::outcome::Run;
-
-/// Marks UTF-8 at the start of a file.
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Imports a file: each measurement into the table of its name, or all into the one of `args`.
 pub(super) fn import(
@@ -58,27 +55,12 @@ pub(super) fn import(
 
 /// Reads rows: lines, and the lines behind them on which a string goes on.
 ///
-/// A row is no longer than [`LONGEST`]. A string that is not closed within it, or before the end of the file,
-/// costs the line the row starts on: what was read behind it in search of its end is read again, as rows.
+/// No line is longer than [`LONGEST`]. A string that is not closed within as much from the start of the row, but for
+/// the rest of a line, or before the end of the file, costs the line the row starts on: what was read behind it in search of its end is read again, as rows.
 struct RowReader<R> {
-    input: R,
-    /// Whole lines; those before `start` are done with.
-    buffer: Vec<u8>,
-    start: usize,
-    /// The row at hand, in the buffer.
+    lines: Lines<R>,
+    /// The row at hand, in the lines.
     row: Range<usize>,
-    /// The number of the line at `start`.
-    line: u64,
-    /// Behind the buffer comes a line that was too long, and was passed over.
-    too_long: bool,
-}
-
-/// What lies behind a place of the buffer.
-enum Ahead {
-    /// A line, which ends there.
-    Line(usize),
-    TooLong,
-    End,
 }
 
 /// What comes next in a file, with its first line.
@@ -92,100 +74,69 @@ enum Next {
 impl<R: BufRead> RowReader<R> {
     fn new(input: R) -> Self {
         Self {
-            input,
-            buffer: Vec::new(),
-            start: 0,
+            lines: Lines::new(input, LONGEST),
             row: 0..0,
-            line: 1,
-            too_long: false,
         }
     }
 
     fn next(&mut self) -> io::Result<Next> {
-        if self.start == self.buffer.len() {
-            self.buffer.clear();
-            self.start = 0;
-        } else if self.start > LONGEST / 2 {
-            self.buffer.drain(..self.start);
-            self.start = 0;
+        match self.lines.next()? {
+            Got::End => return Ok(Next::End),
+            Got::TooLong => {
+                let what = format!("the line is longer than {} MiB; divide it", LONGEST >> 20);
+                return Ok(Next::Refused(self.lines.number() - 1, what));
+            }
+            Got::Line => {}
         }
-        let (first, mut lines, mut end) = (self.line, 0, self.start);
+        let (start, first) = (self.lines.start(), self.lines.number());
         let mut open = OpenString::default();
-        let mut opened = None;
-        let what = loop {
-            let line_end = match (self.ahead(end)?, opened) {
-                (Ahead::End, None) => return Ok(Next::End),
-                (Ahead::TooLong, None) => {
-                    (self.too_long, self.line) = (false, first + 1);
-                    let what = format!("the line is longer than {} MiB; divide it", LONGEST >> 20);
-                    return Ok(Next::Refused(first, what));
-                }
-                (Ahead::End, Some(at)) => break self.not_closed(at, "before the end of the file"),
-                (Ahead::Line(line_end), None) => line_end,
-                (Ahead::Line(line_end), Some(_)) if line_end - self.start <= LONGEST => line_end,
-                (Ahead::Line(_) | Ahead::TooLong, Some(at)) => {
-                    break self.not_closed(at, &format!("within {} MiB", LONGEST >> 20));
-                }
+        let (mut last, mut at) = (first, start);
+        loop {
+            let end = self.lines.end_of_line(at);
+            let row = &self.lines.bytes()[start..end];
+            let opened = match is_comment(row) {
+                true => None,
+                false => open.read(row),
             };
-            // A byte order mark is no part of the first measurement.
-            if (first, lines) == (1, 0) && self.buffer.starts_with(BYTE_ORDER_MARK) {
-                self.start = BYTE_ORDER_MARK.len();
-            }
-            (end, lines) = (line_end, lines + 1);
-            let row = &self.buffer[self.start..end];
-            if !is_comment(row) {
-                opened = open.read(row);
-            }
-            if opened.is_none() {
-                let newline = usize::from(row.ends_with(b"\n"));
-                self.row = self.start..end - newline;
-                (self.start, self.line) = (end, first + lines);
+            let Some(opened) = opened else {
+                self.row = start..end - usize::from(row.ends_with(b"\n"));
+                self.lines.pass(at, last);
                 return Ok(Next::Row(first));
-            }
-        };
-        let rest = &self.buffer[self.start..];
-        self.start += rest
-            .iter()
-            .position(|b| *b == b'\n')
-            .map_or(rest.len(), |at| at + 1);
-        self.line = first + 1;
-        Ok(Next::Refused(first, what))
-    }
-
-    /// Reads on, if the buffer ends there.
-    fn ahead(&mut self, from: usize) -> io::Result<Ahead> {
-        if from < self.buffer.len() {
-            let newline = self.buffer[from..].iter().position(|b| *b == b'\n');
-            let end = newline.map_or(self.buffer.len(), |at| from + at + 1);
-            return Ok(Ahead::Line(end));
+            };
+            let got = match end - start > LONGEST {
+                true => Got::TooLong,
+                false => self.lines.look(end)?,
+            };
+            let where_to = match got {
+                Got::Line => {
+                    (at, last) = (end, last + 1);
+                    continue;
+                }
+                Got::TooLong => format!("within {} MiB", LONGEST >> 20),
+                Got::End => "before the end of the file".to_owned(),
+            };
+            let before = &self.lines.bytes()[start..start + opened];
+            let what = not_closed(before, &where_to);
+            self.lines.pass(start, first);
+            return Ok(Next::Refused(first, what));
         }
-        if !self.too_long {
-            match read_line(&mut self.input, &mut self.buffer, LONGEST)? {
-                Got::Line => return Ok(Ahead::Line(self.buffer.len())),
-                Got::End => return Ok(Ahead::End),
-                Got::TooLong => self.too_long = true,
-            }
-        }
-        Ok(Ahead::TooLong)
     }
 
     /// The row that was read; `None` if it is not UTF-8.
     fn text(&self) -> Option<&str> {
-        std::str::from_utf8(&self.buffer[self.row.clone()]).ok()
+        std::str::from_utf8(&self.lines.bytes()[self.row.clone()]).ok()
     }
+}
 
-    /// What is wrong with a string that is opened at a place of the row.
-    fn not_closed(&self, at: usize, where_to: &str) -> String {
-        let before = String::from_utf8_lossy(&self.buffer[self.start..self.start + at]);
-        let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
-        let below = match before.matches('\n').count() {
-            0 => String::new(),
-            lines => format!(" of the line {lines} below"),
-        };
-        format!(
-            "column {column}{below}: the quote that opens here is not closed {where_to}; close it"
-        )
-    }
+/// What is wrong with a string that is opened behind these bytes of a row.
+fn not_closed(before: &[u8], where_to: &str) -> String {
+    let before = String::from_utf8_lossy(before);
+    let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+    let below = match before.matches('\n').count() {
+        0 => String::new(),
+        lines => format!(" of the line {lines} below"),
+    };
+    format!("column {column}{below}: the quote that opens here is not closed {where_to}; close it")
 }
 
 fn is_comment(row: &[u8]) -> bool {

@@ -3,7 +3,7 @@ use super::*;
 /// All that a file holds: cells as they are, quoted ones in quotes, nulls as `-`.
 fn read(text: &[u8], longest: usize) -> Vec<String> {
     let mut records = Records::new(text, b',');
-    records.longest = longest;
+    records.lines = Lines::new(text, longest);
     let mut record = Record::default();
     let mut all = Vec::new();
     loop {
