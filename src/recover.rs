@@ -459,8 +459,8 @@ pub(crate) fn open(
 
 /// What can be read of a damaged database, to be repaired: without a log to write to and without
 /// threads, and with an index in memory. Nothing is written before the first edit, with which the
-/// segments `given_up` go, and the damaged part of the manifest. Of the log everything up to its damage is
-/// read, or nothing if it is not `with_log`.
+/// segments `given_up` go, and the damaged part of the manifest. Of the log everything is read that can be,
+/// or nothing if it is not `with_log`.
 pub(crate) fn open_to_repair(
     folders: &Folders,
     database: FileUuid,
@@ -501,7 +501,7 @@ pub(crate) fn open_to_repair(
             incarnation,
             mapped: options.read_mode.maps(),
         };
-        let missing = wal::Missing::Cut(&mut None);
+        let missing = wal::Missing::LeftOut(&mut Vec::new());
         let replayed = wal::replay(&files, version.flushed, missing, |frame| {
             take_in(&mut head, &series, &tables, None, frame)
         })?;

@@ -300,8 +300,8 @@ fn kind(step: &Step) -> String {
 }
 
 #[test]
-fn a_log_that_is_cut() {
-    interrupt(|disk, _| damage_log(disk), &["CutLog"]);
+fn a_log_with_damaged_frames() {
+    interrupt(|disk, _| damage_log(disk), &["DropFrames"]);
 }
 
 #[test]
@@ -467,7 +467,7 @@ fn everything_at_once() {
         "CutManifest",
         "DropRows",
         "DropSegment",
-        "CutLog",
+        "DropFrames",
         "DropNameless",
     ];
     interrupt(damage, &steps);

@@ -198,7 +198,7 @@ fn a_report_of_damage_names_the_files_of_a_newer_version_too() {
 }
 
 #[test]
-fn a_damaged_log_is_cut_where_it_is_damaged() {
+fn a_damaged_frame_of_the_log_costs_no_row_but_its_own() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("db");
     let (db, table) = make(&path);
@@ -216,10 +216,22 @@ fn a_damaged_log_is_cut_where_it_is_damaged() {
     assert_eq!(verify(&path).unwrap().damage.len(), 1);
 
     let plan = plan_repair(&path).unwrap();
-    let [Step::CutLog { offset, .. }] = &plan.steps[..] else {
+    let [
+        Step::DropFrames {
+            offset,
+            first_lost,
+            last_lost,
+            frames,
+            ..
+        },
+    ] = &plan.steps[..]
+    else {
         panic!("{plan:?}");
     };
     assert_eq!(*offset, 4096 * 11);
+    assert_eq!(first_lost, last_lost);
+    let (batches, others) = (frames.batches, frames.definitions + frames.deletes);
+    assert_eq!((batches, others, frames.unknown), (1, 0, 0), "{frames:?}");
     assert!(
         Tidestone::open(&path, options()).is_err(),
         "a plan changes nothing"
@@ -227,13 +239,14 @@ fn a_damaged_log_is_cut_where_it_is_damaged() {
     assert_eq!(repair(&path).unwrap(), plan);
 
     let db = Tidestone::open(&path, options()).unwrap();
-    assert_eq!(times(&db), (0..10).collect::<Vec<_>>());
+    let others: Vec<i64> = (0..20).filter(|i| *i != 10).collect();
+    assert_eq!(times(&db), others);
     let table = db.table("t").unwrap();
     write(&db, &table, 100, 3);
     db.close().unwrap();
     assert_eq!(verify(&path).unwrap().damage, []);
     let db = Tidestone::open(&path, options()).unwrap();
-    assert_eq!(times(&db)[10..], [100, 101, 102]);
+    assert_eq!(times(&db)[19..], [100, 101, 102]);
     assert!(
         !files(&path.join("lost"), ".log").is_empty(),
         "the damaged log is kept aside"
@@ -534,7 +547,8 @@ fn a_damaged_manifest_is_cut_where_it_is_damaged() {
         panic!("{plan:?}");
     };
     assert_eq!((unnamed.len(), *lost), (1, 2), "the edit and its seal");
-    assert!(!first.contains(&unnamed[0]));
+    assert!(!first.contains(&unnamed[0].path));
+    assert_eq!(unnamed[0].rows, Some(5));
     assert_eq!(repair(&path).unwrap(), plan);
     assert_eq!(plan_repair(&path).unwrap().steps, []);
     // The log still had what the segment held.

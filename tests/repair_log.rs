@@ -13,12 +13,23 @@ use std::path::{Path, PathBuf};
 
 use common::copy_tree;
 use common::damaged::{files, flip, make, options, times, write};
-use tidestone::maintenance::{Step, plan_repair, repair, verify};
-use tidestone::{ErrorKind, Options, ReadMode, Tidestone};
+use tidestone::maintenance::{LostFrames, Step, plan_repair, repair, verify};
+use tidestone::{ErrorKind, Options, ReadMode, Tidestone, TimeRange, Value};
 
 /// Checks what a repair of a damaged log says, that it keeps `rows`, and that nothing is damaged then.
 #[track_caller]
 fn check_log(path: &Path, damaged: &Path, rows: i64, expected: impl FnOnce(&[Step]) -> bool) {
+    check_rows(path, damaged, 0..rows, expected);
+}
+
+/// As [`check_log`], of rows that need not be the first ones.
+#[track_caller]
+fn check_rows(
+    path: &Path,
+    damaged: &Path,
+    rows: impl Iterator<Item = i64>,
+    expected: impl FnOnce(&[Step]) -> bool,
+) {
     let error = Tidestone::open(path, options()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
     assert!(error.to_string().contains("`tidestone repair`"), "{error}");
@@ -35,7 +46,7 @@ fn check_log(path: &Path, damaged: &Path, rows: i64, expected: impl FnOnce(&[Ste
     assert_eq!(verify(path).unwrap().damage, []);
     assert_eq!(plan_repair(path).unwrap().steps, []);
     let db = Tidestone::open(path, options()).unwrap();
-    assert_eq!(times(&db), (0..rows).collect::<Vec<_>>());
+    assert_eq!(times(&db), rows.collect::<Vec<_>>());
     db.close().unwrap();
     assert!(!files(&path.join("lost"), ".log").is_empty());
 }
@@ -45,22 +56,35 @@ fn is_renewed(steps: &[Step], damaged: &Path) -> bool {
     matches!(steps, [Step::RenewLog { what }] if what.contains(&*damaged.to_string_lossy()))
 }
 
-/// The log is cut at this offset of a file, and whether frames are known to be lost.
-fn is_cut(steps: &[Step], file: &Path, pages: std::ops::RangeInclusive<u64>, known: bool) -> bool {
+/// The log may have had more behind this offset of a file, and nothing tells.
+fn is_cut(steps: &[Step], file: &Path, pages: std::ops::RangeInclusive<u64>) -> bool {
+    let [Step::CutLog { path, offset, .. }] = steps else {
+        return false;
+    };
+    path == file && (pages.start() * 4096..=pages.end() * 4096).contains(offset)
+}
+
+/// Frames at this offset of a file are dropped: how many, and what they were.
+fn dropped(
+    steps: &[Step],
+    file: &Path,
+    pages: std::ops::RangeInclusive<u64>,
+) -> Option<(u64, LostFrames)> {
     let [
-        Step::CutLog {
+        Step::DropFrames {
             path,
             offset,
             first_lost,
-            last_acknowledged,
+            last_lost,
+            frames,
             ..
         },
     ] = steps
     else {
-        return false;
+        return None;
     };
     let in_pages = (pages.start() * 4096..=pages.end() * 4096).contains(offset);
-    path == file && in_pages && (last_acknowledged >= first_lost) == known
+    (path == file && in_pages).then_some((last_lost + 1 - first_lost, *frames))
 }
 
 /// The log files that hold frames.
@@ -98,9 +122,9 @@ fn a_log_file_of_another_length_costs_what_it_lacks() {
     check_log(&path, &log, 20, |steps| is_renewed(steps, &log));
     // Nothing behind tells that there was more, and there was.
     let (path, log) = with_len("between frames", |_| 4096 * 11);
-    check_log(&path, &log, 10, |steps| is_cut(steps, &log, 10..=11, false));
+    check_log(&path, &log, 10, |steps| is_cut(steps, &log, 10..=11));
     let (path, log) = with_len("within a frame", |_| 4096 * 11 + 70);
-    check_log(&path, &log, 10, |steps| is_cut(steps, &log, 11..=11, false));
+    check_log(&path, &log, 10, |steps| is_cut(steps, &log, 11..=11));
     let (path, log) = with_len("within a page of zeros", |_| 4096 * 22 + 64);
     check_log(&path, &log, 20, |steps| is_renewed(steps, &log));
 }
@@ -202,9 +226,11 @@ fn a_damaged_log_file_costs_no_row_before_it() {
         };
         let (path, log) = damage(format!("first frame too {at}"), at, &both);
         let before = path.join(names[at - 1].strip_prefix(&sound).unwrap());
-        let rows = i64::try_from(at * 10).unwrap();
-        check_log(&path, &log, rows, |steps| {
-            is_cut(steps, &before, 10..=12, true)
+        // The first frame that can be read says where the file begins: what lacks is the one before it.
+        let lost = i64::try_from(at * 10).unwrap();
+        let rows = (0..30).filter(|row| *row != lost);
+        check_rows(&path, &log, rows, |steps| {
+            dropped(steps, &before, 10..=12).is_some_and(|(lsns, _)| lsns <= 2)
         });
     }
 }
@@ -223,15 +249,19 @@ fn a_log_file_that_is_another_costs_no_row_before_it() {
     let dir = tempfile::tempdir().unwrap();
     let sound = dir.path().join("sound");
     let names = in_three_files(&sound);
-    // Of another database, of another incarnation. Behind the last one nothing tells what is missing.
+    // Of another database, of another incarnation. Nothing of such a file is used; behind the last one nothing
+    // tells what is missing.
     for (offset, at) in [(24, 1), (24, 2), (40, 1), (40, 2)] {
         let path = dir.path().join(format!("{offset} {at}"));
         copy_tree(&sound, &path);
         let log = |at: usize| path.join(names[at].strip_prefix(&sound).unwrap());
         change_header(&log(at), offset);
-        let rows = i64::try_from(at * 10).unwrap();
-        check_log(&path, &log(at), rows, |steps| {
-            is_cut(steps, &log(at - 1), 10..=12, at == 1)
+        let lost = i64::try_from(at * 10).unwrap()..i64::try_from(at * 10 + 10).unwrap();
+        let rows = (0..30).filter(|row| !lost.contains(row));
+        check_rows(&path, &log(at), rows, |steps| match at {
+            1 => dropped(steps, &log(0), 10..=12)
+                .is_some_and(|(lsns, frames)| (10..=13).contains(&lsns) && frames.unknown == lsns),
+            _ => is_cut(steps, &log(1), 10..=12),
         });
     }
     // Of another number: its frames tell which one it is.
@@ -292,35 +322,120 @@ fn a_log_file_that_is_gone_from_the_midst_is_named_with_what_to_do() {
         }
         let names_it = says.contains(&format!("; {} has no valid header", gone.display()));
         assert_eq!(names_it, is_there, "{says}");
-        // What stands before the hole is kept, and only that.
-        check_log(
-            &path,
-            &first,
-            10,
-            |steps| matches!(steps, [Step::CutLog { path, .. }] if *path == first),
-        );
+        // What stands before the hole is kept, and what stands behind it.
+        let rows = (0..10).chain(20..30);
+        check_rows(&path, &first, rows, |steps| {
+            dropped(steps, &first, 10..=12)
+                .is_some_and(|(lsns, frames)| (10..=13).contains(&lsns) && frames.unknown == lsns)
+        });
     }
 }
 
-/// It was the one that the first frame behind the damage records, 20 rows before.
+/// The log was cut where it was damaged, so that one bit cost all that had been written since.
 #[test]
-fn what_is_said_to_be_acknowledged_is_the_last_that_anything_tells() {
+fn damaged_frames_cost_no_row_behind_them() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("db");
     let logs = in_three_files(&path);
-    flip(&logs[0], 4096 * 5 + 100);
-    let plan = plan_repair(&path).unwrap();
-    let [
-        Step::CutLog {
-            first_lost,
-            last_acknowledged,
-            ..
-        },
-    ] = &plan.steps[..]
-    else {
-        panic!("{plan:?}");
-    };
-    // The last frame records the one before it.
-    assert!(*first_lost < 10, "{plan:?}");
-    assert!((29..40).contains(last_acknowledged), "{plan:?}");
+    // The header of one, so that nothing tells what it was; the payload of another; two behind each other.
+    flip(&logs[0], 4096 * 4 + 20);
+    flip(&logs[1], 4096 * 6 + 100);
+    flip(&logs[1], 4096 * 8 + 100);
+    flip(&logs[1], 4096 * 9 + 100);
+    let lost: Vec<i64> = plan_repair(&path)
+        .unwrap()
+        .steps
+        .iter()
+        .map(|step| match step {
+            Step::DropFrames { frames, .. } => {
+                assert_eq!(frames.definitions + frames.deletes, 0, "{step:?}");
+                i64::try_from(frames.batches + frames.unknown).unwrap()
+            }
+            _ => panic!("{step:?}"),
+        })
+        .collect();
+    assert_eq!(lost, [1, 1, 2]);
+    let rows = (0..30).filter(|row| ![3, 15, 17, 18].contains(row));
+    check_rows(&path, &logs[0], rows, |steps| steps.len() == 3);
+}
+
+/// What a log was cut behind when it was opened last is known to have been there.
+#[test]
+fn frames_that_the_log_was_cut_behind_cost_no_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("db");
+    let logs = in_three_files(&path);
+    // The last pages of the first file, behind which nothing of it can be read.
+    for page in 9..=12 {
+        let mut bytes = std::fs::read(&logs[0]).unwrap();
+        if bytes[4096 * page] != 0 {
+            bytes[4096 * page] ^= 0x40;
+            std::fs::write(&logs[0], bytes).unwrap();
+        }
+    }
+    let rows = (0..30).filter(|row| !(8..10).contains(row));
+    check_rows(&path, &logs[0], rows, |steps| {
+        dropped(steps, &logs[0], 9..=9).is_some_and(|(_, frames)| frames.unknown >= 2)
+    });
+}
+
+/// With the frame that defines a series nothing tells whose its rows are.
+#[test]
+fn a_damaged_definition_costs_the_rows_of_its_series_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("db");
+    let (db, table) = make(&path);
+    let mut writer = db.writer();
+    for (host, time) in [("a", 0), ("b", 1), ("a", 2), ("b", 3), ("c", 4)] {
+        let series = table.series(&[("host", host)]).unwrap();
+        writer.append(&series, time, &[Value::I64(time)]).unwrap();
+        writer.commit_and_wait().unwrap();
+    }
+    drop((writer, table, db));
+    let log = used_logs(&path).remove(0);
+    let kind = |bytes: &[u8], at: usize| bytes[at + 20];
+    let bytes = std::fs::read(&log).unwrap();
+    let definitions: Vec<usize> = (4096..bytes.len())
+        .step_by(8)
+        .filter(|at| bytes[*at..].starts_with(b"TSfr") && kind(&bytes, *at) == 2)
+        .collect();
+    assert_eq!(definitions.len(), 3, "one of each series");
+    flip(&log, definitions[1] + 64 + 8);
+    // The index may have its key: it is as good as gone.
+    std::fs::remove_dir_all(path.join("index")).unwrap();
+    check_rows(&path, &log, [0, 2, 4].into_iter(), |steps| {
+        let [
+            Step::DropFrames { frames, .. },
+            Step::DropNameless { series, rows, .. },
+        ] = steps
+        else {
+            return false;
+        };
+        (frames.definitions, frames.batches, *series, *rows) == (1, 0, 1, 2)
+    });
+}
+
+/// A delete that cannot be read leaves what it deleted; the plan says so.
+#[test]
+fn a_damaged_delete_is_told_from_rows() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("db");
+    let (db, table) = make(&path);
+    write(&db, &table, 0, 5);
+    let some = TimeRange { start: 1, end: 3 };
+    table.delete(&[], some).unwrap().wait().unwrap();
+    write(&db, &table, 10, 2);
+    drop((table, db));
+    let log = used_logs(&path).remove(0);
+    let bytes = std::fs::read(&log).unwrap();
+    let deletes = (4096..bytes.len()).step_by(8);
+    let mut deletes = deletes.filter(|at| bytes[*at..].starts_with(b"TSfr") && bytes[at + 20] == 3);
+    let delete = deletes.next().unwrap();
+    flip(&log, delete + 64 + 4);
+    let rows = (0..5).chain(10..12);
+    check_rows(&path, &log, rows, |steps| {
+        let page = delete as u64 / 4096;
+        dropped(steps, &log, page..=page + 1)
+            .is_some_and(|(lsns, frames)| (lsns, frames.deletes, frames.unknown) == (1, 1, 0))
+    });
 }

@@ -19,7 +19,8 @@ use crate::config::Options;
 use crate::db::{Builder, Tidestone};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::Folders;
-pub use repair::{RepairPlan, Step};
+pub use crate::wal::LostFrames;
+pub use repair::{RepairPlan, Step, UnnamedSegment};
 
 /// [`Builder::verify`], on the machine's own disk.
 ///
@@ -268,12 +269,4 @@ impl Damage {
 /// document in its middle.
 fn shown<S: Serializer>(path: &Path, serializer: S) -> std::result::Result<S::Ok, S::Error> {
     serializer.collect_str(&path.display())
-}
-
-/// Serializes paths as [`shown`] does one.
-fn all_shown<S: Serializer>(
-    paths: &[PathBuf],
-    serializer: S,
-) -> std::result::Result<S::Ok, S::Error> {
-    serializer.collect_seq(paths.iter().map(|path| path.to_string_lossy()))
 }

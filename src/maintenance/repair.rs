@@ -8,7 +8,7 @@
 //!    segments, adds the rows that the log still gives, and begins a new incarnation, for which the index is
 //!    made anew. Before it the database is as damaged as it was; after it the log is one of an earlier
 //!    incarnation, all of which is flushed.
-//! 4. Until then the log is only read. Then its files are moved to `lost/`, and a new one is begun.
+//! 4. Until then the log is only read: all of it but what is damaged. Then its files are moved to `lost/`, and a new one is begun.
 //! 5. Of a segment that is written anew, without its damaged row groups or with all of them, a copy is in
 //!    `lost/` before; each is an edit of its own, behind that one.
 //! 6. What is put into `lost/` replaces nothing there but its own copy.
@@ -37,10 +37,10 @@ use crate::index::Index;
 use crate::io::{self, Disk, Lock};
 use crate::recover::{self, Given};
 use crate::store::{
-    Folders, Segment, Segments, Strays, check_manifest_header, find_strays, newest_manifest,
-    place_of, read_manifest_up_to_damage,
+    Folders, Outline, Segment, Segments, Strays, check_manifest_header, find_strays,
+    newest_manifest, place_of, read_manifest_up_to_damage,
 };
-use crate::wal;
+use crate::wal::{self, LostFrames};
 
 /// What a repair would do.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -81,7 +81,7 @@ pub enum Step {
     },
     /// Changes of the manifest are dropped, from one that is damaged on, or they are missing at its end:
     /// which tables and segments there are is as it was before them. What they had added is moved to
-    /// `lost/`.
+    /// `lost/`, and what they had deleted may be there again.
     CutManifest {
         /// The file.
         #[serde(serialize_with = "super::shown")]
@@ -93,14 +93,12 @@ pub enum Step {
         /// How many versions are dropped, as far as that is known: 0 where the end of the file is missing.
         lost: u64,
         /// Segments that no manifest names then.
-        #[serde(serialize_with = "super::all_shown")]
-        unnamed: Vec<PathBuf>,
+        unnamed: Vec<UnnamedSegment>,
         /// What is wrong.
         what: String,
     },
-    /// Everything of the log from an LSN on is dropped, if there was anything: where the end of a file is
-    /// gone, or a whole file, nothing may tell.
-    CutLog {
+    /// Frames of the log are dropped that cannot be read; what stands before and behind them stays.
+    DropFrames {
         /// The file that is damaged.
         #[serde(serialize_with = "super::shown")]
         path: PathBuf,
@@ -108,9 +106,23 @@ pub enum Step {
         offset: u64,
         /// The first LSN that is dropped.
         first_lost: u64,
-        /// The highest LSN that is known to have been acknowledged: below `first_lost` if nothing is known
-        /// to be lost.
-        last_acknowledged: u64,
+        /// The last LSN that is dropped. Where a whole log file is missing some may never have been given.
+        last_lost: u64,
+        /// What they were, as far as that can be read.
+        frames: LostFrames,
+        /// What is wrong.
+        what: String,
+    },
+    /// The log ends at an LSN, and may have had more: the end of a file is gone, or a whole file, and nothing
+    /// tells what it held.
+    CutLog {
+        /// The file that is damaged.
+        #[serde(serialize_with = "super::shown")]
+        path: PathBuf,
+        /// Where in it.
+        offset: u64,
+        /// The first LSN that may be lost.
+        first_lost: u64,
         /// What is wrong.
         what: String,
     },
@@ -126,8 +138,7 @@ pub enum Step {
         /// The last LSN that is flushed.
         flushed: u64,
         /// Segments that no manifest names, where it is not cut: they are moved to `lost/`.
-        #[serde(serialize_with = "super::all_shown")]
-        unnamed: Vec<PathBuf>,
+        unnamed: Vec<UnnamedSegment>,
         /// What is wrong.
         what: String,
     },
@@ -182,8 +193,7 @@ pub enum Step {
     /// that one was merged to, by an edit that is lost, and have its rows.
     SetAside {
         /// The files.
-        #[serde(serialize_with = "super::all_shown")]
-        unnamed: Vec<PathBuf>,
+        unnamed: Vec<UnnamedSegment>,
     },
     /// Rows in the log of series that only a dropped segment defined are dropped: nothing tells their keys
     /// any more, neither the rest of the segment nor the index.
@@ -195,6 +205,17 @@ pub enum Step {
         /// The rows that are dropped, as they were written.
         rows: u64,
     },
+}
+
+/// A segment that no manifest names, or that none will name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct UnnamedSegment {
+    /// The file.
+    #[serde(serialize_with = "super::shown")]
+    pub path: PathBuf,
+    /// The rows it has, if its root can be read.
+    pub rows: Option<u64>,
 }
 
 fn as_text<S: Serializer>(uuid: &FileUuid, serializer: S) -> Result<S::Ok, S::Error> {
@@ -307,7 +328,7 @@ impl<'a> Repair<'a> {
             missing,
             ..
         } = find_strays(&**disk, &folder, named)?;
-        let (mut of_log, mut told) = self.step_for_log(&replay.state, &given)?;
+        let (mut of_log, mut told) = self.steps_for_log(&replay.state, &given)?;
         for file in &unnamed {
             match given.check_stray(&**disk, file, self.identity.database) {
                 Err(error) if error.kind() == ErrorKind::Corrupt => drop(told.get_or_insert(error)),
@@ -326,12 +347,12 @@ impl<'a> Repair<'a> {
                 offset,
                 version: replay.version,
                 lost: last_version - replay.version,
-                unnamed: std::mem::take(&mut unnamed),
+                unnamed: self.outlines_of(std::mem::take(&mut unnamed))?,
                 what,
             });
-        } else if let Some(Step::NewLog { unnamed: aside, .. }) = &mut of_log {
+        } else if let [Step::NewLog { unnamed: aside, .. }] = &mut of_log[..] {
             // The manifest may be older than the log: what it does not name may be all there is.
-            *aside = std::mem::take(&mut unnamed);
+            *aside = self.outlines_of(std::mem::take(&mut unnamed))?;
         }
         let memory = self.options.segment_memory();
         let segments = Segments::new(disk.clone(), folders, self.identity.database, memory)?;
@@ -346,6 +367,7 @@ impl<'a> Repair<'a> {
         }
         // Nothing is missing once they are dropped, and what no manifest names goes with the next open.
         if !missing.is_empty() && !unnamed.is_empty() {
+            let unnamed = self.outlines_of(unnamed)?;
             steps.push(Step::SetAside { unnamed });
         }
         steps.extend(of_log);
@@ -372,6 +394,19 @@ impl<'a> Repair<'a> {
             engine: Some(engine),
             manifest: None,
         })
+    }
+
+    /// What segments have that no manifest names.
+    fn outlines_of(&self, files: Vec<PathBuf>) -> Result<Vec<UnnamedSegment>> {
+        let of = |path: PathBuf| {
+            let file = self.disk().open(&path);
+            let outline = file.and_then(|file| Outline::read(&*file, file.len()?));
+            let outline =
+                outline.map_err(|e| Error::io("read a segment no manifest names", &path, e))?;
+            let rows = outline.ok().map(|outline| outline.root.rows);
+            Ok(UnnamedSegment { path, rows })
+        };
+        files.into_iter().map(of).collect()
     }
 
     /// What mends IDENTITY, and the other steps.
@@ -407,9 +442,9 @@ impl<'a> Repair<'a> {
     }
 
     /// What has to be dropped of the log, if anything; and what it has beyond the ids that were `given`.
-    fn step_for_log(&self, state: &State, given: &Given) -> Result<(Option<Step>, Option<Error>)> {
+    fn steps_for_log(&self, state: &State, given: &Given) -> Result<(Vec<Step>, Option<Error>)> {
         let (incarnation, flushed) = (state.incarnation(), state.flushed());
-        let (mut cut, mut beyond) = (None, None);
+        let (mut lost, mut beyond) = (Vec::new(), None);
         let wal = self.folders.wal();
         let files = wal::LogFiles {
             disk: &**self.disk(),
@@ -418,7 +453,7 @@ impl<'a> Repair<'a> {
             incarnation,
             mapped: self.options.read_mode.maps(),
         };
-        let missing = wal::Missing::Cut(&mut cut);
+        let missing = wal::Missing::LeftOut(&mut lost);
         let replayed = wal::replay(&files, flushed, missing, |frame| {
             if beyond.is_none() {
                 let told = given.check_frame(frame);
@@ -426,22 +461,18 @@ impl<'a> Repair<'a> {
             }
             Ok(())
         });
-        let step = match replayed {
-            Ok(replayed) => {
-                let flaws = replayed.flaws.iter();
-                let flaws = flaws.map(|flaw| format!("{}: {}", flaw.path.display(), flaw.what));
-                step_for_rest(cut, flaws.collect())
-            }
+        let steps = match replayed {
+            Ok(replayed) => steps_for_rest(lost, &replayed.flaws),
             Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) => {
-                Some(Step::NewLog {
+                vec![Step::NewLog {
                     flushed: flushed.0,
                     unnamed: Vec::new(),
                     what: error.what(),
-                })
+                }]
             }
             Err(error) => return Err(error),
         };
-        Ok((step, beyond))
+        Ok((steps, beyond))
     }
 
     fn write_identity(&self) -> Result<()> {
@@ -492,7 +523,10 @@ impl<'a> Repair<'a> {
                 Step::NewLog { unnamed, .. } | Step::SetAside { unnamed } => {
                     self.move_all_to_lost(unnamed)?;
                 }
-                Step::CutLog { .. } | Step::RenewLog { .. } | Step::DropNameless { .. } => {}
+                Step::DropFrames { .. }
+                | Step::CutLog { .. }
+                | Step::RenewLog { .. }
+                | Step::DropNameless { .. } => {}
             }
         }
         Ok(())
@@ -599,8 +633,9 @@ impl<'a> Repair<'a> {
         }
     }
 
-    fn move_all_to_lost(&self, files: &[PathBuf]) -> Result<()> {
-        files.iter().try_for_each(|file| self.move_to_lost(file))
+    fn move_all_to_lost(&self, segments: &[UnnamedSegment]) -> Result<()> {
+        let mut segments = segments.iter();
+        segments.try_for_each(|segment| self.move_to_lost(&segment.path))
     }
 
     /// Moves a file to `lost/`, if it is still where it was.
@@ -662,20 +697,40 @@ fn is_log_unreadable(steps: &[Step]) -> bool {
     steps.iter().any(|s| matches!(s, Step::NewLog { .. }))
 }
 
-/// What has to be done about a log that can be read, but for what is `cut`, where files of it have `flaws`.
-fn step_for_rest(cut: Option<wal::Lost>, flaws: Vec<String>) -> Option<Step> {
-    let Some(cut) = cut else {
-        let what = flaws.join("; ");
-        return (!flaws.is_empty()).then_some(Step::RenewLog { what });
-    };
-    let what = std::iter::once(cut.what).chain(flaws);
-    Some(Step::CutLog {
-        path: cut.path,
-        offset: cut.offset,
-        first_lost: cut.first_lost.0,
-        last_acknowledged: cut.last_acknowledged.0,
-        what: what.collect::<Vec<_>>().join("; "),
-    })
+/// What has to be done about a log that can be read, but for what is `lost`, where files of it have `flaws`.
+fn steps_for_rest(lost: Vec<wal::Lost>, flaws: &[wal::Flaw]) -> Vec<Step> {
+    let flaws = flaws.iter();
+    let flaws = flaws.map(|flaw| format!("{}: {}", flaw.path.display(), flaw.what));
+    let flaws = flaws.collect::<Vec<_>>().join("; ");
+    if lost.is_empty() {
+        return match flaws.is_empty() {
+            true => Vec::new(),
+            false => vec![Step::RenewLog { what: flaws }],
+        };
+    }
+    let steps = lost.into_iter().map(|lost| {
+        let what = match flaws.is_empty() {
+            true => lost.what,
+            false => format!("{}; {flaws}", lost.what),
+        };
+        match lost.last {
+            Some(last) => Step::DropFrames {
+                path: lost.path,
+                offset: lost.offset,
+                first_lost: lost.first.0,
+                last_lost: last.0,
+                frames: lost.kinds,
+                what,
+            },
+            None => Step::CutLog {
+                path: lost.path,
+                offset: lost.offset,
+                first_lost: lost.first.0,
+                what,
+            },
+        }
+    });
+    steps.collect()
 }
 
 /// What has to be dropped of a segment, if anything.

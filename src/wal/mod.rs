@@ -56,8 +56,9 @@ pub(crate) use files::{number_of, path_of};
 pub(crate) use follow::{Followed, Follower};
 pub(crate) use found::too_long;
 pub(crate) use group::Frame;
+pub use replay::LostFrames;
 pub(crate) use replay::{
-    LogFiles, Lost, Missing, SteppedOver, make_durable, remove_unused, replay,
+    Flaw, LogFiles, Lost, Missing, SteppedOver, make_durable, remove_unused, replay,
 };
 
 use group::{Buffers, Group};

@@ -1,12 +1,14 @@
 //! Reading the log at open: every frame that was acknowledged, where the log ends, what is damage.
 
 use std::collections::VecDeque;
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 
 use tidestone_format::header::{Cut, LogHeader};
 use tidestone_format::log::frame::{Frame, FrameKind, LogIdentity};
-use tidestone_format::log::scan::{FrameCursor, Stop, find_later_evidence, highest_lsn};
+use tidestone_format::log::scan::{
+    FrameCursor, Stop, find_later_evidence, highest_lsn, sound_headers,
+};
 use tidestone_format::version::LOG_PAGE;
 use tidestone_format::{FileUuid, Lsn};
 
@@ -31,7 +33,7 @@ pub(crate) struct Replay {
     /// Damage in files that are needed, in frames that are not: they are flushed.
     pub(crate) stepped_over: Vec<SteppedOver>,
     /// Files that are not as they were made, of which what there is was read; only where what is missing is
-    /// [cut](Missing::Cut).
+    /// [left out](Missing::LeftOut).
     pub(crate) flaws: Vec<Flaw>,
 }
 
@@ -64,19 +66,70 @@ pub(crate) struct Tail {
 pub(crate) enum Missing<'a> {
     /// Fails.
     Refused,
-    /// As if the log ended before the damage, which is told: for a repair.
-    Cut(&'a mut Option<Lost>),
+    /// Everything else is read, and they are told, in order: for a repair.
+    LeftOut(&'a mut Vec<Lost>),
 }
 
-/// Frames that are not readable: acknowledged ones, or such as may have been there.
+/// Frames that are not readable, or such as may have been there.
 #[derive(Debug, Clone)]
 pub(crate) struct Lost {
     pub(crate) path: PathBuf,
     pub(crate) offset: u64,
-    pub(crate) first_lost: Lsn,
-    /// Below `first_lost` if nothing tells that anything is lost.
-    pub(crate) last_acknowledged: Lsn,
+    pub(crate) first: Lsn,
+    /// The last of them, where something stands behind; `None` if nothing tells how much there was, nor that
+    /// any of it was acknowledged.
+    pub(crate) last: Option<Lsn>,
+    /// What they were, as far as their headers tell.
+    pub(crate) kinds: LostFrames,
     pub(crate) what: String,
+}
+
+/// What frames were that cannot be read, as far as their headers tell.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct LostFrames {
+    /// Batches of rows.
+    pub batches: u64,
+    /// Definitions of series.
+    pub definitions: u64,
+    /// Deletes: what they deleted is there again, but for what was flushed behind them.
+    pub deletes: u64,
+    /// Notes of the log itself, which cost nothing.
+    pub notes: u64,
+    /// Frames whose headers cannot be read either: they may have been any of those.
+    pub unknown: u64,
+}
+
+impl LostFrames {
+    /// Those of `lsns` in a part of a log file.
+    fn of(bytes: &[u8], part: Range<u64>, file: LogIdentity, lsns: &RangeInclusive<Lsn>) -> Self {
+        let mut lost = Self {
+            unknown: (lsns.end().0 + 1).saturating_sub(lsns.start().0),
+            ..Self::default()
+        };
+        for (lsn, kind) in sound_headers(bytes, part, file) {
+            if !lsns.contains(&lsn) || lost.unknown == 0 {
+                continue;
+            }
+            lost.unknown -= 1;
+            match kind {
+                FrameKind::Batch | FrameKind::SegmentReference => lost.batches += 1,
+                FrameKind::SeriesDefinition => lost.definitions += 1,
+                FrameKind::Delete => lost.deletes += 1,
+                FrameKind::Note => lost.notes += 1,
+            }
+        }
+        lost
+    }
+
+    /// Whether they held nothing.
+    pub(crate) fn is_nothing(&self) -> bool {
+        *self
+            == Self {
+                notes: self.notes,
+                ..Self::default()
+            }
+    }
 }
 
 /// What is wrong with a log file as a whole.
@@ -172,6 +225,8 @@ pub(crate) fn replay(
         pages: VecDeque::new(),
         stepped_over: Vec::new(),
         missing: &mut missing,
+        acknowledged: None,
+        flaws,
     };
     let mut ends = Vec::new();
     let mut old = Vec::new();
@@ -222,7 +277,6 @@ pub(crate) fn replay(
             break;
         }
     }
-    run.find_last_acknowledged()?;
     let lost = headless.into_iter().find(|h| h.first > run.highest);
     tail = tail.or(lost.map(|headless| headless.tail));
     let mut unused: Vec<u64> = live[used..].iter().map(|f| f.number).collect();
@@ -248,7 +302,7 @@ pub(crate) fn replay(
         unused,
         unproven: run.unproven(&ends),
         stepped_over: run.stepped_over,
-        flaws,
+        flaws: run.flaws,
     })
 }
 
@@ -271,6 +325,9 @@ struct Run<'a, 'm> {
     pages: VecDeque<(usize, u64, Lsn)>,
     stepped_over: Vec<SteppedOver>,
     missing: &'a mut Missing<'m>,
+    /// The highest LSN that anything in the log says was acknowledged, once that was looked for.
+    acknowledged: Option<Lsn>,
+    flaws: Vec<Flaw>,
 }
 
 /// Where a file ended.
@@ -339,12 +396,23 @@ impl Run<'_, '_> {
             }
             let Some(frame) = cursor.next() else {
                 let offset = cursor.offset();
-                let Some(lsns) = cursor.step_over(flushed) else {
+                if let Some(lsns) = cursor.step_over(flushed) {
+                    last = *lsns.end();
+                    let path = path.clone();
+                    self.stepped_over.push(SteppedOver { path, offset, lsns });
+                    continue;
+                }
+                let what = what_stopped(cursor.stop());
+                if !self.is_to_leave_out(Lsn(last.0 + 1))? {
+                    break;
+                }
+                // Of what stands behind those of the next file nothing counts: it was cut.
+                let next = self.live.get(goes_on).map_or(Lsn(u64::MAX), Live::before);
+                let Some(lsns) = cursor.step_over(Lsn(next.0.saturating_sub(1))) else {
                     break;
                 };
                 last = *lsns.end();
-                let path = path.clone();
-                self.stepped_over.push(SteppedOver { path, offset, lsns });
+                self.leave_out(at, bytes, offset..cursor.offset(), lsns, what);
                 continue;
             };
             last = frame.header.lsn;
@@ -357,23 +425,30 @@ impl Run<'_, '_> {
                 visit(&frame).map_err(|e| e.with_path(&path))?;
             }
         }
+        if let Some(Stop::Refused(error)) = cursor.stop() {
+            return Err(Error::format(&path, error.clone()));
+        }
+        let expected = Lsn(last.0 + 1);
+        let stopped = cursor.offset();
+        let next = self.live.get(goes_on);
+        if next.is_none_or(|next| limit.is_some() || next.header.first_lsn != expected)
+            && self.is_to_leave_out(expected)?
+        {
+            // Nothing more of this file can be read, and what stands in the next one tells how much that was.
+            let known = self.acknowledged.unwrap_or(last);
+            let lost = next.map_or(known, Live::before).max(last);
+            let (rest, what) = (stopped..bytes.len() as u64, what_stopped(cursor.stop()));
+            self.leave_out(at, bytes, rest, expected..=lost, what);
+            self.see(lost);
+            return Ok(End {
+                offset: end,
+                last: lost,
+                continues: next.is_some(),
+                next: goes_on,
+                why: None,
+            });
+        }
         if let Some(cut) = limit {
-            if let Missing::Cut(lost) = &mut self.missing {
-                **lost = Some(Lost {
-                    path,
-                    offset: end,
-                    first_lost: Lsn(last.0 + 1),
-                    last_acknowledged: cut.last_lsn,
-                    what: "what the log was cut behind is not readable".to_owned(),
-                });
-                return Ok(End {
-                    offset: end,
-                    last,
-                    continues: false,
-                    next: at + 1,
-                    why: None,
-                });
-            }
             let message = format!(
                 "expected frames up to LSN {} at offset {}, behind which the log was cut; found none that is \
                  readable behind LSN {last}",
@@ -381,10 +456,6 @@ impl Run<'_, '_> {
             );
             return Err(Error::corrupt(&path, end, message));
         }
-        if let Some(Stop::Refused(error)) = cursor.stop() {
-            return Err(Error::format(&path, error.clone()));
-        }
-        let expected = Lsn(last.0 + 1);
         if self
             .live
             .get(at + 1)
@@ -398,7 +469,6 @@ impl Run<'_, '_> {
                 why: None,
             });
         }
-        let stopped = cursor.offset();
         let why = match cursor.stop() {
             Some(Stop::Invalid(error)) => Some(error.to_string()),
             Some(Stop::EndOfFile) if !file.is_whole => Some("the file ends there".to_owned()),
@@ -456,36 +526,16 @@ impl Run<'_, '_> {
             let Some((number, cut)) = behind else {
                 return Ok(());
             };
-            if let Missing::Cut(lost) = &mut self.missing {
-                **lost = Some(Lost {
-                    path: here,
-                    offset: stopped,
-                    first_lost: expected,
-                    last_acknowledged: cut.last_lsn,
-                    what: "a log file is missing behind it".to_owned(),
-                });
-                return Ok(());
-            }
             let message = format!(
                 "LSN {expected} was acknowledged and is not readable here; {} was begun behind LSN {}: a log file \
                  between them is missing",
                 path_of(self.dir, number).display(),
                 cut.last_lsn,
             );
-            let advice = "restore it, or run `tidestone repair` to see what dropping the rest of the log would \
-                          lose";
+            let advice =
+                "restore it, or run `tidestone repair` to see what going on without it would lose";
             return Err(Error::corrupt(&here, stopped, message).advising(advice));
         };
-        if let Missing::Cut(lost) = &mut self.missing {
-            **lost = Some(Lost {
-                path: here,
-                offset: stopped,
-                first_lost: expected,
-                last_acknowledged: found.durable_lsn,
-                what: why.unwrap_or("nothing but zeros").to_owned(),
-            });
-            return Ok(());
-        }
         let message = format!(
             "LSN {expected} was acknowledged and is not readable here ({}{}); the frame at offset {} of {} \
              records that LSN {} was durable",
@@ -495,8 +545,8 @@ impl Run<'_, '_> {
             path_of(self.dir, number).display(),
             found.durable_lsn,
         );
-        let advice = "run `tidestone verify` to see all damage and `tidestone repair` to see what dropping the \
-                      rest of the log would lose";
+        let advice = "run `tidestone verify` to see all damage and `tidestone repair` to see what going on without \
+                      it would lose";
         Err(Error::corrupt(&here, stopped, message).advising(advice))
     }
 
@@ -520,16 +570,23 @@ impl Run<'_, '_> {
         )
     }
 
-    /// Looks behind what told of the loss, in all the log that goes with it: of what was acknowledged there the
-    /// last is what counts.
-    fn find_last_acknowledged(&mut self) -> Result<()> {
-        let Missing::Cut(Some(lost)) = &mut self.missing else {
-            return Ok(());
-        };
-        let mut last = lost.last_acknowledged;
-        if last < lost.first_lost {
-            return Ok(());
+    /// Whether the frame of an LSN, which is not readable, is to be left out, and what stands behind it is to
+    /// be read: in a repair, where anything in the log tells that it was acknowledged.
+    fn is_to_leave_out(&mut self, lsn: Lsn) -> Result<bool> {
+        if matches!(self.missing, Missing::Refused) {
+            return Ok(false);
         }
+        let acknowledged = match self.acknowledged {
+            Some(acknowledged) => acknowledged,
+            None => self.find_last_acknowledged()?,
+        };
+        self.acknowledged = Some(acknowledged);
+        Ok(lsn <= acknowledged)
+    }
+
+    /// The highest LSN that a frame or a cut says was acknowledged.
+    fn find_last_acknowledged(&self) -> Result<Lsn> {
+        let mut last = Lsn(0);
         for file in self.live {
             last = last.max(file.header.cut.map_or(last, |cut| cut.last_lsn));
             let bytes = file.read(self.files)?;
@@ -541,21 +598,46 @@ impl Run<'_, '_> {
                 (from, last) = (found.offset + LOG_PAGE as u64, found.durable_lsn);
             }
         }
-        lost.last_acknowledged = last;
-        Ok(())
+        Ok(last)
+    }
+
+    /// Tells that frames of file number `at` of the live ones are left out, but for those that are flushed.
+    fn leave_out(
+        &mut self,
+        at: usize,
+        bytes: &[u8],
+        part: Range<u64>,
+        lsns: RangeInclusive<Lsn>,
+        what: String,
+    ) {
+        let (first, last) = ((*lsns.start()).max(Lsn(self.flushed.0 + 1)), *lsns.end());
+        let (path, offset) = (path_of(self.dir, self.live[at].number), part.start);
+        let kinds = LostFrames::of(bytes, part, self.live[at].identity(), &(first..=last));
+        if kinds.is_nothing() {
+            self.flaws.push(Flaw { path, offset, what });
+        } else if let Missing::LeftOut(lost) = &mut self.missing {
+            let last = Some(last);
+            lost.push(Lost {
+                path,
+                offset,
+                first,
+                last,
+                kinds,
+                what,
+            });
+        }
     }
 
     /// Tells, where nothing is known to be lost, that something may be: what followed is not there.
     fn doubt(&mut self, path: PathBuf, offset: u64, expected: Lsn, why: Option<&str>) {
-        let first_lost = expected.max(Lsn(self.flushed.0 + 1));
-        if let Missing::Cut(lost) = &mut self.missing
-            && lost.is_none()
-        {
-            **lost = Some(Lost {
+        let first = expected.max(Lsn(self.flushed.0 + 1));
+        if let Missing::LeftOut(lost) = &mut self.missing {
+            lost.push(Lost {
                 path,
                 offset,
-                first_lost,
-                last_acknowledged: self.proven.min(Lsn(first_lost.0 - 1)),
+                first,
+                last: None,
+                kinds: LostFrames::default(),
                 what: why.unwrap_or("nothing but zeros").to_owned(),
             });
         }
@@ -606,6 +688,15 @@ impl Run<'_, '_> {
             }));
         }
         unproven
+    }
+}
+
+/// Why there is no frame where a cursor stopped, in words.
+fn what_stopped(stop: Option<&Stop>) -> String {
+    match stop {
+        Some(Stop::Invalid(error) | Stop::Refused(error)) => error.to_string(),
+        Some(Stop::EndOfFile) => "the file ends there".to_owned(),
+        Some(Stop::Zeros) | None => "nothing but zeros".to_owned(),
     }
 }
 

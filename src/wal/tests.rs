@@ -1,5 +1,6 @@
 //! The log on a simulated disk: what is there after power losses, faults and damage.
 
+mod damage;
 mod files;
 mod races;
 

@@ -716,20 +716,10 @@ fn a_path_that_is_not_utf_8_is_shown_as_far_as_it_is_in_whole_documents() {
         offset: 1,
         version: 1,
         lost: 1,
-        unnamed: vec![named(b"/b").into(), named(b"/c").into()],
+        unnamed: Vec::new(),
         what: String::new(),
     };
-    let step = &serde_json::to_value(&step).unwrap()["CutManifest"];
-    shown(&step["path"]);
-    let unnamed = serde_json::json!(["d\u{fffd}/b", "d\u{fffd}/c"]);
-    assert_eq!(step["unnamed"], unnamed);
-    let step = tidestone::maintenance::Step::NewLog {
-        flushed: 1,
-        unnamed: vec![named(b"/b").into(), named(b"/c").into()],
-        what: String::new(),
-    };
-    let step = serde_json::to_value(&step).unwrap();
-    assert_eq!(step["NewLog"]["unnamed"], unnamed);
+    shown(&serde_json::to_value(&step).unwrap()["CutManifest"]["path"]);
 
     std::fs::write(place.0.path().join(named(b"/IDENTITY")), [0; 192]).unwrap();
     shown(&json(1, &["repair", "db"])["steps"][0]["WriteIdentity"]["path"]);

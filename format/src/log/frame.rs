@@ -243,9 +243,12 @@ pub fn decode_frame(bytes: &[u8], offset: u64, file: LogIdentity) -> Result<Fram
     WholeFrame::at(bytes, offset, file)?.interpret()
 }
 
-/// The LSN in the header of a frame of log file `file` at the start of `bytes`, whether or not its payload
-/// is whole.
-pub(super) fn lsn_of_header(bytes: &[u8], file: LogIdentity) -> Option<Lsn> {
+/// LSN and kind in the header of a frame of log file `file` at the start of `bytes`, whether or not its payload
+/// is whole. There is no kind where this version knows none of that tag.
+pub(super) fn lsn_and_kind_of_header(
+    bytes: &[u8],
+    file: LogIdentity,
+) -> Option<(Lsn, Option<FrameKind>)> {
     let header = bytes.first_chunk::<FRAME_HEADER_LEN>()?;
     let mut r = Reader::new(header, WHAT);
     let magic: [u8; 4] = r.array().ok()?;
@@ -253,10 +256,12 @@ pub(super) fn lsn_of_header(bytes: &[u8], file: LogIdentity) -> Option<Lsn> {
     if magic != FRAME_MAGIC || crc != header_crc32(file.incarnation, header) {
         return None;
     }
-    r.take(FILE_NUMBER_AT - PAYLOAD_CRC_AT).ok()?;
+    r.take(KIND_AT - PAYLOAD_CRC_AT).ok()?;
+    let kind = FrameKind::from_tag(r.u8().ok()?);
+    r.take(FILE_NUMBER_AT - KIND_AT - 1).ok()?;
     let number = r.u64().ok()?;
     let lsn = Lsn(r.u64().ok()?);
-    (number == file.file_number).then_some(lsn)
+    (number == file.file_number).then_some((lsn, kind))
 }
 
 /// A frame whose checksums, file number, bounds and padding are right, whatever it means.

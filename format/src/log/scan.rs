@@ -5,12 +5,13 @@
 //! [`find_later_evidence`], of this file and of all later ones, tells whether that frame had been
 //! acknowledged: if so the log is damaged, if not it ends there.
 
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 
 use memchr::memmem;
 
 use super::frame::{
-    FRAME_ALIGN, FRAME_HEADER_LEN, FRAME_MAGIC, Frame, LogIdentity, WholeFrame, lsn_of_header,
+    FRAME_ALIGN, FRAME_HEADER_LEN, FRAME_MAGIC, Frame, FrameKind, LogIdentity, WholeFrame,
+    lsn_and_kind_of_header,
 };
 use crate::bytes::Reader;
 use crate::header::HEADER_LEN;
@@ -226,8 +227,27 @@ pub fn highest_lsn(file_bytes: &[u8], from_offset: u64, file: LogIdentity) -> Op
     let from = usize::try_from(from_offset).ok()?.max(LOG_PAGE);
     let first = from.checked_next_multiple_of(FRAME_ALIGN)?;
     with_magic(file_bytes, first)
-        .filter_map(|at| lsn_of_header(&file_bytes[at..], file))
+        .filter_map(|at| lsn_and_kind_of_header(&file_bytes[at..], file))
+        .map(|(lsn, _)| lsn)
         .max()
+}
+
+/// LSN and kind of every frame of log file `file` that starts in a `part` of it and whose header can be read,
+/// whether or not its payload can.
+pub fn sound_headers(
+    file_bytes: &[u8],
+    part: Range<u64>,
+    file: LogIdentity,
+) -> impl Iterator<Item = (Lsn, FrameKind)> {
+    let len = file_bytes.len();
+    let place = move |at: u64| usize::try_from(at).map_or(len, |at| at.min(len));
+    let from = place(part.start).next_multiple_of(FRAME_ALIGN);
+    with_magic(file_bytes, from)
+        .take_while(move |at| *at < place(part.end))
+        .filter_map(move |at| {
+            let (lsn, kind) = lsn_and_kind_of_header(&file_bytes[at..], file)?;
+            Some((lsn, kind?))
+        })
 }
 
 /// The places from `first` on where a frame may stand: aligned, and with its magic, which does not

@@ -1,10 +1,9 @@
 //! `repair`: says what cutting out the damage of a database would drop, and does it when told to.
 
 use std::io::Write;
-use std::path::PathBuf;
 
 use clap::Args;
-use tidestone::maintenance::{RepairPlan, Step, plan_repair, repair};
+use tidestone::maintenance::{LostFrames, RepairPlan, Step, UnnamedSegment, plan_repair, repair};
 
 use super::folder::DirArgs;
 use crate::outcome::{Outcome, Run};
@@ -47,6 +46,7 @@ fn print(plan: &RepairPlan, args: &RepairArgs, out: &mut dyn Write) -> std::io::
     let verb = if done { "dropped" } else { "would drop" };
     let begins = if done { "began" } else { "would begin" };
     let writes = if done { "wrote" } else { "would write" };
+    let ends = if done { "ended" } else { "would end" };
     let moves = if done { "moved" } else { "would move" };
     for step in &plan.steps {
         match step {
@@ -91,29 +91,37 @@ fn print(plan: &RepairPlan, args: &RepairArgs, out: &mut dyn Write) -> std::io::
                     )?,
                     _ => writeln!(
                         out,
-                        "{verb} the last {lost} versions of the manifest, back to version {version}: {path} at \
-                         offset {offset}: {what}"
+                        "{verb} the last {lost} versions of the manifest, back to version {version}, so that what they \
+                         deleted may be there again: {path} at offset {offset}: {what}"
                     )?,
                 }
                 print_unnamed(unnamed, out)?;
             }
+            Step::DropFrames {
+                path,
+                offset,
+                first_lost,
+                last_lost,
+                frames,
+                what,
+            } => writeln!(
+                out,
+                "{verb} LSN {first_lost} to {last_lost} of the log ({}) and keep what follows: {} at offset \
+                 {offset}: {what}",
+                in_words(frames),
+                path.display()
+            )?,
             Step::CutLog {
                 path,
                 offset,
                 first_lost,
-                last_acknowledged,
                 what,
-            } => {
-                let known = match last_acknowledged < first_lost {
-                    true => "nothing tells whether it had more".to_owned(),
-                    false => format!("acknowledged up to at least {last_acknowledged}"),
-                };
-                writeln!(
-                    out,
-                    "{verb} the log from LSN {first_lost} on ({known}): {} at offset {offset}: {what}",
-                    path.display()
-                )?;
-            }
+            } => writeln!(
+                out,
+                "{ends} the log before LSN {first_lost} (nothing tells whether it had more): {} at offset \
+                 {offset}: {what}",
+                path.display()
+            )?,
             Step::RenewLog { what } => writeln!(
                 out,
                 "{begins} the log anew, with nothing of it dropped: {what}"
@@ -189,9 +197,27 @@ fn print(plan: &RepairPlan, args: &RepairArgs, out: &mut dyn Write) -> std::io::
     }
 }
 
+/// What was lost with frames, as far as that is known.
+fn in_words(frames: &LostFrames) -> String {
+    let kinds = [
+        (frames.batches, "of rows"),
+        (frames.definitions, "of new series"),
+        (frames.deletes, "deletes, whose rows are there again"),
+        (frames.notes, "notes, which hold nothing"),
+        (frames.unknown, "of which nothing can be read"),
+    ];
+    let there = kinds.into_iter().filter(|(count, _)| *count > 0);
+    let words = there.map(|(count, what)| format!("{count} {what}"));
+    words.collect::<Vec<_>>().join(", ")
+}
+
 /// Names segments that no manifest names, and that are moved aside.
-fn print_unnamed(unnamed: &[PathBuf], out: &mut dyn Write) -> std::io::Result<()> {
-    unnamed
-        .iter()
-        .try_for_each(|segment| writeln!(out, "  and so segment {}", segment.display()))
+fn print_unnamed(unnamed: &[UnnamedSegment], out: &mut dyn Write) -> std::io::Result<()> {
+    unnamed.iter().try_for_each(|segment| {
+        let path = segment.path.display();
+        match segment.rows {
+            Some(rows) => writeln!(out, "  and so segment {path} of {rows} rows"),
+            None => writeln!(out, "  and so segment {path}, which cannot be read"),
+        }
+    })
 }
