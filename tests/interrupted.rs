@@ -331,7 +331,11 @@ fn a_manifest_that_is_cut() {
 fn a_manifest_that_is_damaged_where_it_holds_nothing() {
     let damage = |disk: &SimDisk, _: &Made| {
         let manifest = &files(disk, ".manifest")[0];
-        disk.damage(manifest, |bytes| bytes[200] ^= 1).unwrap();
+        disk.damage(manifest, |bytes| {
+            bytes[45] ^= 1;
+            bytes[200] ^= 1;
+        })
+        .unwrap();
     };
     interrupt(damage, &["MendManifest"]);
 }

@@ -100,7 +100,7 @@ fn named_by_others(disk: &dyn Disk, folders: &Folders) -> Result<FileUuid> {
         ErrorKind::Corrupt | ErrorKind::NotFound => unnamed("none".to_owned()),
         _ => e,
     })?;
-    let database = match header(disk, &manifest, FileKind::Manifest)? {
+    let database = match header_of(disk, &manifest, FileKind::Manifest)? {
         Ok(header) => header.database,
         Err(error) => return Err(unnamed(format!("{}: {error}", manifest.display()))),
     };
@@ -113,7 +113,7 @@ fn named_by_others(disk: &dyn Disk, folders: &Folders) -> Result<FileUuid> {
     let others = others.chain(segments.into_iter().map(|s| (s, FileKind::Segment)));
     for (path, kind) in others {
         // What is damaged, or was made ahead of its use, says nothing.
-        let Ok(FileHeader { database: of, .. }) = header(disk, &path, kind)? else {
+        let Ok(FileHeader { database: of, .. }) = header_of(disk, &path, kind)? else {
             continue;
         };
         if of != database {
@@ -131,7 +131,7 @@ fn named_by_others(disk: &dyn Disk, folders: &Folders) -> Result<FileUuid> {
     Ok(database)
 }
 
-fn log_files(disk: &dyn Disk, folder: &Path) -> Result<Vec<PathBuf>> {
+pub(super) fn log_files(disk: &dyn Disk, folder: &Path) -> Result<Vec<PathBuf>> {
     let list = match disk.list(folder) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Vec::new(),
         list => list.map_err(|e| Error::io("list the log folder", folder, e))?,
@@ -146,7 +146,7 @@ fn log_files(disk: &dyn Disk, folder: &Path) -> Result<Vec<PathBuf>> {
 ///
 /// # Errors
 /// It cannot be read, or is of a newer version.
-fn header(
+pub(super) fn header_of(
     disk: &dyn Disk,
     path: &Path,
     kind: FileKind,

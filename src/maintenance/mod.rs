@@ -8,6 +8,7 @@
 
 mod identity;
 mod keys;
+mod manifest;
 mod repair;
 mod verify;
 

@@ -20,13 +20,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
-use tidestone_format::header::{FileHeader, FileKind};
-use tidestone_format::manifest::{self, Entry, ManifestIdentity, State};
+use tidestone_format::manifest::{Entry, State};
 use tidestone_format::version::GROUP_ROWS;
 use tidestone_format::{FileUuid, Lsn, SeriesId, Timestamp};
 
 use super::identity::{self, Identity, Mended};
 use super::keys::Nameless;
+use super::manifest;
 use crate::compaction;
 use crate::config::Options;
 use crate::db::Builder;
@@ -69,7 +69,7 @@ pub enum Step {
         what: String,
     },
     /// The manifest is written anew as it was: what is damaged of it are bytes that hold nothing, zeros and seals,
-    /// and no change is lost. It is a step of its own: what else is damaged is found by the next repair.
+    /// or its header, which other files tell; and no change is lost. It is a step of its own: what else is damaged is found by the next repair.
     MendManifest {
         /// The file.
         #[serde(serialize_with = "super::shown")]
@@ -248,12 +248,6 @@ pub(super) fn repair(builder: &Builder) -> Result<RepairPlan> {
     Ok(plan)
 }
 
-/// The manifest with what holds nothing set right, if its header tells which one it is.
-fn mend_manifest(bytes: &[u8]) -> Option<manifest::Mended> {
-    let header = FileHeader::decode_kind(bytes, FileKind::Manifest).ok()?;
-    manifest::mend(bytes, ManifestIdentity::of(&header))
-}
-
 /// A database that is repaired. Nobody else writes to it meanwhile.
 struct Repair<'a> {
     builder: &'a Builder,
@@ -296,29 +290,29 @@ impl<'a> Repair<'a> {
 
     fn find(&self) -> Result<Found> {
         let (disk, folders) = (self.disk(), &self.folders);
-        let (number, manifest) = newest_manifest(&**disk, &folders.manifest())?;
+        let (number, path) = newest_manifest(&**disk, &folders.manifest())?;
         let file = disk
-            .open(&manifest)
-            .map_err(|e| Error::io("open the manifest", &manifest, e))?;
-        let bytes =
-            io::read_all(&*file).map_err(|e| Error::io("read the manifest", &manifest, e))?;
-        let read = read_manifest_up_to_damage(&manifest, &bytes);
+            .open(&path)
+            .map_err(|e| Error::io("open the manifest", &path, e))?;
+        let bytes = io::read_all(&*file).map_err(|e| Error::io("read the manifest", &path, e))?;
+        let read = read_manifest_up_to_damage(&path, &bytes);
+        let database = self.identity.database;
         if matches!(&read, Ok((_, _, Some(_))) | Err(_))
-            && let Some(mended) = mend_manifest(&bytes)
+            && let Some(mended) = manifest::mend(&**disk, folders, database, number, &bytes)?
         {
             let step = Step::MendManifest {
-                path: manifest.clone(),
+                path: path.clone(),
                 offset: mended.error.offset,
                 what: mended.error.to_string(),
             };
             return Ok(Found {
                 plan: self.plan(vec![step]),
                 engine: None,
-                manifest: Some((manifest, mended.bytes)),
+                manifest: Some((path, mended.bytes)),
             });
         }
         let (header, replay, damage) = read?;
-        check_manifest_header(&manifest, &header, self.identity.database, number)?;
+        check_manifest_header(&path, &header, database, number)?;
         let given = Given::of(&replay.state);
         let folder = folders.segments();
         let named = replay.state.segments().values();
@@ -343,7 +337,7 @@ impl<'a> Repair<'a> {
         });
         if let Some((offset, what)) = cut.or(told.map(|error| (replay.end, error.what()))) {
             steps.push(Step::CutManifest {
-                path: manifest.clone(),
+                path: path.clone(),
                 offset,
                 version: replay.version,
                 lost: last_version - replay.version,
