@@ -177,6 +177,33 @@ fn a_log_file_longer_than_any_is_refused_before_it_is_read() {
     assert_eq!(times(&reader), (0..20).collect::<Vec<_>>());
 }
 
+/// `verify` called it damage and advised a repair, which found nothing to repair.
+#[test]
+fn a_damaged_header_of_a_log_file_that_nothing_is_used_of_is_no_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("db");
+    let (db, table) = make(&path);
+    write(&db, &table, 0, 20);
+    // The log's thread makes a file ahead.
+    let is_made = || files(&path.join("wal"), ".log") != used_logs(&path);
+    common::until("the next log file", is_made);
+    drop((db, table));
+    let used = used_logs(&path);
+    let mut logs = files(&path.join("wal"), ".log").into_iter();
+    let spare = logs.find(|log| !used.contains(log)).unwrap();
+    flip(&spare, 20);
+    let found = verify(&path).unwrap();
+    assert_eq!(found.damage, []);
+    let name = spare.to_string_lossy();
+    let is_noted = |note: &String| note.contains(&*name) && note.contains("nothing of it is used");
+    assert!(found.notes.iter().any(is_noted), "{found:?}");
+    assert_eq!(plan_repair(&path).unwrap().steps, []);
+    let db = Tidestone::open(&path, options()).unwrap();
+    assert_eq!(times(&db), (0..20).collect::<Vec<_>>());
+    db.close().unwrap();
+    assert_eq!(verify(&path).unwrap().notes, Vec::<String>::new());
+}
+
 /// A database with ten rows in each of three log files, between whose numbers others are free.
 fn in_three_files(path: &Path) -> Vec<PathBuf> {
     for part in 0..3 {

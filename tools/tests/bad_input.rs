@@ -549,7 +549,6 @@ fn damage_decides_how_verify_ends_where_files_are_newer_too() {
         (".log", "IDENTITY"),
         (".manifest", ".log"),
         (".manifest", "IDENTITY"),
-        (".seg", ".log"),
         (".seg", "IDENTITY"),
         ("IDENTITY", ".seg"),
     ] {

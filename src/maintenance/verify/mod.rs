@@ -91,12 +91,13 @@ pub(super) fn verify(builder: &Builder) -> Result<VerifyReport> {
         by: "the manifest",
     });
     let named = named.or(by_manifest);
-    verifier.log_files(named)?;
+    let headless = verifier.log_files(named)?;
+    let mut unused = Vec::new();
     if let (Some((_, replayed)), Some(named)) = (&manifest, named) {
         let state = &replayed.state;
         verifier.strays(state, named.database)?;
         if !is_newer {
-            verifier.log_as_a_whole(state, named.database)?;
+            unused = verifier.log_as_a_whole(state, named.database)?;
             // One that is kept in memory is made anew whenever the database is opened.
             if !builder.components.index_in_memory {
                 verifier.index(replayed, named.database)?;
@@ -119,6 +120,7 @@ pub(super) fn verify(builder: &Builder) -> Result<VerifyReport> {
     } else {
         verifier.not_read_without_manifest();
     }
+    verifier.headless(headless, &unused);
     Ok(verifier.report)
 }
 
@@ -299,8 +301,10 @@ impl Verifier {
         }
     }
 
-    /// Each log file by itself: its header, and what the frames up to the first that is not there hold.
-    fn log_files(&mut self, named: Option<Named>) -> Result<()> {
+    /// Each log file by itself: its header, and what the frames up to the first that is not there hold. Those
+    /// whose headers are not sound are returned: whether they are damaged the log as a whole tells.
+    fn log_files(&mut self, named: Option<Named>) -> Result<Vec<(PathBuf, FormatError)>> {
+        let mut headless = Vec::new();
         let folder = self.folders.wal();
         let list = self.disk.list(&folder);
         let list = list.map_err(|e| Error::io("list the log folder", &folder, e))?;
@@ -327,7 +331,14 @@ impl Verifier {
                 // Made ahead of its use.
                 continue;
             }
-            let Some(header) = self.header(&path, &bytes, FileKind::Log, named) else {
+            let header = match FileHeader::decode_kind(&bytes, FileKind::Log) {
+                Err(error) if error.kind != FormatErrorKind::Unsupported => {
+                    headless.push((path, error));
+                    continue;
+                }
+                _ => self.header(&path, &bytes, FileKind::Log, named),
+            };
+            let Some(header) = header else {
                 continue;
             };
             let first = match header.specific {
@@ -345,13 +356,34 @@ impl Verifier {
                 }
             }
         }
-        Ok(())
+        Ok(headless)
     }
 
-    /// All log files together, which tell where the log ends: as opening the database reads them.
-    fn log_as_a_whole(&mut self, state: &State, database: FileUuid) -> Result<()> {
+    /// Takes note of log files without a sound header: one of which nothing is used was made ahead, or its header
+    /// was being written when the power failed. Any other is damaged.
+    fn headless(&mut self, files: Vec<(PathBuf, FormatError)>, unused: &[PathBuf]) {
+        for (path, error) in files {
+            if unused.contains(&path) {
+                let what = format_args!(
+                    "{error}; nothing of it is used, and the next open for writing removes it, or uses it again"
+                );
+                self.note(&path, what);
+                continue;
+            }
+            let what = error.to_string();
+            let told = |d: &Damage| d.path == path && d.what == what;
+            if !self.report.damage.iter().any(told) {
+                self.damaged(&path, &error);
+            }
+        }
+    }
+
+    /// All log files together, which tell where the log ends: as opening the database reads them. Returns those of
+    /// which nothing is used.
+    fn log_as_a_whole(&mut self, state: &State, database: FileUuid) -> Result<Vec<PathBuf>> {
         let folder = self.folders.wal();
         let given = Given::of(state);
+        let mut unused_files = Vec::new();
         let replayed = wal::replay(
             &wal::LogFiles {
                 disk: &*self.disk.clone(),
@@ -366,6 +398,10 @@ impl Verifier {
         );
         match replayed {
             Ok(replayed) => {
+                let unused = replayed.unused.iter();
+                unused_files = unused
+                    .map(|&number| wal::path_of(&folder, number))
+                    .collect();
                 for over in replayed.stepped_over {
                     let (from, to) = (over.lsns.start(), over.lsns.end());
                     self.report.damage.push(Damage {
@@ -393,7 +429,7 @@ impl Verifier {
             }
             Err(error) => return Err(error),
         }
-        Ok(())
+        Ok(unused_files)
     }
 
     /// Notes segment files that no manifest names, of a database that nobody writes to, unless they tell
