@@ -1,4 +1,4 @@
-//! The keys of series that the log has rows of and that only segments defined that are to be dropped.
+//! The keys of series that the log has rows of and that only segments or frames defined that are to be dropped.
 
 use std::collections::{BTreeMap, BTreeSet};
 

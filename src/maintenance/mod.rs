@@ -152,8 +152,11 @@ impl Builder {
     /// most), a damaged index page or dictionary the segment. Where the zeros between them are damaged, the
     /// segment is written anew and nothing is dropped.
     ///
-    /// Of the log everything up to the first frame that is lost is kept, also where a log file is short, too long,
-    /// of another database, or its header is damaged: where nothing is lost the log is begun anew.
+    /// Of the log every frame is kept that can be read, before damage and behind it, also where a log file is short,
+    /// too long, of another database, gone, or its header is damaged: where nothing is lost the log is begun anew.
+    /// Where nothing tells that a frame had been acknowledged the log ends there, as it does for an open.
+    /// If the header and the first frames of the oldest file are damaged, nothing tells where the log begins, and
+    /// all of it is dropped.
     ///
     /// An IDENTITY that is damaged or gone is written anew: the header of the manifest says which database
     /// this is, and that of every log file and segment has to agree. When the database was made is lost, unless
@@ -169,7 +172,7 @@ impl Builder {
     }
 
     /// Does what [`plan_repair`](Builder::plan_repair) says: cuts the manifest before its damage, drops
-    /// damaged segments, keeps what the log gives before its damage, keeps the damaged files in `lost/`,
+    /// damaged segments, keeps what the log still gives, keeps the damaged files in `lost/`,
     /// starts a new log in a new incarnation. Where only rows of segments are dropped, or segments or IDENTITY
     /// written anew, the log stays.
     ///

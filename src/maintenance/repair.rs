@@ -97,7 +97,8 @@ pub enum Step {
         /// What is wrong.
         what: String,
     },
-    /// Frames of the log are dropped that cannot be read; what stands before and behind them stays.
+    /// Frames of the log are dropped that cannot be read; what stands before and behind them stays. Values may show
+    /// that rows in them had replaced, and rows that a delete in them had deleted.
     DropFrames {
         /// The file that is damaged.
         #[serde(serialize_with = "super::shown")]
@@ -195,8 +196,8 @@ pub enum Step {
         /// The files.
         unnamed: Vec<UnnamedSegment>,
     },
-    /// Rows in the log of series that only a dropped segment defined are dropped: nothing tells their keys
-    /// any more, neither the rest of the segment nor the index.
+    /// Rows in the log of series that only a dropped segment or a dropped frame defined are dropped: nothing tells
+    /// their keys any more, neither the rest of the segment nor the index.
     DropNameless {
         /// The table's id.
         table: u32,
@@ -411,7 +412,7 @@ impl<'a> Repair<'a> {
         }
     }
 
-    /// Looks for the keys of series that the log has rows of and that only dropped segments defined, and
+    /// Looks for the keys of series that the log has rows of and that only dropped segments, or frames, defined, and
     /// drops the rows of those that nothing tells the keys of.
     fn drop_nameless(
         &self,
@@ -702,8 +703,8 @@ fn steps_for_rest(lost: Vec<wal::Lost>, flaws: &[wal::Flaw]) -> Vec<Step> {
             false => vec![Step::RenewLog { what: flaws }],
         };
     }
-    let steps = lost.into_iter().map(|lost| {
-        let what = match flaws.is_empty() {
+    let steps = lost.into_iter().enumerate().map(|(at, lost)| {
+        let what = match at > 0 || flaws.is_empty() {
             true => lost.what,
             false => format!("{}; {flaws}", lost.what),
         };

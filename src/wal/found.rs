@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use tidestone_format::header::{FileHeader, FileKind, HEADER_LEN, LogHeader, Specific};
+use tidestone_format::header::{Cut, FileHeader, FileKind, HEADER_LEN, LogHeader, Specific};
 use tidestone_format::log::frame::{FRAME_HEADER_LEN, LogIdentity};
-use tidestone_format::log::scan::{find_later_evidence, highest_lsn};
+use tidestone_format::log::scan::{find_later_evidence, first_whole_frame, highest_lsn};
 use tidestone_format::version::LOG_PAGE;
 use tidestone_format::{FormatError, Lsn};
 
@@ -36,9 +36,17 @@ enum Kind {
 /// have failed while they were written, header and all. They are not replayed; whether any were lost with it is
 /// for who reads the report to know.
 pub(super) struct Headless {
-    /// The LSN of the first frame.
-    pub(super) first: Lsn,
+    /// As it is read if a later file says that it was.
+    live: Live,
+    flaw: Flaw,
     pub(super) tail: Tail,
+}
+
+impl Headless {
+    /// The LSN of the first frame.
+    pub(super) fn first(&self) -> Lsn {
+        self.live.header.first_lsn
+    }
 }
 
 impl Flaw {
@@ -75,7 +83,28 @@ pub(super) fn find_files(files: &LogFiles<'_>, missing: &Missing<'_>) -> Result<
             (flaw, _) => found.flaws.extend(flaw),
         }
     }
+    if matches!(missing, Missing::LeftOut(_)) {
+        found.use_what_a_cut_names();
+    }
     Ok(found)
+}
+
+impl Found {
+    /// What a later file was begun behind had been read then: its header was sound.
+    fn use_what_a_cut_names(&mut self) {
+        let cuts: Vec<Cut> = self.live.iter().filter_map(|f| f.header.cut).collect();
+        let is_named = |headless: &mut Headless| {
+            let (number, first) = (headless.live.number, headless.first());
+            let mut cuts = cuts.iter();
+            cuts.any(|cut| cut.file_number == number && cut.last_lsn >= first)
+        };
+        for headless in self.headless.extract_if(.., is_named) {
+            self.blank.retain(|number| *number != headless.live.number);
+            self.flaws.push(headless.flaw);
+            self.live.push(headless.live);
+        }
+        self.live.sort_by_key(|file| file.number);
+    }
 }
 
 /// What log file `number` is, and what is wrong with it.
@@ -160,6 +189,7 @@ fn look_at(
         header: log,
         from: LOG_PAGE as u64,
         is_whole: len >= log.file_len,
+        has_header: true,
     });
     if len == log.file_len {
         return Ok((live, too_long));
@@ -199,36 +229,36 @@ fn without_header(
     let Some(first) = find_later_evidence(&bytes, 0, file, Lsn(0)) else {
         return Ok((Kind::Blank, too_long));
     };
-    if find_later_evidence(&bytes, 0, file, first.lsn).is_none() {
-        let why = format!(
-            "{error}, and nothing says that the frames of the file, from LSN {} on, were synced",
-            first.lsn
-        );
-        let tail = Tail {
-            file: number,
-            offset: error.offset,
-            why,
-        };
-        let first = first.lsn;
-        return Ok((Kind::Headless(Headless { first, tail }), too_long));
-    }
     // Its frames tell where it begins in the log; not how long it was, nor whether it was begun behind a cut.
+    let (from, first_lsn) = first_whole_frame(&bytes, file).unwrap_or((first.offset, first.lsn));
     let live = Live {
         number,
         incarnation,
         len,
         header: LogHeader {
             file_len: len,
-            first_lsn: first.lsn,
+            first_lsn,
             cut: None,
         },
-        from: first.offset,
+        from,
         is_whole: false,
+        has_header: false,
     };
     let flaw = Flaw {
         path,
         offset: error.offset,
         what: error.to_string(),
     };
+    if find_later_evidence(&bytes, 0, file, first.lsn).is_none() {
+        let why = format!(
+            "{error}, and nothing says that the frames of the file, from LSN {first_lsn} on, were synced"
+        );
+        let tail = Tail {
+            file: number,
+            offset: error.offset,
+            why,
+        };
+        return Ok((Kind::Headless(Headless { live, flaw, tail }), too_long));
+    }
     Ok((Kind::Live(live), Some(flaw)))
 }

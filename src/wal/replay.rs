@@ -5,7 +5,7 @@ use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 
 use tidestone_format::header::{Cut, LogHeader};
-use tidestone_format::log::frame::{Frame, FrameKind, LogIdentity};
+use tidestone_format::log::frame::{FRAME_ALIGN, Frame, FrameKind, LogIdentity};
 use tidestone_format::log::scan::{
     FrameCursor, Stop, find_later_evidence, highest_lsn, sound_headers,
 };
@@ -88,7 +88,7 @@ pub(crate) struct Lost {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct LostFrames {
-    /// Batches of rows.
+    /// Batches of rows, also those that refer to segments.
     pub batches: u64,
     /// Definitions of series.
     pub definitions: u64,
@@ -152,6 +152,8 @@ pub(super) struct Live {
     pub(super) from: u64,
     /// It has all of the bytes that it was made with.
     pub(super) is_whole: bool,
+    /// Its header is the one in the file: it tells of the cut that it was begun behind, if there was one.
+    pub(super) has_header: bool,
 }
 
 /// The log to be read.
@@ -277,7 +279,7 @@ pub(crate) fn replay(
             break;
         }
     }
-    let lost = headless.into_iter().find(|h| h.first > run.highest);
+    let lost = headless.into_iter().find(|h| h.first() > run.highest);
     tail = tail.or(lost.map(|headless| headless.tail));
     let mut unused: Vec<u64> = live[used..].iter().map(|f| f.number).collect();
     unused.extend(&blank);
@@ -402,17 +404,16 @@ impl Run<'_, '_> {
                     self.stepped_over.push(SteppedOver { path, offset, lsns });
                     continue;
                 }
-                let what = what_stopped(cursor.stop());
+                let (behind, what) = (cursor.behind_last(), what_stopped(cursor.stop()));
                 if !self.is_to_leave_out(Lsn(last.0 + 1))? {
                     break;
                 }
-                // Of what stands behind those of the next file nothing counts: it was cut.
-                let next = self.live.get(goes_on).map_or(Lsn(u64::MAX), Live::before);
-                let Some(lsns) = cursor.step_over(Lsn(next.0.saturating_sub(1))) else {
+                let Some(lsns) = cursor.step_over(self.last_to_leave_out(at, goes_on, bytes))
+                else {
                     break;
                 };
                 last = *lsns.end();
-                self.leave_out(at, bytes, offset..cursor.offset(), lsns, what);
+                self.leave_out(at, bytes, behind..cursor.offset(), lsns, what);
                 continue;
             };
             last = frame.header.lsn;
@@ -429,17 +430,27 @@ impl Run<'_, '_> {
             return Err(Error::format(&path, error.clone()));
         }
         let expected = Lsn(last.0 + 1);
-        let stopped = cursor.offset();
         let next = self.live.get(goes_on);
         if next.is_none_or(|next| limit.is_some() || next.header.first_lsn != expected)
             && self.is_to_leave_out(expected)?
         {
-            // Nothing more of this file can be read, and what stands in the next one tells how much that was.
-            let known = self.acknowledged.unwrap_or(last);
-            let lost = next.map_or(known, Live::before).max(last);
-            let (rest, what) = (stopped..bytes.len() as u64, what_stopped(cursor.stop()));
-            self.leave_out(at, bytes, rest, expected..=lost, what);
+            // Nothing more of this file can be read. What stands in the next one counts if everything before it
+            // had been acknowledged: otherwise the log ends here.
+            let acknowledged = self.acknowledged.unwrap_or(last);
+            let next = next.map(Live::before).filter(|n| *n <= acknowledged);
+            let lost = next.unwrap_or(acknowledged).max(last);
+            let rest = cursor.behind_last()..bytes.len() as u64;
+            self.leave_out(
+                at,
+                bytes,
+                rest,
+                expected..=lost,
+                what_stopped(cursor.stop()),
+            );
             self.see(lost);
+            if next.is_none() {
+                self.evidence(at, bytes, &cursor, Lsn(lost.0 + 1), None)?;
+            }
             return Ok(End {
                 offset: end,
                 last: lost,
@@ -474,7 +485,8 @@ impl Run<'_, '_> {
             Some(Stop::EndOfFile) if !file.is_whole => Some("the file ends there".to_owned()),
             _ => None,
         };
-        self.evidence(at, bytes, stopped, expected, why.as_deref())?;
+        let stopped = cursor.offset();
+        self.evidence(at, bytes, &cursor, expected, why.as_deref())?;
         let is_cut_short = !file.is_whole && !matches!(cursor.stop(), Some(Stop::Zeros));
         if is_cut_short || self.unknown.iter().any(|number| *number > file.number) {
             self.doubt(path, stopped, expected, why.as_deref());
@@ -495,10 +507,11 @@ impl Run<'_, '_> {
         &mut self,
         at: usize,
         bytes: &[u8],
-        stopped: u64,
+        cursor: &FrameCursor<'_>,
         expected: Lsn,
         why: Option<&str>,
     ) -> Result<()> {
+        let stopped = cursor.offset();
         let here = path_of(self.dir, self.live[at].number);
         let mut damage = None;
         let mut look = |bytes: &[u8], file: LogIdentity, from: u64| {
@@ -509,7 +522,7 @@ impl Run<'_, '_> {
             }
         };
         look(bytes, self.live[at].identity(), stopped);
-        let mut given = highest_lsn(bytes, stopped, self.live[at].identity());
+        let mut given = highest_lsn(bytes, cursor.behind_last(), self.live[at].identity());
         // A cut names what was read when the log was opened, and all of that was made durable.
         let mut cuts = self.live[at + 1..]
             .iter()
@@ -584,19 +597,30 @@ impl Run<'_, '_> {
         Ok(lsn <= acknowledged)
     }
 
+    /// The last LSN of file number `at` of the live ones that may be left out for the frame behind it, where the log
+    /// goes on in file number `goes_on`: everything before that frame was acknowledged. Whole frames may stand behind
+    /// where the file was cut, which the next file tells. If it does not, only what frames of the file itself record
+    /// counts, which they did before any cut.
+    fn last_to_leave_out(&self, at: usize, goes_on: usize, bytes: &[u8]) -> Lsn {
+        let file = &self.live[at];
+        let acknowledged = self.acknowledged.unwrap_or_default();
+        let is_told = |next: &&Live| match next.header.cut {
+            Some(cut) => cut.file_number == file.number,
+            None => next.has_header && next.number == file.number + 1,
+        };
+        match self.live.get(goes_on).filter(is_told) {
+            Some(next) => Lsn(next.before().0.saturating_sub(1)).min(acknowledged),
+            None => highest_durable(bytes, file.identity()).min(acknowledged),
+        }
+    }
+
     /// The highest LSN that a frame or a cut says was acknowledged.
     fn find_last_acknowledged(&self) -> Result<Lsn> {
         let mut last = Lsn(0);
         for file in self.live {
             last = last.max(file.header.cut.map_or(last, |cut| cut.last_lsn));
             let bytes = file.read(self.files)?;
-            let mut from = 0;
-            let next = |from, last: Lsn| {
-                find_later_evidence(&bytes, from, file.identity(), Lsn(last.0 + 1))
-            };
-            while let Some(found) = next(from, last) {
-                (from, last) = (found.offset + LOG_PAGE as u64, found.durable_lsn);
-            }
+            last = last.max(highest_durable(&bytes, file.identity()));
         }
         Ok(last)
     }
@@ -611,7 +635,17 @@ impl Run<'_, '_> {
         what: String,
     ) {
         let (first, last) = ((*lsns.start()).max(Lsn(self.flushed.0 + 1)), *lsns.end());
-        let (path, offset) = (path_of(self.dir, self.live[at].number), part.start);
+        // Groups start at pages, and behind the last frame of one stand zeros.
+        let place = |at: u64| usize::try_from(at).unwrap_or(usize::MAX);
+        let here = bytes
+            .get(place(part.start)..place(part.end))
+            .unwrap_or_default();
+        let zeros = here.iter().take_while(|&&b| b == 0).count() as u64;
+        let path = path_of(self.dir, self.live[at].number);
+        let offset = match zeros == here.len() as u64 {
+            true => part.start,
+            false => (part.start + zeros) & !(FRAME_ALIGN as u64 - 1),
+        };
         let kinds = LostFrames::of(bytes, part, self.live[at].identity(), &(first..=last));
         if kinds.is_nothing() {
             self.flaws.push(Flaw { path, offset, what });
@@ -689,6 +723,15 @@ impl Run<'_, '_> {
         }
         unproven
     }
+}
+
+/// The highest LSN that a frame of a log file, at the start of a group, says was durable.
+fn highest_durable(bytes: &[u8], file: LogIdentity) -> Lsn {
+    let (mut from, mut last) = (0, Lsn(0));
+    while let Some(found) = find_later_evidence(bytes, from, file, Lsn(last.0 + 1)) {
+        (from, last) = (found.offset + LOG_PAGE as u64, found.durable_lsn);
+    }
+    last
 }
 
 /// Why there is no frame where a cursor stopped, in words.

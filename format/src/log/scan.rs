@@ -40,6 +40,8 @@ pub struct FrameCursor<'a> {
     file: LogIdentity,
     next_lsn: Lsn,
     at: usize,
+    /// Where the last frame ended.
+    behind: usize,
     stop: Option<Stop>,
     stray: Option<FormatError>,
 }
@@ -53,6 +55,7 @@ impl<'a> FrameCursor<'a> {
             file,
             next_lsn: first_lsn,
             at: LOG_PAGE,
+            behind: LOG_PAGE,
             stop: None,
             stray: None,
         };
@@ -63,11 +66,13 @@ impl<'a> FrameCursor<'a> {
     /// A cursor that goes on where another one of the same file stood, with [`offset`](Self::offset)
     /// and [`next_lsn`](Self::next_lsn) of that. Bytes before `offset` are not looked at.
     pub fn resume(file_bytes: &'a [u8], file: LogIdentity, offset: u64, next_lsn: Lsn) -> Self {
+        let at = usize::try_from(offset).unwrap_or(usize::MAX);
         Self {
             bytes: file_bytes,
             file,
             next_lsn,
-            at: usize::try_from(offset).unwrap_or(usize::MAX),
+            at,
+            behind: at,
             stop: None,
             stray: None,
         }
@@ -82,6 +87,12 @@ impl<'a> FrameCursor<'a> {
     /// something [`Invalid`](Stop::Invalid) or [`Refused`](Stop::Refused), the offset of that.
     pub fn offset(&self) -> u64 {
         self.at as u64
+    }
+
+    /// The first byte behind the last frame and its padding, wherever the cursor stopped: where the
+    /// next one of its group has a damaged magic that is before [`offset`](Self::offset).
+    pub fn behind_last(&self) -> u64 {
+        self.behind as u64
     }
 
     /// Why there are no more frames; `None` while there may be.
@@ -99,21 +110,18 @@ impl<'a> FrameCursor<'a> {
     /// stands behind them and all of their LSNs, which it returns, are at most `most`. Whoever needs
     /// nothing up to `most` loses nothing by it.
     pub fn step_over(&mut self, most: Lsn) -> Option<RangeInclusive<Lsn>> {
-        if !matches!(self.stop, Some(Stop::Invalid(_) | Stop::Zeros)) {
+        if matches!(self.stop, None | Some(Stop::Refused(_))) {
             return None;
         }
         let first = self.next_lsn;
-        let from = self.at.checked_next_multiple_of(FRAME_ALIGN)?;
+        let from = self.behind.checked_next_multiple_of(FRAME_ALIGN)?;
         // LSNs ascend in a file: the first whole frame behind says which ones are missing.
-        let (at, lsn) = with_magic(self.bytes, from).find_map(|at| {
-            let frame = WholeFrame::at(self.bytes, at as u64, self.file).ok()?;
-            Some((at, frame.lsn))
-        })?;
+        let (at, lsn) = first_whole(self.bytes, from, self.file)?;
         let last = Lsn(lsn.0.checked_sub(1)?);
         if last < first || last > most {
             return None;
         }
-        (self.at, self.next_lsn, self.stop) = (at, lsn, None);
+        (self.at, self.behind, self.next_lsn, self.stop) = (at, at, lsn, None);
         Some(first..=last)
     }
 
@@ -176,6 +184,7 @@ impl<'a> Iterator for FrameCursor<'a> {
         match self.look() {
             Ok(frame) => {
                 self.at += super::frame::frame_len(frame.payload.len());
+                self.behind = self.at;
                 self.next_lsn = Lsn(frame.header.lsn.0.saturating_add(1));
                 Some(frame)
             }
@@ -230,6 +239,19 @@ pub fn highest_lsn(file_bytes: &[u8], from_offset: u64, file: LogIdentity) -> Op
         .filter_map(|at| lsn_and_kind_of_header(&file_bytes[at..], file))
         .map(|(lsn, _)| lsn)
         .max()
+}
+
+/// Offset and LSN of the first whole frame of log file `file` behind its header page.
+pub fn first_whole_frame(file_bytes: &[u8], file: LogIdentity) -> Option<(u64, Lsn)> {
+    let (at, lsn) = first_whole(file_bytes, LOG_PAGE, file)?;
+    Some((at as u64, lsn))
+}
+
+fn first_whole(bytes: &[u8], from: usize, file: LogIdentity) -> Option<(usize, Lsn)> {
+    with_magic(bytes, from).find_map(|at| {
+        let frame = WholeFrame::at(bytes, at as u64, file).ok()?;
+        Some((at, frame.lsn))
+    })
 }
 
 /// LSN and kind of every frame of log file `file` that starts in a `part` of it and whose header can be read,

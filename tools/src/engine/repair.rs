@@ -106,7 +106,7 @@ fn print(plan: &RepairPlan, args: &RepairArgs, out: &mut dyn Write) -> std::io::
                 what,
             } => writeln!(
                 out,
-                "{verb} LSN {first_lost} to {last_lost} of the log ({}) and keep what follows: {} at offset \
+                "{verb} LSN {first_lost} to {last_lost} of the log (frames: {}) and keep what follows: {} at offset \
                  {offset}: {what}",
                 in_words(frames),
                 path.display()
@@ -200,15 +200,15 @@ fn print(plan: &RepairPlan, args: &RepairArgs, out: &mut dyn Write) -> std::io::
 /// What was lost with frames, as far as that is known.
 fn in_words(frames: &LostFrames) -> String {
     let kinds = [
-        (frames.batches, "of rows"),
-        (frames.definitions, "of new series"),
+        (frames.batches, "batches of rows"),
+        (frames.definitions, "definitions of series"),
         (frames.deletes, "deletes, whose rows are there again"),
         (frames.notes, "notes, which hold nothing"),
         (frames.unknown, "of which nothing can be read"),
     ];
     let there = kinds.into_iter().filter(|(count, _)| *count > 0);
     let words = there.map(|(count, what)| format!("{count} {what}"));
-    words.collect::<Vec<_>>().join(", ")
+    words.collect::<Vec<_>>().join("; ")
 }
 
 /// Names segments that no manifest names, and that are moved aside.

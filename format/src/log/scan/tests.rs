@@ -426,4 +426,21 @@ fn damage_below_what_is_needed_is_stepped_over() {
     check(&[first[1] + 66, first[2] + 10], 3, &[1, 4, 5]);
     check(&[first[0] + 5, 2 * LOG_PAGE + 5], 4, &[2, 3, 5]);
     check(&[3 * LOG_PAGE + 70], 9, &[1, 2, 3, 4]);
+    // A magic in the midst of a group: the cursor stops at the page behind.
+    check(&[first[1]], 1, &[1]);
+    check(&[first[1]], 2, &[1, 3, 4, 5]);
+    check(&[first[1], first[2]], 3, &[1, 4, 5]);
+}
+
+/// The cursor stops at the end of the file, and whole frames stand before it.
+#[test]
+fn a_damaged_magic_in_the_last_page_is_stepped_over() {
+    let mut file = File::new(NUMBER, 2, 1);
+    let group = file.group(0, &[20, 20, 20]);
+    file.bytes[group[1]] ^= 4;
+    let mut cursor = FrameCursor::new(&file.bytes, log_file(NUMBER), Lsn(1));
+    assert_eq!(cursor.by_ref().count(), 1);
+    assert_eq!(cursor.stop(), Some(&Stop::EndOfFile));
+    assert_eq!(cursor.step_over(Lsn(2)), Some(Lsn(2)..=Lsn(2)));
+    assert_eq!(cursor.next().map(|frame| frame.header.lsn), Some(Lsn(3)));
 }
