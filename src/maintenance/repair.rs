@@ -8,7 +8,8 @@
 //!    segments, adds the rows that the log still gives, and begins a new incarnation, for which the index is
 //!    made anew. Before it the database is as damaged as it was; after it the log is one of an earlier
 //!    incarnation, all of which is flushed.
-//! 4. Until then the log is only read: all of it but what is damaged. Then its files are moved to `lost/`, and a new one is begun.
+//! 4. Until then the log is only read: all of it but what is damaged. Then its files are moved to `lost/`, and a new
+//!    one is begun.
 //! 5. Of a segment that is written anew, without its damaged row groups or with all of them, a copy is in
 //!    `lost/` before; each is an edit of its own, behind that one.
 //! 6. What is put into `lost/` replaces nothing there but its own copy.
@@ -69,7 +70,8 @@ pub enum Step {
         what: String,
     },
     /// The manifest is written anew as it was: what is damaged of it are bytes that hold nothing, zeros and seals,
-    /// or its header, which other files tell; and no change is lost. It is a step of its own: what else is damaged is found by the next repair.
+    /// or its header, which other files tell; and no change is lost. It is a step of its own: what else is damaged
+    /// is found by the next repair.
     MendManifest {
         /// The file.
         #[serde(serialize_with = "super::shown")]
