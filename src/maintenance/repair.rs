@@ -212,7 +212,6 @@ pub enum Step {
 
 /// A segment that no manifest names, or that none will name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
 pub struct UnnamedSegment {
     /// The file.
     #[serde(serialize_with = "super::shown")]

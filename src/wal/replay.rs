@@ -5,7 +5,7 @@ use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 
 use tidestone_format::header::{Cut, LogHeader};
-use tidestone_format::log::frame::{FRAME_ALIGN, Frame, FrameKind, LogIdentity};
+use tidestone_format::log::frame::{Frame, FrameKind, LogIdentity};
 use tidestone_format::log::scan::{
     FrameCursor, Stop, find_later_evidence, highest_lsn, sound_headers,
 };
@@ -385,6 +385,7 @@ impl Run<'_, '_> {
         self.see(last);
         let mut end = cursor.offset();
         let mut closed = false;
+        let mut last_to_leave_out = None;
         loop {
             if limit.is_some_and(|cut| last >= cut.last_lsn) {
                 self.see(last);
@@ -397,7 +398,7 @@ impl Run<'_, '_> {
                 });
             }
             let Some(frame) = cursor.next() else {
-                let offset = cursor.offset();
+                let offset = cursor.damaged_at();
                 if let Some(lsns) = cursor.step_over(flushed) {
                     last = *lsns.end();
                     let path = path.clone();
@@ -408,12 +409,14 @@ impl Run<'_, '_> {
                 if !self.is_to_leave_out(Lsn(last.0 + 1))? {
                     break;
                 }
-                let Some(lsns) = cursor.step_over(self.last_to_leave_out(at, goes_on, bytes))
-                else {
+                let most = *last_to_leave_out
+                    .get_or_insert_with(|| self.last_to_leave_out(at, goes_on, bytes));
+                let Some(lsns) = cursor.step_over(most) else {
                     break;
                 };
                 last = *lsns.end();
-                self.leave_out(at, bytes, behind..cursor.offset(), lsns, what);
+                let kinds = self.kinds(at, bytes, behind..cursor.offset(), &lsns);
+                self.leave_out(at, offset, lsns, kinds, what);
                 continue;
             };
             last = frame.header.lsn;
@@ -439,14 +442,12 @@ impl Run<'_, '_> {
             let acknowledged = self.acknowledged.unwrap_or(last);
             let next = next.map(Live::before).filter(|n| *n <= acknowledged);
             let lost = next.unwrap_or(acknowledged).max(last);
-            let rest = cursor.behind_last()..bytes.len() as u64;
-            self.leave_out(
-                at,
-                bytes,
-                rest,
-                expected..=lost,
+            let (rest, lsns) = (cursor.behind_last()..bytes.len() as u64, expected..=lost);
+            let (kinds, what) = (
+                self.kinds(at, bytes, rest, &lsns),
                 what_stopped(cursor.stop()),
             );
+            self.leave_out(at, cursor.damaged_at(), lsns, kinds, what);
             self.see(lost);
             if next.is_none() {
                 self.evidence(at, bytes, &cursor, Lsn(lost.0 + 1), None)?;
@@ -485,7 +486,7 @@ impl Run<'_, '_> {
             Some(Stop::EndOfFile) if !file.is_whole => Some("the file ends there".to_owned()),
             _ => None,
         };
-        let stopped = cursor.offset();
+        let stopped = cursor.damaged_at();
         self.evidence(at, bytes, &cursor, expected, why.as_deref())?;
         let is_cut_short = !file.is_whole && !matches!(cursor.stop(), Some(Stop::Zeros));
         if is_cut_short || self.unknown.iter().any(|number| *number > file.number) {
@@ -511,7 +512,7 @@ impl Run<'_, '_> {
         expected: Lsn,
         why: Option<&str>,
     ) -> Result<()> {
-        let stopped = cursor.offset();
+        let stopped = cursor.damaged_at();
         let here = path_of(self.dir, self.live[at].number);
         let mut damage = None;
         let mut look = |bytes: &[u8], file: LogIdentity, from: u64| {
@@ -521,7 +522,7 @@ impl Run<'_, '_> {
                 damage = Some((file.file_number, found));
             }
         };
-        look(bytes, self.live[at].identity(), stopped);
+        look(bytes, self.live[at].identity(), cursor.offset());
         let mut given = highest_lsn(bytes, cursor.behind_last(), self.live[at].identity());
         // A cut names what was read when the log was opened, and all of that was made durable.
         let mut cuts = self.live[at + 1..]
@@ -625,32 +626,34 @@ impl Run<'_, '_> {
         Ok(last)
     }
 
+    /// What the frames of some LSNs were that are not readable in a part of file number `at` of the live ones, but
+    /// for those that are flushed.
+    fn kinds(
+        &self,
+        at: usize,
+        bytes: &[u8],
+        part: Range<u64>,
+        lsns: &RangeInclusive<Lsn>,
+    ) -> LostFrames {
+        let lsns = (*lsns.start()).max(Lsn(self.flushed.0 + 1))..=*lsns.end();
+        LostFrames::of(bytes, part, self.live[at].identity(), &lsns)
+    }
+
     /// Tells that frames of file number `at` of the live ones are left out, but for those that are flushed.
     fn leave_out(
         &mut self,
         at: usize,
-        bytes: &[u8],
-        part: Range<u64>,
+        offset: u64,
         lsns: RangeInclusive<Lsn>,
+        kinds: LostFrames,
         what: String,
     ) {
-        let (first, last) = ((*lsns.start()).max(Lsn(self.flushed.0 + 1)), *lsns.end());
-        // Groups start at pages, and behind the last frame of one stand zeros.
-        let place = |at: u64| usize::try_from(at).unwrap_or(usize::MAX);
-        let here = bytes
-            .get(place(part.start)..place(part.end))
-            .unwrap_or_default();
-        let zeros = here.iter().take_while(|&&b| b == 0).count() as u64;
         let path = path_of(self.dir, self.live[at].number);
-        let offset = match zeros == here.len() as u64 {
-            true => part.start,
-            false => (part.start + zeros) & !(FRAME_ALIGN as u64 - 1),
-        };
-        let kinds = LostFrames::of(bytes, part, self.live[at].identity(), &(first..=last));
         if kinds.is_nothing() {
             self.flaws.push(Flaw { path, offset, what });
         } else if let Missing::LeftOut(lost) = &mut self.missing {
-            let last = Some(last);
+            let first = (*lsns.start()).max(Lsn(self.flushed.0 + 1));
+            let last = Some(*lsns.end());
             lost.push(Lost {
                 path,
                 offset,

@@ -711,15 +711,32 @@ fn a_path_that_is_not_utf_8_is_shown_as_far_as_it_is_in_whole_documents() {
     shown(&json(0, &["repair", "db", "--yes"])["steps"][0]["DropRows"]["path"]);
     json(0, &["verify", "db"]);
 
+    let unnamed = |name: &[u8]| tidestone::maintenance::UnnamedSegment {
+        path: named(name).into(),
+        rows: Some(7),
+    };
     let step = tidestone::maintenance::Step::CutManifest {
         path: named(b"/a").into(),
         offset: 1,
         version: 1,
         lost: 1,
-        unnamed: Vec::new(),
+        unnamed: vec![unnamed(b"/b"), unnamed(b"/c")],
         what: String::new(),
     };
-    shown(&serde_json::to_value(&step).unwrap()["CutManifest"]["path"]);
+    let step = &serde_json::to_value(&step).unwrap()["CutManifest"];
+    shown(&step["path"]);
+    let segments = serde_json::json!([
+        {"path": "d\u{fffd}/b", "rows": 7},
+        {"path": "d\u{fffd}/c", "rows": 7},
+    ]);
+    assert_eq!(step["unnamed"], segments);
+    let step = tidestone::maintenance::Step::NewLog {
+        flushed: 1,
+        unnamed: vec![unnamed(b"/b"), unnamed(b"/c")],
+        what: String::new(),
+    };
+    let step = serde_json::to_value(&step).unwrap();
+    assert_eq!(step["NewLog"]["unnamed"], segments);
 
     std::fs::write(place.0.path().join(named(b"/IDENTITY")), [0; 192]).unwrap();
     shown(&json(1, &["repair", "db"])["steps"][0]["WriteIdentity"]["path"]);

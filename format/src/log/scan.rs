@@ -89,10 +89,19 @@ impl<'a> FrameCursor<'a> {
         self.at as u64
     }
 
-    /// The first byte behind the last frame and its padding, wherever the cursor stopped: where the
-    /// next one of its group has a damaged magic that is before [`offset`](Self::offset).
+    /// The first byte behind the last frame and its padding, wherever the cursor stopped: where the next one
+    /// of its group has a damaged magic that is before [`offset`](Self::offset).
     pub fn behind_last(&self) -> u64 {
         self.behind as u64
+    }
+
+    /// Where the damage starts that the cursor stopped on: [`offset`](Self::offset), unless bytes stand between
+    /// the last frame and that which should be zero.
+    pub fn damaged_at(&self) -> u64 {
+        let gap = self.bytes.get(self.behind..self.at).unwrap_or_default();
+        let stray = gap.iter().position(|&b| b != 0);
+        let at = stray.map_or(self.at, |i| (self.behind + i) / FRAME_ALIGN * FRAME_ALIGN);
+        at as u64
     }
 
     /// Why there are no more frames; `None` while there may be.

@@ -432,6 +432,26 @@ fn damage_below_what_is_needed_is_stepped_over() {
     check(&[first[1], first[2]], 3, &[1, 4, 5]);
 }
 
+#[test]
+fn damage_is_told_where_it_starts() {
+    let mut file = File::new(NUMBER, 8, 1);
+    let first = file.group(0, &[20, 20, 20]);
+    file.group(3, &[20]);
+    let check = |damaged: usize, expected: usize| {
+        let mut bytes = file.bytes.clone();
+        bytes[damaged] ^= 4;
+        let mut cursor = FrameCursor::new(&bytes, log_file(NUMBER), Lsn(1));
+        cursor.by_ref().for_each(drop);
+        assert_eq!(cursor.damaged_at(), expected as u64, "{damaged}");
+    };
+    // Of a frame in the midst of a group the magic, behind which the cursor stops, or another byte.
+    check(first[1], first[1]);
+    check(first[1] + 30, first[1]);
+    // The first one of a group.
+    check(2 * LOG_PAGE, 2 * LOG_PAGE);
+    check(2 * LOG_PAGE + 70, 2 * LOG_PAGE);
+}
+
 /// The cursor stops at the end of the file, and whole frames stand before it.
 #[test]
 fn a_damaged_magic_in_the_last_page_is_stepped_over() {
@@ -441,6 +461,7 @@ fn a_damaged_magic_in_the_last_page_is_stepped_over() {
     let mut cursor = FrameCursor::new(&file.bytes, log_file(NUMBER), Lsn(1));
     assert_eq!(cursor.by_ref().count(), 1);
     assert_eq!(cursor.stop(), Some(&Stop::EndOfFile));
+    assert_eq!(cursor.damaged_at(), group[1] as u64);
     assert_eq!(cursor.step_over(Lsn(2)), Some(Lsn(2)..=Lsn(2)));
     assert_eq!(cursor.next().map(|frame| frame.header.lsn), Some(Lsn(3)));
 }
