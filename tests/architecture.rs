@@ -168,6 +168,29 @@ fn the_table_of_tiers_in_architecture_md_is_this_one() {
     }
 }
 
+/// Each invariant names the tests that hold it.
+#[test]
+fn the_tests_that_architecture_md_names_are_there() {
+    let folders = ["src", "format", "tests", "tools"];
+    let sources: Vec<_> = folders.into_iter().flat_map(sources).collect();
+    let is_there = |name: &str| {
+        let test = format!("fn {name}(");
+        sources.iter().any(|(_, text)| text.contains(&test))
+    };
+    let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let (_, invariants) = text.split_once("\n## Invariants\n").unwrap();
+    let rows = invariants.lines().filter_map(|l| l.split('|').nth(3));
+    let mut named = 0;
+    for path in rows.flat_map(|tests| tests.split('`').skip(1).step_by(2)) {
+        let Some((_, name)) = path.rsplit_once("::") else {
+            continue;
+        };
+        named += 1;
+        assert!(is_there(name), "there is no test {path}");
+    }
+    assert!(named > 100, "{named}");
+}
+
 /// Checks that no code outside `allowed` says one of `words`.
 #[track_caller]
 fn only(folder: &str, words: &[&str], allowed: impl Fn(&Path) -> bool) {
